@@ -3,7 +3,6 @@
 /// An error as a system call reports it: the negated number in `rax`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
-#[expect(clippy::upper_case_acronyms, reason = "the field's names")]
 pub enum Errno {
     /// Operation not permitted.
     EPERM = 1,

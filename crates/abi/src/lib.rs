@@ -15,7 +15,7 @@ mod wire;
 pub use errno::Errno;
 pub use signal::{SigSet, Signal};
 pub use structs::*;
-pub use syscall::{syscall_name, SYSCALL_COUNT};
+pub use syscall::{SYSCALL_COUNT, syscall_name};
 pub use wire::{Wire, WireField, Zeroed};
 
 /// Linux's own constants, by Linux's own names (`linux::general::O_CREAT`, `linux::general::__NR_read`, …).

@@ -1,0 +1,28 @@
+//! Locks with ranks, wait queues and timer queues: how kernel code waits.
+//!
+//! The kernel runs with interrupts off in ring 0 (they are taken in user mode and in the idle loop only), so there is one
+//! kind of spin lock, safe everywhere. A CPU that spins calls the relax hook, which serves TLB shoot-downs: that is why
+//! a shoot-down may be waited for under a lock.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(not(target_os = "none"))]
+extern crate std;
+
+mod hooks;
+mod rank;
+mod spin_lock;
+mod timer_queue;
+mod wait_queue;
+
+#[cfg_attr(target_os = "none", path = "held_kernel.rs")]
+#[cfg_attr(not(target_os = "none"), path = "held_host.rs")]
+mod held;
+
+pub use hooks::{Hooks, current_cpu, install, relax};
+pub use rank::Rank;
+pub use spin::{LazyLock, Once};
+pub use spin_lock::{SpinGuard, SpinLock};
+pub use timer_queue::{TimerQueue, TimerToken};
+pub use wait_queue::{WaitQueue, WaitToken, WaitUntil};

@@ -1,0 +1,67 @@
+//! The one table of lock ranks: a CPU takes locks in ascending order only.
+//!
+//! `docs/lock-order.md` says why each stands where it does.
+
+/// Place of a lock in the global order. Taking a lock while holding one of the same or a higher rank is a bug, and
+/// panics in debug builds and on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank(pub u8);
+
+impl Rank {
+    /// Services: graph and cells.
+    pub const SERVICES: Self = Self(5);
+    /// Relations between processes: parents, groups, sessions, zombies.
+    pub const PROCESS_TREE: Self = Self(10);
+    /// Slots of the pid table.
+    pub const PROCESS_TABLE: Self = Self(14);
+    /// One process's signal state, limits, usage, credentials.
+    pub const PROCESS: Self = Self(18);
+    /// One thread's signal state.
+    pub const THREAD: Self = Self(20);
+    /// A descriptor table.
+    pub const FILE_TABLE: Self = Self(24);
+    /// Working and root directory of a process.
+    pub const PATHS: Self = Self(26);
+    /// The mount table.
+    pub const MOUNTS: Self = Self(28);
+    /// Renames: one at a time in a file system.
+    pub const RENAME: Self = Self(30);
+    /// A directory.
+    pub const DIRECTORY: Self = Self(32);
+    /// A second directory of a rename, or a child under its directory.
+    pub const DIRECTORY_CHILD: Self = Self(33);
+    /// Metadata of an inode.
+    pub const INODE: Self = Self(36);
+    /// Offset and flags of an open file.
+    pub const OPEN_FILE: Self = Self(38);
+    /// An epoll instance's interest list.
+    pub const EPOLL: Self = Self(40);
+    /// A terminal.
+    pub const TERMINAL: Self = Self(42);
+    /// A socket.
+    pub const SOCKET: Self = Self(44);
+    /// A pipe.
+    pub const PIPE: Self = Self(46);
+    /// A bucket of the futex table.
+    pub const FUTEX: Self = Self(50);
+    /// An address space.
+    pub const ADDRESS_SPACE: Self = Self(60);
+    /// Pages of a file.
+    pub const FILE_PAGES: Self = Self(70);
+    /// A wait queue.
+    pub const WAIT_QUEUE: Self = Self(80);
+    /// A timer queue.
+    pub const TIMERS: Self = Self(82);
+    /// A run queue.
+    pub const RUN_QUEUE: Self = Self(84);
+    /// The kernel heap.
+    pub const HEAP: Self = Self(90);
+    /// The frame allocator.
+    pub const FRAMES: Self = Self(92);
+    /// Interrupt controllers.
+    pub const INTERRUPTS: Self = Self(94);
+    /// A TLB shoot-down in flight.
+    pub const SHOOTDOWN: Self = Self(95);
+    /// The log and its console: may be taken anywhere.
+    pub const CONSOLE: Self = Self(100);
+}
