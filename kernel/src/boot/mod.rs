@@ -1,0 +1,14 @@
+//! The boot doors. Each fills one [`BootInfo`] from what its loader says and calls the same kernel main.
+
+mod command_line;
+mod info;
+mod limine;
+mod multiboot2;
+mod physical;
+mod pvh;
+
+pub(crate) use command_line::CommandLine;
+pub(crate) use info::{BootInfo, Door, Framebuffer, MemoryKind, MemoryRegion, Module};
+pub(crate) use physical::{DIRECT_MAP_BASE, bytes as physical_bytes};
+
+core::arch::global_asm!(include_str!("stub.s"), options(att_syntax));

@@ -1,0 +1,36 @@
+//! Reading what loaders leave in physical memory, before the kernel has page tables of its own.
+
+use core::ffi::CStr;
+
+/// Where every door maps physical address 0: the first 4 GiB at least.
+pub(crate) const DIRECT_MAP_BASE: u64 = 0xffff_8000_0000_0000;
+
+/// Reads a `T` at a physical address, aligned or not.
+///
+/// # Safety
+/// The bytes are mapped at [`DIRECT_MAP_BASE`] and any bit pattern is a valid `T`.
+pub(super) unsafe fn read<T: Copy>(address: u64) -> T {
+    // SAFETY: the caller vouches for the bytes.
+    unsafe { ((DIRECT_MAP_BASE + address) as *const T).read_unaligned() }
+}
+
+/// Bytes of physical memory.
+///
+/// # Safety
+/// They are mapped at [`DIRECT_MAP_BASE`], and nobody writes to them while the slice lives.
+pub(crate) unsafe fn bytes(address: u64, len: usize) -> &'static [u8] {
+    // SAFETY: the caller vouches for the range.
+    unsafe { core::slice::from_raw_parts((DIRECT_MAP_BASE + address) as *const u8, len) }
+}
+
+/// A NUL-terminated string in physical memory; empty for address 0.
+///
+/// # Safety
+/// As for [`bytes`], up to and including the NUL.
+pub(super) unsafe fn c_string(address: u64) -> &'static [u8] {
+    if address == 0 {
+        return &[];
+    }
+    // SAFETY: the caller vouches for a terminated string.
+    unsafe { CStr::from_ptr((DIRECT_MAP_BASE + address) as *const core::ffi::c_char) }.to_bytes()
+}
