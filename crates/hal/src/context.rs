@@ -38,6 +38,8 @@ pub struct UserContext {
     pub r15: u64,
     /// Number of the system call being served, for restarts; `u64::MAX` outside one (Linux's `orig_rax`).
     pub orig_rax: u64,
+    /// Padding: the interrupt frame below must end on a multiple of 16 bytes, since the CPU pushes it there.
+    pub reserved: u64,
     /// Vector of the last trap; 256 for `syscall`.
     pub vector: u64,
     /// Error code of the last trap.
@@ -56,8 +58,6 @@ pub struct UserContext {
     pub fs_base: u64,
     /// Base of GS as the user sees it.
     pub gs_base: u64,
-    /// Padding to a multiple of 16 bytes.
-    pub reserved: u64,
 }
 
 impl UserContext {
@@ -87,6 +87,7 @@ impl UserContext {
             r14: 0,
             r15: 0,
             orig_rax: u64::MAX,
+            reserved: 0,
             vector: 0,
             error_code: 0,
             rip,
@@ -96,7 +97,6 @@ impl UserContext {
             ss: Self::USER_SS,
             fs_base: 0,
             gs_base: 0,
-            reserved: 0,
         }
     }
 
