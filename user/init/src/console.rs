@@ -1,0 +1,61 @@
+//! The console: standard streams of process 1, and the session of the shell.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
+
+/// Tried in this order.
+const CONSOLES: [&str; 2] = ["/dev/console", "/dev/ttyS0"];
+/// Names another console, for kernels that keep /dev/console for their log.
+const CONSOLE_FILE: &str = "/etc/multios/console";
+
+/// Gives process 1 the console as standard streams, unless the kernel has.
+pub fn open_standard_streams() {
+    if rustix::fs::fstat(rustix::stdio::stderr()).is_ok() && !Path::new(CONSOLE_FILE).exists() {
+        return;
+    }
+    if let Ok(console) = open() {
+        let _ = dup2_stdin(&console).and_then(|()| dup2_stdout(&console)).and_then(|()| dup2_stderr(&console));
+    }
+}
+
+/// Makes the console pass bytes through unchanged, so that a program's output arrives exactly as written.
+pub fn make_transparent() {
+    let Ok(mut settings) = tcgetattr(rustix::stdio::stdout()) else { return };
+    settings.output_modes.remove(OutputModes::OPOST);
+    settings.local_modes.remove(LocalModes::ECHO);
+    let _ = tcsetattr(rustix::stdio::stdout(), OptionalActions::Now, &settings);
+}
+
+/// Becomes the leader of a new session with the console as its terminal, then runs `argv` in place of this program.
+pub fn become_session(argv: Vec<OsString>) -> ExitCode {
+    let Some((program, args)) = argv.split_first() else {
+        eprintln!("usage: init --session PROG ARG...");
+        return ExitCode::from(2);
+    };
+    let _ = rustix::process::setsid();
+    if let Ok(console) = open() {
+        let _ = rustix::process::ioctl_tiocsctty(&console);
+        let _ = dup2_stdin(&console).and_then(|()| dup2_stdout(&console)).and_then(|()| dup2_stderr(&console));
+    }
+    let error = Command::new(program).args(args).exec();
+    eprintln!("init: cannot start {}: {error}", program.to_string_lossy());
+    ExitCode::from(if error.raw_os_error() == Some(2) { 127 } else { 126 })
+}
+
+fn open() -> std::io::Result<File> {
+    let named = std::fs::read_to_string(CONSOLE_FILE).unwrap_or_default();
+    let mut result = Err(std::io::ErrorKind::NotFound.into());
+    for path in [named.trim()].into_iter().filter(|path| !path.is_empty()).chain(CONSOLES) {
+        result = OpenOptions::new().read(true).write(true).open(path);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}

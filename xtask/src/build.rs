@@ -1,0 +1,120 @@
+//! Building what is booted: the kernel, the programs of `user/`, the C programs of `tests/programs`.
+//!
+//! Each has its own target directory, since their flags differ. What a run uses is copied into its scratch directory, so a
+//! build that runs meanwhile cannot replace it under its feet.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::tools::{KERNEL_TARGET, KernelToolchain};
+use crate::{paths, process};
+
+/// How the kernel is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Optimised.
+    Release,
+    /// With debug assertions: lock ranks and the like are checked.
+    Debug,
+}
+
+const USER_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Builds the kernel; the ELF file is put into `into`.
+pub fn kernel(profile: Profile, into: &Path) -> Result<PathBuf> {
+    if let Some(elf) = std::env::var_os("MULTIOS_KERNEL") {
+        return Ok(PathBuf::from(elf)); // a kernel built elsewhere, for bisecting and for tests of this tool
+    }
+    let target = paths::target().join("kernel");
+    let mut cargo = cargo(&target);
+    cargo.args(["build", "--package", "kernel", "--target", KERNEL_TARGET]);
+    if profile == Profile::Release {
+        cargo.arg("--release");
+    }
+    KernelToolchain::find_or_install()?.apply(&mut cargo);
+    process::step("building the kernel", &mut cargo)?;
+    let built =
+        target.join(KERNEL_TARGET).join(if profile == Profile::Release { "release" } else { "debug" }).join("kernel");
+    let copy = into.join("kernel.elf");
+    fs::copy(&built, &copy).with_context(|| format!("cannot copy {}", built.display()))?;
+    Ok(copy)
+}
+
+/// Removes debugging information, which a boot loader would read for nothing; without `strip` the file stays as it is.
+pub fn strip(elf: &Path, into: &Path) -> Result<PathBuf> {
+    let stripped = into.join("kernel-stripped.elf");
+    let mut strip = Command::new("strip");
+    strip.arg("--strip-debug").arg("-o").arg(&stripped).arg(elf);
+    if !strip.output().is_ok_and(|output| output.status.success()) {
+        fs::copy(elf, &stripped).context("cannot copy the kernel")?;
+    }
+    Ok(stripped)
+}
+
+/// Builds every program of `user/`, static; gives their names and files.
+pub fn user_programs() -> Result<Vec<(String, PathBuf)>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(paths::root().join("user")).context("user/ is missing")? {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    ensure!(!names.is_empty(), "user/ has no program");
+    let target = paths::target().join("user");
+    let mut cargo = cargo(&target);
+    // Given by --target, so that build scripts and procedural macros are compiled without these flags.
+    cargo.args(["build", "--release", "--target", USER_TARGET]);
+    cargo.env("RUSTFLAGS", "-Ctarget-feature=+crt-static -Crelocation-model=static");
+    cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s").env("CARGO_PROFILE_RELEASE_STRIP", "true");
+    cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "0");
+    for name in &names {
+        cargo.args(["--package", name]);
+    }
+    process::step("building the programs of user/", &mut cargo)?;
+    let dir = target.join(USER_TARGET).join("release");
+    Ok(names.into_iter().map(|name| (name.clone(), dir.join(name))).collect())
+}
+
+/// Compiles `tests/programs/*.c`, static; gives their names and files.
+pub fn c_programs(into: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let sources = paths::root().join("tests/programs");
+    let mut programs = Vec::new();
+    for source in sorted(&sources)? {
+        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        match source.extension().and_then(|extension| extension.to_str()) {
+            Some("c") => {}
+            _ => continue,
+        }
+        let program = into.join(&name);
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-O1", "-Wall", "-Wno-unused-result", "-pthread"]);
+        // The file may ask for more, such as `// flags: -static-pie`.
+        let text = fs::read_to_string(&source)?;
+        let flags = text.lines().find_map(|line| line.strip_prefix("// flags:")).unwrap_or("-static");
+        gcc.args(flags.split_whitespace()).arg("-o").arg(&program).arg(&source);
+        process::step(&format!("compiling {name}.c"), &mut gcc)?;
+        programs.push((name, program));
+    }
+    Ok(programs)
+}
+
+/// The files of a directory in a fixed order; none if there is no such directory.
+pub fn sorted(dir: &Path) -> Result<Vec<PathBuf>> {
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut files = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    files.sort();
+    Ok(files)
+}
+
+fn cargo(target: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(paths::root()).env("CARGO_TARGET_DIR", target);
+    cargo
+}

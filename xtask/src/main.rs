@@ -1,0 +1,84 @@
+//! `cargo xtask`: sets up, builds, boots, tests and measures MultiOS.
+//!
+//! Every command that a person, a script or CI runs lives here, so that there is one place to look and one way to do it.
+//! The exit status of `exec` is the program's; every other command ends with 0 or 1.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod boot;
+mod build;
+mod check;
+mod cpio;
+mod differential;
+mod exec;
+mod initramfs;
+mod iso;
+mod machine;
+mod paths;
+mod process;
+mod qemu;
+mod rules;
+mod run;
+mod suite;
+mod system;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, boots, tests and measures MultiOS", disable_version_flag = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Boot to a shell in this terminal (leave with `exit`, `poweroff` or Ctrl-A X)
+    Run(run::RunArgs),
+    /// Run one program on MultiOS: its output on stdout, its exit status as ours, the kernel log on stderr
+    Exec(exec::ExecArgs),
+    /// Make a bootable hybrid image (BIOS and UEFI, CD and USB)
+    Iso(iso::IsoArgs),
+    /// Run the tests: everything, or one suite
+    Test(suite::TestArgs),
+    /// Count instructions per operation on MultiOS, beside Linux
+    Bench(bench::BenchArgs),
+    /// Formatting, lints, layers, unsafe rule, documentation and its links
+    Check,
+    /// Install what is missing on this machine
+    Setup,
+    /// List each tool with its version and the package it comes from
+    Doctor,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            // `exec` promises 125 when the fault is not the program's; for the others any nonzero status will do.
+            ExitCode::from(if std::env::args().nth(1).as_deref() == Some("exec") {
+                exec::STATUS_KERNEL_FAILED
+            } else {
+                1
+            })
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<u8> {
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Exec(args) => exec::exec(&args),
+        Command::Iso(args) => iso::iso(&args).map(|()| 0),
+        Command::Test(args) => suite::test(&args),
+        Command::Bench(args) => bench::bench(&args),
+        Command::Check => check::check(),
+        Command::Setup => tools::setup().map(|()| 0),
+        Command::Doctor => tools::doctor(),
+    }
+}
