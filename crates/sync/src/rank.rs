@@ -8,6 +8,8 @@
 pub struct Rank(pub u8);
 
 impl Rank {
+    /// Position of an open file: outermost, held while the file reads or writes, whatever that file locks.
+    pub const FILE_POSITION: Self = Self(4);
     /// Services: graph and cells.
     pub const SERVICES: Self = Self(5);
     /// Relations between processes: parents, groups, sessions, zombies.
@@ -30,6 +32,8 @@ impl Rank {
     pub const DIRECTORY: Self = Self(32);
     /// A second directory of a rename, or a child under its directory.
     pub const DIRECTORY_CHILD: Self = Self(33);
+    /// A third directory: the one that a rename replaces.
+    pub const DIRECTORY_VICTIM: Self = Self(34);
     /// Metadata of an inode.
     pub const INODE: Self = Self(36);
     /// Offset and flags of an open file.

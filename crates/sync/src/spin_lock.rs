@@ -44,6 +44,14 @@ impl<T: ?Sized> SpinLock<T> {
         SpinGuard { inner: self.inner.lock(), _held: held, _not_send: PhantomData }
     }
 
+    /// [`SpinLock::lock`] with `rank` in place of the lock's own: for a second lock of one kind (a child directory under
+    /// its parent). The caller answers for the order among such locks.
+    #[inline]
+    pub fn lock_as(&self, rank: Rank) -> SpinGuard<'_, T> {
+        let held = Held::acquire(rank);
+        SpinGuard { inner: self.inner.lock(), _held: held, _not_send: PhantomData }
+    }
+
     /// Takes the lock if it is free.
     #[inline]
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
