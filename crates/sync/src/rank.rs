@@ -58,10 +58,14 @@ impl Rank {
     pub const TIMERS: Self = Self(82);
     /// A run queue.
     pub const RUN_QUEUE: Self = Self(84);
-    /// The kernel heap.
+    /// The kernel heap: a CPU's free objects.
     pub const HEAP: Self = Self(90);
-    /// The frame allocator.
+    /// The kernel heap: slabs of one size class.
+    pub const HEAP_SLABS: Self = Self(91);
+    /// The frame allocator: a CPU's cache.
     pub const FRAMES: Self = Self(92);
+    /// The frame allocator: a zone.
+    pub const FRAME_ZONE: Self = Self(93);
     /// Interrupt controllers.
     pub const INTERRUPTS: Self = Self(94);
     /// A TLB shoot-down in flight.
