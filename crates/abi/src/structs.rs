@@ -355,6 +355,28 @@ abi_struct! {
 }
 
 abi_struct! {
+    /// `struct termios2` of the kernel (TCGETS2): with speeds as numbers.
+    pub struct Termios2 {
+        /// Input modes.
+        pub c_iflag: u32,
+        /// Output modes.
+        pub c_oflag: u32,
+        /// Control modes.
+        pub c_cflag: u32,
+        /// Local modes.
+        pub c_lflag: u32,
+        /// Line discipline.
+        pub c_line: u8,
+        /// Control characters.
+        pub c_cc: [u8; 19],
+        /// Input speed, baud.
+        pub c_ispeed: u32,
+        /// Output speed, baud.
+        pub c_ospeed: u32,
+    }
+}
+
+abi_struct! {
     /// `struct winsize` (TIOCGWINSZ).
     pub struct Winsize {
         /// Rows, characters.

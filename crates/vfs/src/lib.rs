@@ -12,13 +12,19 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod anonymous;
 mod attachment;
 mod error;
 mod file;
 mod inode;
 mod ioctl;
 mod metadata;
+pub mod pipe;
 mod poll;
+mod ring;
+pub mod terminal;
+#[cfg(test)]
+mod testing;
 
 pub use attachment::Attachment;
 pub use error::{Result, VfsError};

@@ -64,6 +64,12 @@ impl ByteRing {
         self.limit.saturating_sub(self.len)
     }
 
+    /// Bytes that can be queued without more memory.
+    #[inline]
+    pub(crate) fn ready_room(&self) -> usize {
+        self.block.len().min(self.limit).saturating_sub(self.len)
+    }
+
     /// Size of the block to [`install`](Self::install) before `more` bytes, or as many as the limit allows, can be
     /// pushed; `None` if they fit already.
     #[inline]
@@ -75,11 +81,11 @@ impl ByteRing {
         Some(needed.checked_next_power_of_two().unwrap_or(needed).max(FIRST_BLOCK).min(self.limit.max(self.len)))
     }
 
-    /// Moves the content into `block` and returns the old one, to be dropped without the lock. A block too small for
-    /// the content is handed back as it came.
+    /// Moves the content into `block` and returns the old one, to be dropped without the lock. A block no larger
+    /// than the present one is handed back as it came.
     pub(crate) fn install(&mut self, block: Block) -> Block {
         let mut fresh = block.0;
-        if fresh.len() < self.len {
+        if fresh.len() <= self.block.len() {
             return Block(fresh);
         }
         let (first, second) = self.parts();
@@ -108,7 +114,7 @@ impl ByteRing {
     #[inline]
     pub(crate) fn push(&mut self, data: &[u8]) -> usize {
         let size = self.block.len();
-        let count = data.len().min(size.min(self.limit).saturating_sub(self.len));
+        let count = data.len().min(self.ready_room());
         let start = wrap(self.head + self.len, size);
         let first = count.min(size - start.min(size));
         if let (Some(slot), Some(from)) = (self.block.get_mut(start..start + first), data.get(..first)) {
@@ -167,10 +173,7 @@ impl ByteRing {
     fn parts(&self) -> (&[u8], &[u8]) {
         let size = self.block.len();
         let first = self.len.min(size - self.head.min(size));
-        (
-            self.block.get(self.head..self.head + first).unwrap_or(&[]),
-            self.block.get(..self.len - first).unwrap_or(&[]),
-        )
+        (self.block.get(self.head..self.head + first).unwrap_or(&[]), self.block.get(..self.len - first).unwrap_or(&[]))
     }
 }
 

@@ -25,7 +25,7 @@ pub enum SignalHandling {
 
 /// Who wants to touch the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
+pub struct JobCaller {
     /// Its session.
     pub session: Sid,
     /// Its process group.
@@ -53,7 +53,7 @@ pub(super) fn job_control(
     owner: Option<Sid>,
     foreground: Option<Pgid>,
     stops_writers: bool,
-    caller: &Caller,
+    caller: &JobCaller,
 ) -> JobControl {
     let background = owner == Some(caller.session) && foreground.is_some_and(|group| group != caller.group);
     if !background || (access == Access::Write && !stops_writers) {
@@ -72,17 +72,17 @@ pub(super) fn job_control(
 mod tests {
     use super::*;
 
-    const CALLER: Caller =
-        Caller { session: Sid(10), group: Pgid(20), orphaned: false, handling: SignalHandling::Delivered };
+    const CALLER: JobCaller =
+        JobCaller { session: Sid(10), group: Pgid(20), orphaned: false, handling: SignalHandling::Delivered };
 
-    fn check(access: Access, tostop: bool, caller: Caller) -> JobControl {
+    fn check(access: Access, tostop: bool, caller: JobCaller) -> JobControl {
         job_control(access, Some(Sid(10)), Some(Pgid(10)), tostop, &caller)
     }
 
     #[test]
     fn foreground_and_strangers_may_do_anything() {
-        let foreground = Caller { group: Pgid(10), ..CALLER };
-        let stranger = Caller { session: Sid(11), ..CALLER };
+        let foreground = JobCaller { group: Pgid(10), ..CALLER };
+        let stranger = JobCaller { session: Sid(11), ..CALLER };
         for access in [Access::Read, Access::Write, Access::Change] {
             assert_eq!(check(access, true, foreground), JobControl::Allow);
             assert_eq!(check(access, true, stranger), JobControl::Allow);
@@ -100,18 +100,18 @@ mod tests {
 
     #[test]
     fn nobody_could_continue_an_orphaned_group() {
-        let orphan = Caller { orphaned: true, ..CALLER };
+        let orphan = JobCaller { orphaned: true, ..CALLER };
         assert_eq!(check(Access::Read, false, orphan), JobControl::Eio);
         assert_eq!(check(Access::Change, false, orphan), JobControl::Eio);
     }
 
     #[test]
     fn who_does_not_take_the_signal_may_write_but_not_read() {
-        let deaf = Caller { handling: SignalHandling::BlockedOrIgnored, ..CALLER };
+        let deaf = JobCaller { handling: SignalHandling::BlockedOrIgnored, ..CALLER };
         assert_eq!(check(Access::Read, false, deaf), JobControl::Eio);
         assert_eq!(check(Access::Write, true, deaf), JobControl::Allow);
         assert_eq!(check(Access::Change, false, deaf), JobControl::Allow);
-        let deaf_orphan = Caller { orphaned: true, ..deaf };
+        let deaf_orphan = JobCaller { orphaned: true, ..deaf };
         assert_eq!(check(Access::Change, false, deaf_orphan), JobControl::Allow);
     }
 }

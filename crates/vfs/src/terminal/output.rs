@@ -24,6 +24,8 @@ pub(super) struct Staging {
 impl Staging {
     /// A line or two: it lives on the stack.
     const SIZE: usize = 512;
+    /// Room that what one typed byte is echoed as practically always finds enough.
+    pub(super) const COMFORT: usize = 64;
 
     pub(super) const fn new() -> Self {
         Self { bytes: [0; Self::SIZE], len: 0 }
@@ -51,7 +53,7 @@ impl Out for Staging {
 
 impl Out for ByteRing {
     fn room(&self) -> usize {
-        Self::room(self)
+        self.ready_room()
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -108,7 +110,7 @@ impl OutputState {
     }
 
     /// Sends waiting echo as far as it fits.
-    pub(super) fn flush(&mut self, out: &mut impl Out) {
+    pub(super) fn flush(&mut self, out: &mut dyn Out) {
         let mut chunk = [0; 64];
         while !self.stopped && !self.held.is_empty() {
             let room = out.room().min(chunk.len());
@@ -122,7 +124,7 @@ impl OutputState {
     }
 
     /// Writes what a program sends; how much of it was taken. 0: stopped or no room.
-    pub(super) fn write(&mut self, settings: &Settings, data: &[u8], out: &mut impl Out) -> usize {
+    pub(super) fn write(&mut self, settings: &Settings, data: &[u8], out: &mut dyn Out) -> usize {
         self.flush(out);
         if self.stopped || self.holds() {
             return 0;
@@ -158,7 +160,7 @@ impl OutputState {
     }
 
     /// Echoes one byte through output processing.
-    pub(super) fn echo(&mut self, settings: &Settings, byte: u8, out: &mut impl Out) {
+    pub(super) fn echo(&mut self, settings: &Settings, byte: u8, out: &mut dyn Out) {
         if settings.output(c::OPOST) {
             let (bytes, len) = self.process(settings, byte);
             self.advance(settings, byte);
@@ -169,13 +171,13 @@ impl OutputState {
     }
 
     /// Echoes a control character as `^X`.
-    pub(super) fn echo_control(&mut self, byte: u8, out: &mut impl Out) {
+    pub(super) fn echo_control(&mut self, byte: u8, out: &mut dyn Out) {
         self.column += 2;
         self.echo_raw(&[b'^', byte ^ 0o100], out);
     }
 
     /// Moves the cursor back over a tab: `columns` were typed since the last tab, or since the line began.
-    pub(super) fn erase_tab(&mut self, columns: usize, after_tab: bool, out: &mut impl Out) {
+    pub(super) fn erase_tab(&mut self, columns: usize, after_tab: bool, out: &mut dyn Out) {
         let columns = if after_tab { columns } else { columns + self.canon_column };
         for _ in 0..8 - (columns & 7) {
             self.column = self.column.saturating_sub(1);
@@ -188,8 +190,7 @@ impl OutputState {
         self.canon_column = self.column;
     }
 
-    /// Echo of a multi-byte character erased in print mode does not move the cursor.
-    fn echo_raw(&mut self, bytes: &[u8], out: &mut impl Out) {
+    fn echo_raw(&mut self, bytes: &[u8], out: &mut dyn Out) {
         if !self.stopped && self.held.is_empty() && out.room() >= bytes.len() {
             out.put(bytes);
         } else if self.held.room() >= bytes.len() {

@@ -64,11 +64,7 @@ impl Settings {
     /// These with what TCSETS2 sends.
     pub(super) fn with2(self, new: &Termios2) -> Self {
         let named = baud(new.c_cflag);
-        Self(Termios2 {
-            c_ispeed: named.unwrap_or(new.c_ispeed),
-            c_ospeed: named.unwrap_or(new.c_ospeed),
-            ..*new
-        })
+        Self(Termios2 { c_ispeed: named.unwrap_or(new.c_ispeed), c_ospeed: named.unwrap_or(new.c_ospeed), ..*new })
     }
 
     /// A pseudo-terminal carries eight bits, whatever is asked.

@@ -1,0 +1,3 @@
+//! Terminals as programs and people see them.
+
+use super::*;
