@@ -20,6 +20,12 @@ impl Rank {
     pub const PROCESS: Self = Self(18);
     /// One thread's signal state.
     pub const THREAD: Self = Self(20);
+    /// Pending signals and threads of one process.
+    pub const SIGNALS: Self = Self(21);
+    /// Mask and pending signals of one thread.
+    pub const THREAD_SIGNALS: Self = Self(22);
+    /// A table of signal actions, which processes may share.
+    pub const SIGNAL_ACTIONS: Self = Self(23);
     /// A descriptor table.
     pub const FILE_TABLE: Self = Self(24);
     /// Working and root directory of a process.
@@ -48,6 +54,8 @@ impl Rank {
     pub const PIPE: Self = Self(46);
     /// A bucket of the futex table.
     pub const FUTEX: Self = Self(50);
+    /// Where one futex waiter is queued.
+    pub const FUTEX_WAITER: Self = Self(51);
     /// An address space.
     pub const ADDRESS_SPACE: Self = Self(60);
     /// Pages of a file.

@@ -1,0 +1,419 @@
+//! The frame a signal handler runs on, byte for byte Linux's `struct rt_sigframe` of x86-64.
+//!
+//! ```text
+//!   old rsp ─►┌───────────────────┐
+//!             │ red zone 128      │  not used by a frame on the alternate stack
+//!             ├───────────────────┤◄─ 64-byte aligned start + size + 4
+//!             │ XSAVE area, magic │
+//!  fp address►├───────────────────┤  64-byte aligned
+//!             │ siginfo 128       │
+//!             │ ucontext 304      │
+//!             │ return address 8  │  SA_RESTORER
+//!     new rsp►└───────────────────┘  16n + 8
+//! ```
+//!
+//! Nothing here touches user memory: [`build`] says what to write where, [`SavedFrame::parse`] and [`restore_fp`] judge
+//! what was read back. Everything read back is hostile: a program may have written any bytes there.
+
+use abi::linux::general as linux;
+use abi::{SigSet, SigaltStack, Wire};
+use hal::UserContext;
+use types::USER_END;
+
+use super::info::read_array;
+use super::{ActionFlags, AltStack, AltStackError, Caught, MINSIGSTKSZ, SIGINFO_SIZE};
+
+/// Bytes of a frame below the XSAVE area.
+pub const FRAME_SIZE: usize = 440;
+/// Bytes of the legacy part of an XSAVE area (`FXSAVE`).
+pub const FXSAVE_SIZE: usize = 512;
+/// Bytes that follow the XSAVE area in a frame.
+pub const MAGIC2_SIZE: usize = 4;
+
+const UC: usize = 8;
+const UC_STACK: usize = UC + 16;
+const MCONTEXT: usize = UC + 40;
+const MC_SEGMENTS: usize = MCONTEXT + 144;
+const MC_FPSTATE: usize = MCONTEXT + 184;
+const UC_SIGMASK: usize = UC + 296;
+const INFO: usize = UC + 304;
+
+const UC_FP_XSTATE: u64 = 1;
+const UC_SIGCONTEXT_SS: u64 = 2;
+const UC_STRICT_RESTORE_SS: u64 = 4;
+
+const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
+const FP_XSTATE_MAGIC2: u32 = 0x4650_5845;
+/// `sw_reserved` in the legacy area: what the frame says about itself.
+const SW_RESERVED: usize = 464;
+const XSAVE_HEADER: usize = 512;
+const XSAVE_HEADER_SIZE: usize = 64;
+const MXCSR: usize = 24;
+/// x87 and SSE: what FXSAVE holds.
+const LEGACY_FEATURES: u64 = 3;
+
+const RED_ZONE: u64 = 128;
+
+/// Linux's user code and data segments: what a program that makes up a frame by hand may write.
+const LINUX_CS: u64 = 0x33;
+const LINUX_SS: u64 = 0x2b;
+
+const FLAG_TF: u64 = 1 << 8;
+const FLAG_DF: u64 = 1 << 10;
+const FLAG_RF: u64 = 1 << 16;
+/// Flags that sigreturn sets from the frame: CF PF AF ZF SF TF DF OF RF AC. Not IF, IOPL, NT, VM, VIF, VIP.
+const RESTORED_FLAGS: u64 = 0x5_0dd5;
+
+/// Why a frame could not be built or taken back: the thread gets SIGSEGV
+/// ([`super::ProcessSignals::force_bad_frame`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameError {
+    /// The action has no restorer, so that the handler could not return.
+    NoRestorer,
+    /// The handler is not a user address.
+    BadHandler,
+    /// The frame does not fit below the stack pointer or on the alternate stack.
+    NoRoom,
+    /// Segments that no user program has.
+    BadSegments,
+    /// Not a user address to return to.
+    BadInstructionPointer,
+    /// The saved floating-point state holds what would fault in the kernel.
+    BadFpState,
+}
+
+/// The XSAVE area of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FpLayout {
+    /// Bytes of the standard-format area; [`FXSAVE_SIZE`] on a machine without XSAVE.
+    pub size: usize,
+    /// Components enabled for user programs (XCR0).
+    pub features: u64,
+    /// MXCSR bits that may be set (`MXCSR_MASK` of FXSAVE, `0xffbf` at least).
+    pub mxcsr_mask: u32,
+}
+
+impl FpLayout {
+    /// A machine with x87 and SSE only.
+    pub const LEGACY: Self = Self { size: FXSAVE_SIZE, features: LEGACY_FEATURES, mxcsr_mask: 0xffbf };
+
+    /// Bytes that the area takes in a frame.
+    pub const fn in_frame(&self) -> usize {
+        if self.has_xsave() { self.size + MAGIC2_SIZE } else { self.size }
+    }
+
+    /// Value of `AT_MINSIGSTKSZ`: the largest frame with its alignment.
+    pub const fn min_stack(&self) -> u64 {
+        (FRAME_SIZE + self.in_frame() + 64 + 16) as u64 + RED_ZONE
+    }
+
+    const fn has_xsave(&self) -> bool {
+        self.size >= XSAVE_HEADER + XSAVE_HEADER_SIZE
+    }
+}
+
+/// What the thread's last fault was; goes into the frame for debuggers and runtimes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct FaultRecord {
+    /// Vector of the exception.
+    pub trapno: u64,
+    /// Its error code.
+    pub error_code: u64,
+    /// CR2.
+    pub address: u64,
+}
+
+/// A frame ready to be written.
+#[derive(Clone, Debug)]
+pub struct SignalFrame {
+    /// Where [`SignalFrame::bytes`] go.
+    pub address: u64,
+    /// Return address, ucontext, siginfo.
+    pub bytes: [u8; FRAME_SIZE],
+    /// Where the patched XSAVE area goes, [`FpLayout::in_frame`] bytes.
+    pub fp_address: u64,
+    /// The registers to run the handler with.
+    pub context: UserContext,
+}
+
+/// Builds the frame for `caught` on the stack of `context`, whose interrupted call is already finished
+/// ([`super::finish_interrupted`]).
+///
+/// `fp` holds the thread's XSAVE area in its first [`FpLayout::size`] bytes and has room for [`FpLayout::in_frame`]; it is
+/// completed in place. Write `bytes` and `fp`; if either write fails, that is a bad frame too.
+///
+/// # Errors
+/// See [`FrameError`]; nothing is to be written then.
+pub fn build(
+    context: &UserContext,
+    caught: &Caught,
+    altstack: &AltStack,
+    fault: &FaultRecord,
+    layout: &FpLayout,
+    fp: &mut [u8],
+) -> Result<SignalFrame, FrameError> {
+    let action = &caught.action;
+    if !action.flags.contains(ActionFlags::RESTORER) {
+        return Err(FrameError::NoRestorer);
+    }
+    if action.handler >= USER_END {
+        return Err(FrameError::BadHandler);
+    }
+    let (address, fp_address) = place(context.rsp, action.flags, altstack, layout)?;
+    seal_fp(layout, fp);
+
+    let mut out = Writer { bytes: [0; FRAME_SIZE] };
+    out.u64(0, action.restorer);
+    let xstate = if layout.has_xsave() { UC_FP_XSTATE } else { 0 };
+    out.u64(UC, xstate | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS);
+    out.put(UC_STACK, altstack.in_frame().to_bytes().as_ref());
+    put_registers(&mut out, context);
+    out.u64(MC_SEGMENTS, (context.cs & 0xffff) | (context.ss & 0xffff) << 48);
+    out.u64(MCONTEXT + 152, fault.error_code);
+    out.u64(MCONTEXT + 160, fault.trapno);
+    out.u64(MCONTEXT + 168, caught.frame_mask.0);
+    out.u64(MCONTEXT + 176, fault.address);
+    out.u64(MC_FPSTATE, fp_address);
+    out.u64(UC_SIGMASK, caught.frame_mask.0);
+    out.put(INFO, &caught.info.to_bytes());
+
+    let entry = UserContext {
+        rip: action.handler,
+        rsp: address,
+        rdi: u64::from(caught.info.signal.number()),
+        rsi: address + INFO as u64,
+        rdx: address + UC as u64,
+        rax: 0,
+        orig_rax: u64::MAX,
+        cs: UserContext::USER_CS,
+        ss: UserContext::USER_SS,
+        rflags: context.rflags & !(FLAG_DF | FLAG_TF | FLAG_RF),
+        ..*context
+    };
+    Ok(SignalFrame { address, bytes: out.bytes, fp_address, context: entry })
+}
+
+/// Where the frame and the XSAVE area go.
+fn place(rsp: u64, flags: ActionFlags, altstack: &AltStack, layout: &FpLayout) -> Result<(u64, u64), FrameError> {
+    let nested = altstack.is_active(rsp);
+    let entering = flags.contains(ActionFlags::ONSTACK)
+        && altstack.is_enabled()
+        && !altstack.is_active(rsp.wrapping_sub(RED_ZONE));
+    let top = if entering { altstack.top() } else { rsp.checked_sub(RED_ZONE).ok_or(FrameError::NoRoom)? };
+    let fp = top.checked_sub(layout.in_frame() as u64).ok_or(FrameError::NoRoom)? & !63;
+    let frame = (fp.checked_sub(FRAME_SIZE as u64).ok_or(FrameError::NoRoom)? & !15)
+        .checked_sub(8)
+        .ok_or(FrameError::NoRoom)?;
+    if top > USER_END || (nested || entering) && !altstack.contains(frame) {
+        return Err(FrameError::NoRoom);
+    }
+    Ok((frame, fp))
+}
+
+/// Completes the XSAVE area as a frame carries it: sizes, features and the two magic numbers.
+fn seal_fp(layout: &FpLayout, fp: &mut [u8]) {
+    if let Some(reserved) = fp.get_mut(SW_RESERVED..FXSAVE_SIZE) {
+        reserved.fill(0);
+    }
+    if !layout.has_xsave() {
+        return;
+    }
+    put_at(fp, SW_RESERVED, &FP_XSTATE_MAGIC1.to_le_bytes());
+    put_at(fp, SW_RESERVED + 4, &(layout.in_frame() as u32).to_le_bytes());
+    put_at(fp, SW_RESERVED + 8, &layout.features.to_le_bytes());
+    put_at(fp, SW_RESERVED + 16, &(layout.size as u32).to_le_bytes());
+    // A handler may change SSE registers of the frame without touching the header: they must be loaded in any case.
+    let present = u64::from_le_bytes(read_array(fp, XSAVE_HEADER)) | LEGACY_FEATURES;
+    put_at(fp, XSAVE_HEADER, &present.to_le_bytes());
+    put_at(fp, layout.size, &FP_XSTATE_MAGIC2.to_le_bytes());
+}
+
+fn put_registers(out: &mut Writer, context: &UserContext) {
+    let registers = [
+        context.r8,
+        context.r9,
+        context.r10,
+        context.r11,
+        context.r12,
+        context.r13,
+        context.r14,
+        context.r15,
+        context.rdi,
+        context.rsi,
+        context.rbp,
+        context.rbx,
+        context.rdx,
+        context.rax,
+        context.rcx,
+        context.rsp,
+        context.rip,
+        context.rflags,
+    ];
+    for (index, value) in registers.into_iter().enumerate() {
+        out.u64(MCONTEXT + index * 8, value);
+    }
+}
+
+/// Address of the frame when `rt_sigreturn` is called with the stack pointer at `rsp`: the handler's return took the
+/// return address off.
+pub const fn frame_address(rsp: u64) -> u64 {
+    rsp.wrapping_sub(8)
+}
+
+/// A frame read back by `rt_sigreturn`, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SavedFrame {
+    /// The registers to go on with; segment bases are those of the caller.
+    pub context: UserContext,
+    /// The mask to go back to, without SIGKILL and SIGSTOP.
+    pub mask: SigSet,
+    /// The alternate stack to go back to.
+    pub altstack: SigaltStack,
+    /// Where the floating-point state is; `None` means the initial state.
+    pub fp_address: Option<u64>,
+}
+
+impl SavedFrame {
+    /// Checks the bytes at [`frame_address`]; `current` are the registers at the call.
+    ///
+    /// # Errors
+    /// [`FrameError::BadSegments`], [`FrameError::BadInstructionPointer`]: the thread gets SIGSEGV.
+    pub fn parse(bytes: &[u8; FRAME_SIZE], current: &UserContext) -> Result<Self, FrameError> {
+        let word = |at| u64::from_le_bytes(read_array(bytes, at));
+        let register = |index: usize| word(MCONTEXT + index * 8);
+        let segments = word(MC_SEGMENTS);
+        let cs = segments & 0xffff | 3;
+        let ss = segments >> 48 | 3;
+        if cs != UserContext::USER_CS && cs != LINUX_CS {
+            return Err(FrameError::BadSegments);
+        }
+        // An old program that does not know of SS leaves it zero or stale: any is taken as the only right one.
+        let strict = word(UC) & UC_STRICT_RESTORE_SS != 0;
+        if strict && ss != UserContext::USER_SS && ss != LINUX_SS {
+            return Err(FrameError::BadSegments);
+        }
+        let rip = register(16);
+        if rip >= USER_END {
+            return Err(FrameError::BadInstructionPointer);
+        }
+        let context = UserContext {
+            r8: register(0),
+            r9: register(1),
+            r10: register(2),
+            r11: register(3),
+            r12: register(4),
+            r13: register(5),
+            r14: register(6),
+            r15: register(7),
+            rdi: register(8),
+            rsi: register(9),
+            rbp: register(10),
+            rbx: register(11),
+            rdx: register(12),
+            rax: register(13),
+            rcx: register(14),
+            rsp: register(15),
+            rip,
+            rflags: UserContext::INITIAL_RFLAGS | register(17) & RESTORED_FLAGS,
+            orig_rax: u64::MAX,
+            cs: UserContext::USER_CS,
+            ss: UserContext::USER_SS,
+            ..*current
+        };
+        let fp_address = word(MC_FPSTATE);
+        Ok(Self {
+            context,
+            mask: SigSet(word(UC_SIGMASK)).difference(SigSet::UNBLOCKABLE),
+            altstack: SigaltStack::from_bytes(&read_array(bytes, UC_STACK)),
+            fp_address: (fp_address != 0).then_some(fp_address),
+        })
+    }
+
+    /// The alternate stack after sigreturn: the frame's, or `current` where that makes no sense (as on Linux).
+    pub fn altstack_after(&self, current: &AltStack) -> AltStack {
+        let restored: Result<AltStack, AltStackError> = current.replace(&self.altstack, self.context.rsp, MINSIGSTKSZ);
+        restored.unwrap_or(*current)
+    }
+}
+
+/// How many bytes to read at [`SavedFrame::fp_address`], from the [`FXSAVE_SIZE`] bytes read there first: the whole area
+/// if the frame says it is one of ours, else just the legacy part.
+pub fn fp_extent(legacy: &[u8; FXSAVE_SIZE], layout: &FpLayout) -> usize {
+    let word = |at| u32::from_le_bytes(read_array(legacy, at));
+    let size = word(SW_RESERVED + 16) as usize;
+    let genuine = layout.has_xsave()
+        && word(SW_RESERVED) == FP_XSTATE_MAGIC1
+        && size >= XSAVE_HEADER + XSAVE_HEADER_SIZE
+        && size <= layout.size
+        && word(SW_RESERVED + 4) as usize >= size + MAGIC2_SIZE;
+    if genuine { size + MAGIC2_SIZE } else { FXSAVE_SIZE }
+}
+
+/// Checks a floating-point state read back from a frame and makes it one that can be loaded without a fault.
+///
+/// `saved` are the bytes of [`fp_extent`]; `out` takes [`FpLayout::size`] bytes. Components that the frame does not hold
+/// are put into their initial state.
+///
+/// # Errors
+/// [`FrameError::BadFpState`]: reserved bits are set; `out` is not to be loaded.
+pub fn restore_fp(saved: &[u8], layout: &FpLayout, out: &mut [u8]) -> Result<(), FrameError> {
+    let bad = FrameError::BadFpState;
+    let legacy = saved.get(..FXSAVE_SIZE).ok_or(bad)?;
+    if u32::from_le_bytes(read_array(saved, MXCSR)) & !layout.mxcsr_mask != 0 {
+        return Err(bad);
+    }
+    let out = out.get_mut(..layout.size).ok_or(bad)?;
+    out.fill(0);
+    let body = saved.len().checked_sub(MAGIC2_SIZE).filter(|size| *size >= XSAVE_HEADER + XSAVE_HEADER_SIZE);
+    let whole = body.and_then(|size| {
+        let magic2 = u32::from_le_bytes(read_array(saved, size));
+        (layout.has_xsave() && magic2 == FP_XSTATE_MAGIC2).then_some(size)
+    });
+    let Some(size) = whole else {
+        put_at(out, 0, legacy);
+        if layout.has_xsave() {
+            put_at(out, XSAVE_HEADER, &LEGACY_FEATURES.to_le_bytes());
+        }
+        clear_software_bytes(out);
+        return Ok(());
+    };
+    let header = |at: usize| u64::from_le_bytes(read_array(saved, XSAVE_HEADER + at));
+    let reserved_clear = (8..XSAVE_HEADER_SIZE).step_by(8).all(|at| header(at) == 0);
+    if !reserved_clear || header(0) & !layout.features != 0 {
+        return Err(bad);
+    }
+    put_at(out, 0, saved.get(..size).ok_or(bad)?);
+    let announced = u64::from_le_bytes(read_array(saved, SW_RESERVED + 8));
+    put_at(out, XSAVE_HEADER, &(header(0) & announced).to_le_bytes());
+    clear_software_bytes(out);
+    Ok(())
+}
+
+fn clear_software_bytes(area: &mut [u8]) {
+    if let Some(reserved) = area.get_mut(SW_RESERVED..FXSAVE_SIZE) {
+        reserved.fill(0);
+    }
+}
+
+fn put_at(area: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(slot) = area.get_mut(at..at + bytes.len()) {
+        slot.copy_from_slice(bytes);
+    }
+}
+
+struct Writer {
+    bytes: [u8; FRAME_SIZE],
+}
+
+impl Writer {
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        put_at(&mut self.bytes, at, bytes);
+    }
+
+    fn u64(&mut self, at: usize, value: u64) {
+        self.put(at, &value.to_le_bytes());
+    }
+}
+
+const _: () = assert!(INFO + SIGINFO_SIZE == FRAME_SIZE);
+const _: () = assert!(MINSIGSTKSZ == linux::MINSIGSTKSZ as u64);

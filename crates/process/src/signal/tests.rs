@@ -1,0 +1,1 @@
+//! The signal engine as a whole.
