@@ -1,0 +1,40 @@
+//! Who makes a call.
+
+use alloc::sync::Arc;
+
+use hal::UserContext;
+use memory::AddressSpace;
+
+use crate::{FpuState, Process, RestartBlock, System, Thread, UserMemory};
+
+/// The thread that makes a call, and what it works on. Cheap to copy.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    /// Everything there is one of.
+    pub system: &'static System,
+    /// Its process.
+    pub process: &'a Arc<Process>,
+    /// Itself.
+    pub thread: &'a Arc<Thread>,
+    /// Its memory, active on this CPU.
+    pub space: &'a Arc<AddressSpace>,
+}
+
+impl<'a> Caller<'a> {
+    /// The caller's memory, typed.
+    pub fn memory(self) -> UserMemory<'a> {
+        UserMemory::new(self.system.platform, self.space)
+    }
+}
+
+/// What only a call that was entered with all registers saved may touch.
+pub struct Registers<'a> {
+    /// General registers.
+    pub context: &'a mut UserContext,
+    /// Vector registers.
+    pub fpu: &'a mut dyn FpuState,
+    /// What `restart_syscall` goes on with.
+    pub restart: &'a mut Option<RestartBlock>,
+    /// Set by exec: the memory the thread goes on with.
+    pub new_space: Option<Arc<AddressSpace>>,
+}

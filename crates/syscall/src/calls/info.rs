@@ -1,0 +1,119 @@
+//! What the system is: uname, sysinfo, host and domain name, getrandom, getcpu.
+
+use abi::linux::general as linux;
+use abi::{Errno, Sysinfo, Utsname};
+use alloc::string::String;
+use types::{Capabilities, PAGE_SIZE};
+
+use crate::{Caller, SysResult};
+
+/// Release that programs are told: the Linux whose interface this is.
+pub const RELEASE: &str = "6.1.0-multios";
+/// Version that programs are told.
+pub const VERSION: &str = concat!("#1 SMP MultiOS ", env!("CARGO_PKG_VERSION"));
+/// Longest host and domain name.
+const NAME_MAX: usize = 64;
+
+pub(crate) fn sys_uname(caller: Caller<'_>, out: u64) -> SysResult {
+    let names = {
+        let names = caller.system.names.lock();
+        (field(&names.host), field(&names.domain))
+    };
+    let answer = Utsname {
+        sysname: field("Linux"),
+        nodename: names.0,
+        release: field(RELEASE),
+        version: field(VERSION),
+        machine: field("x86_64"),
+        domainname: names.1,
+    };
+    caller.memory().write(out, &answer)?;
+    Ok(0)
+}
+
+pub(crate) fn sys_sethostname(caller: Caller<'_>, name: u64, len: u64) -> SysResult {
+    let name = read_name(caller, name, len)?;
+    let old = core::mem::replace(&mut caller.system.names.lock().host, name);
+    drop(old);
+    Ok(0)
+}
+
+pub(crate) fn sys_setdomainname(caller: Caller<'_>, name: u64, len: u64) -> SysResult {
+    let name = read_name(caller, name, len)?;
+    let old = core::mem::replace(&mut caller.system.names.lock().domain, name);
+    drop(old);
+    Ok(0)
+}
+
+pub(crate) fn sys_sysinfo(caller: Caller<'_>, out: u64) -> SysResult {
+    let frames = caller.system.frames.stats();
+    let load = caller.system.load.averages().map(|average| average << (16 - crate::load::FRACTION_BITS));
+    let answer = Sysinfo {
+        uptime: caller.system.platform.now().secs() as i64,
+        loads: load,
+        totalram: frames.total * PAGE_SIZE as u64,
+        freeram: frames.free * PAGE_SIZE as u64,
+        sharedram: 0,
+        bufferram: 0,
+        totalswap: 0,
+        freeswap: 0,
+        procs: u16::try_from(caller.system.processes.thread_count()).unwrap_or(u16::MAX),
+        pad: 0,
+        pad1: 0,
+        totalhigh: 0,
+        freehigh: 0,
+        mem_unit: 1,
+        pad2: 0,
+    };
+    caller.memory().write(out, &answer)?;
+    Ok(0)
+}
+
+pub(crate) fn sys_getrandom(caller: Caller<'_>, out: u64, len: u64, flags: u64) -> SysResult {
+    let flags = flags as u32;
+    let both = linux::GRND_RANDOM | linux::GRND_INSECURE;
+    if flags & !(linux::GRND_NONBLOCK | both) != 0 || flags & both == both {
+        return Err(Errno::EINVAL.into());
+    }
+    let len = len.min(0x01ff_ffff);
+    let mut done = 0;
+    while done < len {
+        let mut chunk = [0; 256];
+        let want = (len - done).min(chunk.len() as u64) as usize;
+        let chunk = chunk.get_mut(..want).unwrap_or_default();
+        caller.system.platform.random(chunk);
+        let copied = caller.memory().write_some(out + done, chunk);
+        done += copied as u64;
+        if copied < want {
+            return if done == 0 { Err(Errno::EFAULT.into()) } else { Ok(done) };
+        }
+    }
+    Ok(done)
+}
+
+pub(crate) fn sys_getcpu(caller: Caller<'_>, cpu: u64, node: u64) -> SysResult {
+    let memory = caller.memory();
+    memory.write_opt(cpu, &caller.system.platform.current_cpu().0)?;
+    memory.write_opt(node, &0_u32)?;
+    Ok(0)
+}
+
+fn field(text: &str) -> [u8; 65] {
+    let mut field = [0; 65];
+    // The last byte stays NUL.
+    for (slot, byte) in field.iter_mut().take(64).zip(text.bytes()) {
+        *slot = byte;
+    }
+    field
+}
+
+fn read_name(caller: Caller<'_>, name: u64, len: u64) -> SysResult<String> {
+    if !caller.capable(Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM.into());
+    }
+    if len > NAME_MAX as u64 {
+        return Err(Errno::EINVAL.into());
+    }
+    let bytes = caller.memory().read_vec(name, len as usize)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

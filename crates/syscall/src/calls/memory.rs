@@ -1,0 +1,259 @@
+//! Mappings: brk, mmap, munmap, mprotect, mremap, madvise, mincore, msync, mlock.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use abi::Errno;
+use abi::linux::general as linux;
+use memory::{
+    Advice, Backing, MapFlags, MapRequest, ObjectId, PageAccess, Pager, PagerError, Placement, Prot, RemapPlacement,
+    Sharing,
+};
+use types::{PAGE_SIZE, PhysAddr, USER_END};
+use vfs::{Mapping, VfsError};
+
+use crate::{Caller, OpenFile, SysResult};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+pub(crate) fn sys_brk(caller: Caller<'_>, end: u64) -> SysResult {
+    Ok(caller.space.brk(end))
+}
+
+pub(crate) fn sys_mmap(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
+    let [address, len, prot, flags, fd, offset] = args;
+    let (flags, prot_bits) = (flags as u32, prot as u32);
+    if len == 0 || offset % PAGE != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if len > USER_END {
+        return Err(Errno::ENOMEM.into());
+    }
+    let prot = decode_prot(prot_bits)?;
+    let sharing = match flags & linux::MAP_TYPE {
+        linux::MAP_PRIVATE => Sharing::Private,
+        linux::MAP_SHARED | linux::MAP_SHARED_VALIDATE => Sharing::Shared,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let placement = if flags & linux::MAP_FIXED_NOREPLACE != 0 {
+        Placement::FixedNoReplace(address)
+    } else if flags & linux::MAP_FIXED != 0 {
+        Placement::Fixed(address)
+    } else {
+        Placement::Hint(address)
+    };
+    if let Placement::Fixed(at) | Placement::FixedNoReplace(at) = placement {
+        if at % PAGE != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        if at.checked_add(len).is_none_or(|end| end > USER_END) {
+            return Err(Errno::ENOMEM.into());
+        }
+    }
+    let mut wishes = MapFlags::empty();
+    wishes.set(MapFlags::GROWS_DOWN, flags & linux::MAP_GROWSDOWN != 0);
+    wishes.set(MapFlags::POPULATE, flags & linux::MAP_POPULATE != 0);
+    let mut max_prot = Prot::all();
+    let backing = if flags & linux::MAP_ANONYMOUS != 0 {
+        Backing::Anonymous
+    } else {
+        let file = caller.file(fd)?;
+        let (backing, limit) = map_file(&file, sharing, prot, offset, len)?;
+        max_prot = limit;
+        backing
+    };
+    let request = MapRequest { placement, len, prot, max_prot, sharing, backing, flags: wishes };
+    Ok(caller.space.map(request)?)
+}
+
+pub(crate) fn sys_munmap(caller: Caller<'_>, start: u64, len: u64) -> SysResult {
+    caller.space.unmap(start, len)?;
+    Ok(0)
+}
+
+pub(crate) fn sys_mprotect(caller: Caller<'_>, start: u64, len: u64, prot: u64) -> SysResult {
+    if start % PAGE != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if len == 0 {
+        return Ok(0);
+    }
+    let len = len.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
+    caller.space.protect(start, len, decode_prot(prot as u32)?)?;
+    Ok(0)
+}
+
+pub(crate) fn sys_mremap(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
+    let [old, old_len, new_len, flags, new, _] = args;
+    let flags = flags as u32;
+    if flags & !(linux::MREMAP_MAYMOVE | linux::MREMAP_FIXED) != 0 || old % PAGE != 0 || new_len == 0 {
+        // MREMAP_DONTUNMAP is refused as by a kernel that does not know it.
+        return Err(Errno::EINVAL.into());
+    }
+    let placement = match (flags & linux::MREMAP_FIXED != 0, flags & linux::MREMAP_MAYMOVE != 0) {
+        (true, true) if new % PAGE == 0 => RemapPlacement::Fixed(new),
+        (true, _) => return Err(Errno::EINVAL.into()),
+        (false, true) => RemapPlacement::MayMove,
+        (false, false) => RemapPlacement::InPlace,
+    };
+    Ok(caller.space.remap(old, old_len, new_len, placement)?)
+}
+
+pub(crate) fn sys_madvise(caller: Caller<'_>, start: u64, len: u64, advice: u64) -> SysResult {
+    let advice = match advice as u32 {
+        linux::MADV_DONTNEED | linux::MADV_DONTNEED_LOCKED => Advice::DontNeed,
+        linux::MADV_FREE => Advice::Free,
+        linux::MADV_WILLNEED => Advice::WillNeed,
+        linux::MADV_POPULATE_READ => Advice::PopulateRead,
+        linux::MADV_POPULATE_WRITE => Advice::PopulateWrite,
+        linux::MADV_DONTFORK => Advice::DontFork,
+        linux::MADV_DOFORK => Advice::DoFork,
+        linux::MADV_WIPEONFORK => Advice::WipeOnFork,
+        linux::MADV_KEEPONFORK => Advice::KeepOnFork,
+        linux::MADV_NORMAL
+        | linux::MADV_RANDOM
+        | linux::MADV_SEQUENTIAL
+        | linux::MADV_HUGEPAGE
+        | linux::MADV_NOHUGEPAGE
+        | linux::MADV_MERGEABLE
+        | linux::MADV_UNMERGEABLE
+        | linux::MADV_DONTDUMP
+        | linux::MADV_DODUMP
+        | linux::MADV_COLD
+        | linux::MADV_PAGEOUT => Advice::Ignored,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    if start % PAGE != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if len == 0 {
+        return Ok(0);
+    }
+    let len = len.checked_next_multiple_of(PAGE).ok_or(Errno::EINVAL)?;
+    caller.space.advise(start, len, advice)?;
+    Ok(0)
+}
+
+pub(crate) fn sys_mincore(caller: Caller<'_>, start: u64, len: u64, out: u64) -> SysResult {
+    if start % PAGE != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if start >= USER_END || len > USER_END - start {
+        return Err(Errno::ENOMEM.into());
+    }
+    let pages = len.div_ceil(PAGE);
+    let mut done = 0;
+    while done < pages {
+        let mut chunk = [0; 256];
+        let count = (pages - done).min(chunk.len() as u64);
+        let chunk = chunk.get_mut(..count as usize).unwrap_or_default();
+        caller.space.mincore(start + done * PAGE, chunk)?;
+        caller.memory().write_bytes(out + done, chunk)?;
+        done += count;
+    }
+    Ok(0)
+}
+
+/// Everything is in memory already: only the arguments are checked.
+pub(crate) fn sys_msync(caller: Caller<'_>, start: u64, len: u64, flags: u64) -> SysResult {
+    let flags = flags as u32;
+    let known = linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC;
+    let both = linux::MS_ASYNC | linux::MS_SYNC;
+    if flags & !known != 0 || flags & both == both || start % PAGE != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    check_mapped(caller, start, len)
+}
+
+/// Pages are never swapped out, so they are locked as soon as they are present.
+pub(crate) fn sys_mlock(caller: Caller<'_>, start: u64, len: u64) -> SysResult {
+    let first = start & !(PAGE - 1);
+    check_mapped(caller, first, start.wrapping_sub(first).saturating_add(len))
+}
+
+fn check_mapped(caller: Caller<'_>, start: u64, len: u64) -> SysResult {
+    if len == 0 {
+        return Ok(0);
+    }
+    let len = len.checked_next_multiple_of(PAGE).ok_or(Errno::EINVAL)?;
+    if start.checked_add(len).is_none_or(|end| end > USER_END) {
+        return Err(Errno::ENOMEM.into());
+    }
+    caller.space.advise(start, len, Advice::Ignored)?;
+    Ok(0)
+}
+
+fn decode_prot(bits: u32) -> SysResult<Prot> {
+    if bits & !(linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC | linux::PROT_GROWSDOWN | linux::PROT_GROWSUP)
+        != 0
+    {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(Prot::from_bits_truncate(bits as u8))
+}
+
+/// The object behind a file mapping, and what it may ever be made to allow.
+fn map_file(
+    file: &Arc<OpenFile>,
+    sharing: Sharing,
+    prot: Prot,
+    offset: u64,
+    len: u64,
+) -> SysResult<(Backing, Prot)> {
+    if offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
+        return Err(Errno::EOVERFLOW.into());
+    }
+    if !file.can_read() {
+        return Err(Errno::EACCES.into());
+    }
+    let shared = sharing == Sharing::Shared;
+    let mut max_prot = Prot::all();
+    if shared && !file.can_write() {
+        if prot.contains(Prot::WRITE) {
+            return Err(Errno::EACCES.into());
+        }
+        max_prot.remove(Prot::WRITE);
+    }
+    let writable = shared && file.can_write();
+    match file.map(vfs::MapRequest { shared, writable })? {
+        Mapping::Anonymous => Ok((Backing::Anonymous, max_prot)),
+        Mapping::Pages(pages) => {
+            let pager = Arc::new(FilePager { pages, file: file.clone() });
+            Ok((Backing::File { pager, offset }, max_prot))
+        }
+    }
+}
+
+/// A file's pages, as memory management wants them; keeps the file open while it is mapped.
+pub(crate) struct FilePager {
+    pages: Arc<dyn vfs::Pager>,
+    file: Arc<OpenFile>,
+}
+
+impl FilePager {
+    pub(crate) fn new(pages: Arc<dyn vfs::Pager>, file: Arc<OpenFile>) -> Self {
+        Self { pages, file }
+    }
+}
+
+impl Pager for FilePager {
+    fn page(&self, index: u64, access: PageAccess) -> Result<PhysAddr, PagerError> {
+        self.pages.page(index, access == PageAccess::Write).map_err(|error| match error {
+            VfsError::BadAddress => PagerError::BeyondEnd,
+            _ => PagerError::NoMemory,
+        })
+    }
+
+    fn len_bytes(&self) -> u64 {
+        self.file.file().len()
+    }
+
+    fn id(&self) -> ObjectId {
+        let metadata = self.file.metadata();
+        ObjectId { device: metadata.dev.encode(), inode: metadata.ino }
+    }
+
+    fn write_name(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        self.file.describe(out)
+    }
+}

@@ -1,0 +1,222 @@
+//! Clocks and sleeping.
+
+use abi::linux::general as linux;
+use abi::{Errno, Timespec, Timeval, Tms};
+use process::signal::Restart;
+use types::{Capabilities, Nanos, Pid, Tid};
+
+use crate::clock::{nanos, timespec, timespec_of_ns};
+use crate::wait::{Sleep, interruptible};
+use crate::{Caller, RestartBlock, SysError, SysResult};
+
+/// Nanoseconds of a clock tick as times(2) counts them (USER_HZ = 100).
+const TICK_NS: u64 = 10_000_000;
+
+/// A clock that can be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// Since 1970; can be set.
+    Real,
+    /// Since boot.
+    Monotonic,
+    /// CPU time of a process.
+    ProcessCpu(Pid),
+    /// CPU time of a thread.
+    ThreadCpu(Tid),
+}
+
+impl Clock {
+    /// The clock that user space means by `id`, negative numbers being CPU clocks of others (clock_getcpuclockid(3)).
+    pub(crate) fn decode(caller: Caller<'_>, id: u64) -> SysResult<Self> {
+        let id = id as i32;
+        if id < 0 {
+            let number = !(id >> 3) as u32;
+            let per_thread = id & 4 != 0;
+            return if per_thread {
+                let tid = if number == 0 { caller.thread.tid() } else { Tid(number) };
+                let known = caller.process.threads().iter().any(|thread| thread.tid() == tid);
+                if known { Ok(Self::ThreadCpu(tid)) } else { Err(Errno::EINVAL.into()) }
+            } else {
+                let pid = if number == 0 { caller.process.pid() } else { Pid(number) };
+                let known = caller.system.processes.process(pid).is_some();
+                if known { Ok(Self::ProcessCpu(pid)) } else { Err(Errno::EINVAL.into()) }
+            };
+        }
+        Ok(match id as u32 {
+            linux::CLOCK_REALTIME
+            | linux::CLOCK_REALTIME_COARSE
+            | linux::CLOCK_REALTIME_ALARM
+            | linux::CLOCK_TAI => Self::Real,
+            linux::CLOCK_MONOTONIC
+            | linux::CLOCK_MONOTONIC_RAW
+            | linux::CLOCK_MONOTONIC_COARSE
+            | linux::CLOCK_BOOTTIME
+            | linux::CLOCK_BOOTTIME_ALARM => Self::Monotonic,
+            linux::CLOCK_PROCESS_CPUTIME_ID => Self::ProcessCpu(caller.process.pid()),
+            linux::CLOCK_THREAD_CPUTIME_ID => Self::ThreadCpu(caller.thread.tid()),
+            _ => return Err(Errno::EINVAL.into()),
+        })
+    }
+
+    fn read(self, caller: Caller<'_>) -> SysResult<Timespec> {
+        let system = caller.system;
+        Ok(match self {
+            Self::Real => timespec_of_ns(system.wall_clock.now_ns()),
+            Self::Monotonic => timespec(system.platform.now()),
+            Self::ProcessCpu(pid) => {
+                let process = system.processes.process(pid).ok_or(Errno::EINVAL)?;
+                timespec(process.usage().cpu_time())
+            }
+            Self::ThreadCpu(tid) => {
+                let threads = caller.process.threads();
+                let thread = threads.iter().find(|thread| thread.tid() == tid).ok_or(Errno::EINVAL)?;
+                timespec(thread.usage().cpu_time())
+            }
+        })
+    }
+}
+
+pub(crate) fn sys_clock_gettime(caller: Caller<'_>, clock: u64, out: u64) -> SysResult {
+    let time = Clock::decode(caller, clock)?.read(caller)?;
+    caller.memory().write(out, &time)?;
+    Ok(0)
+}
+
+pub(crate) fn sys_clock_getres(caller: Caller<'_>, clock: u64, out: u64) -> SysResult {
+    Clock::decode(caller, clock)?;
+    let coarse = matches!(clock as u32, linux::CLOCK_REALTIME_COARSE | linux::CLOCK_MONOTONIC_COARSE);
+    let resolution = if coarse { 4_000_000 } else { 1 };
+    caller.memory().write_opt(out, &Timespec { tv_sec: 0, tv_nsec: resolution })?;
+    Ok(0)
+}
+
+pub(crate) fn sys_clock_settime(caller: Caller<'_>, clock: u64, time: u64) -> SysResult {
+    let time = nanos(caller.memory().read(time)?).ok_or(Errno::EINVAL)?;
+    if clock as i32 as u32 != linux::CLOCK_REALTIME {
+        return Err(Errno::EINVAL.into());
+    }
+    set_real_time(caller, time)
+}
+
+pub(crate) fn sys_gettimeofday(caller: Caller<'_>, out: u64, zone: u64) -> SysResult {
+    let now = caller.system.wall_clock.now_ns();
+    let time = Timeval { tv_sec: now.div_euclid(1_000_000_000), tv_usec: now.rem_euclid(1_000_000_000) / 1000 };
+    caller.memory().write_opt(out, &time)?;
+    // struct timezone: minutes west of Greenwich and daylight saving, both unused.
+    caller.memory().write_opt(zone, &0_u64)?;
+    Ok(0)
+}
+
+pub(crate) fn sys_settimeofday(caller: Caller<'_>, time: u64, _zone: u64) -> SysResult {
+    if time == 0 {
+        return Ok(0);
+    }
+    let time = crate::clock::nanos_of_timeval(caller.memory().read(time)?).ok_or(Errno::EINVAL)?;
+    set_real_time(caller, time)
+}
+
+pub(crate) fn sys_time(caller: Caller<'_>, out: u64) -> SysResult {
+    let seconds = caller.system.wall_clock.now_ns().div_euclid(1_000_000_000);
+    caller.memory().write_opt(out, &seconds)?;
+    Ok(seconds as u64)
+}
+
+pub(crate) fn sys_times(caller: Caller<'_>, out: u64) -> SysResult {
+    let own = caller.process.usage().snapshot();
+    let children = caller.process.children_usage().snapshot();
+    let ticks = |time: Nanos| (time.0 / TICK_NS) as i64;
+    let answer = Tms {
+        tms_utime: ticks(Nanos(own.user_ns)),
+        tms_stime: ticks(Nanos(own.system_ns)),
+        tms_cutime: ticks(Nanos(children.user_ns)),
+        tms_cstime: ticks(Nanos(children.system_ns)),
+    };
+    caller.memory().write_opt(out, &answer)?;
+    Ok(caller.system.platform.now().0 / TICK_NS)
+}
+
+pub(crate) async fn sys_nanosleep(
+    caller: Caller<'_>,
+    restart: &mut Option<RestartBlock>,
+    wanted: u64,
+    remaining: u64,
+) -> SysResult {
+    let span = nanos(caller.memory().read(wanted)?).ok_or(Errno::EINVAL)?;
+    let deadline = caller.system.platform.now() + span;
+    sleep_relative(caller, restart, deadline, remaining).await
+}
+
+pub(crate) async fn sys_clock_nanosleep(
+    caller: Caller<'_>,
+    restart: &mut Option<RestartBlock>,
+    args: [u64; 6],
+) -> SysResult {
+    let [clock, flags, wanted, remaining, ..] = args;
+    let clock = Clock::decode(caller, clock)?;
+    if matches!(clock, Clock::ThreadCpu(_)) {
+        return Err(Errno::EINVAL.into());
+    }
+    let time = nanos(caller.memory().read(wanted)?).ok_or(Errno::EINVAL)?;
+    let absolute = flags as u32 & linux::TIMER_ABSTIME != 0;
+    let system = caller.system;
+    match clock {
+        Clock::ProcessCpu(_) | Clock::ThreadCpu(_) => Err(Errno::EOPNOTSUPP.into()),
+        Clock::Real if absolute => {
+            let deadline = system.wall_clock.to_monotonic(time.0 as i64);
+            sleep_absolute(caller, deadline).await
+        }
+        Clock::Monotonic if absolute => sleep_absolute(caller, time).await,
+        Clock::Real | Clock::Monotonic => {
+            sleep_relative(caller, restart, system.platform.now() + time, remaining).await
+        }
+    }
+}
+
+/// Goes on sleeping after a stop, or any signal without a handler (`restart_syscall`).
+pub(crate) async fn resume_sleep(
+    caller: Caller<'_>,
+    restart: &mut Option<RestartBlock>,
+    deadline: Nanos,
+    remaining: u64,
+) -> SysResult {
+    sleep_relative(caller, restart, deadline, remaining).await
+}
+
+pub(crate) async fn sys_pause(caller: Caller<'_>) -> SysResult {
+    let _ = interruptible(caller.thread, core::future::pending::<()>()).await;
+    Err(SysError::Restart(Restart::NoHand))
+}
+
+async fn sleep_relative(
+    caller: Caller<'_>,
+    restart: &mut Option<RestartBlock>,
+    deadline: Nanos,
+    remaining: u64,
+) -> SysResult {
+    if interruptible(caller.thread, Sleep::new(caller.system, deadline)).await.is_ok() {
+        return Ok(0);
+    }
+    let left = deadline.saturating_sub(caller.system.platform.now());
+    if left == Nanos::ZERO {
+        return Ok(0);
+    }
+    caller.memory().write_opt(remaining, &timespec(left))?;
+    *restart = Some(RestartBlock::Sleep { deadline, remaining });
+    Err(SysError::Restart(Restart::Block))
+}
+
+async fn sleep_absolute(caller: Caller<'_>, deadline: Nanos) -> SysResult {
+    match interruptible(caller.thread, Sleep::new(caller.system, deadline)).await {
+        Ok(()) => Ok(0),
+        Err(_) => Err(SysError::Restart(Restart::NoHand)),
+    }
+}
+
+fn set_real_time(caller: Caller<'_>, time: Nanos) -> SysResult {
+    if !caller.capable(Capabilities::SYS_TIME) {
+        return Err(Errno::EPERM.into());
+    }
+    caller.system.wall_clock.set_ns(i64::try_from(time.0).map_err(|_| Errno::EINVAL)?);
+    Ok(0)
+}
+

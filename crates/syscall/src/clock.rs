@@ -1,0 +1,104 @@
+//! Real time: the monotonic clock plus an offset that clock_settime(2) moves.
+
+use core::sync::atomic::{AtomicI64, Ordering};
+
+use abi::{Timespec, Timeval};
+use types::Nanos;
+use vfs::Timestamp;
+
+use crate::Platform;
+
+/// Nanoseconds of a second.
+const SECOND: i64 = 1_000_000_000;
+
+/// Wall-clock time.
+pub struct WallClock {
+    platform: &'static dyn Platform,
+    /// Nanoseconds since 1970 at boot.
+    offset: AtomicI64,
+}
+
+impl WallClock {
+    /// A clock that showed `at_boot` seconds since 1970 when the monotonic clock was zero.
+    pub fn new(platform: &'static dyn Platform, at_boot: i64) -> Self {
+        Self { platform, offset: AtomicI64::new(at_boot.saturating_mul(SECOND)) }
+    }
+
+    /// Nanoseconds since 1970.
+    pub fn now_ns(&self) -> i64 {
+        self.offset.load(Ordering::Relaxed).saturating_add(self.platform.now().0 as i64)
+    }
+
+    /// Sets the clock to `ns` nanoseconds since 1970.
+    pub fn set_ns(&self, ns: i64) {
+        self.offset.store(ns.saturating_sub(self.platform.now().0 as i64), Ordering::Relaxed);
+    }
+
+    /// The monotonic moment at which this clock will show `ns`; a moment before boot counts as boot.
+    pub fn to_monotonic(&self, ns: i64) -> Nanos {
+        Nanos(u64::try_from(ns.saturating_sub(self.offset.load(Ordering::Relaxed))).unwrap_or(0))
+    }
+
+    /// Seconds since 1970 at boot.
+    pub fn boot_secs(&self) -> i64 {
+        self.offset.load(Ordering::Relaxed).div_euclid(SECOND)
+    }
+}
+
+impl vfs::Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        let ns = self.now_ns();
+        Timestamp { secs: ns.div_euclid(SECOND), nanos: ns.rem_euclid(SECOND) as u32 }
+    }
+}
+
+/// A span or monotonic moment as user space writes it.
+pub(crate) fn timespec(time: Nanos) -> Timespec {
+    Timespec { tv_sec: time.secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) }
+}
+
+/// Nanoseconds since 1970 as user space writes them.
+pub(crate) fn timespec_of_ns(ns: i64) -> Timespec {
+    Timespec { tv_sec: ns.div_euclid(SECOND), tv_nsec: ns.rem_euclid(SECOND) }
+}
+
+/// A span in microseconds as user space writes it.
+pub(crate) fn timeval(time: Nanos) -> Timeval {
+    Timeval { tv_sec: time.secs() as i64, tv_usec: i64::from(time.subsec_nanos() / 1000) }
+}
+
+/// A span that user space wrote; `None` if it is negative or not in normal form.
+pub(crate) fn nanos(time: Timespec) -> Option<Nanos> {
+    if time.tv_sec < 0 || !(0..SECOND).contains(&time.tv_nsec) {
+        return None;
+    }
+    Some(Nanos::from_secs(time.tv_sec as u64) + Nanos(time.tv_nsec as u64))
+}
+
+/// A span that user space wrote in microseconds; `None` if it is negative or not in normal form.
+pub(crate) fn nanos_of_timeval(time: Timeval) -> Option<Nanos> {
+    if time.tv_sec < 0 || !(0..1_000_000).contains(&time.tv_usec) {
+        return None;
+    }
+    Some(Nanos::from_secs(time.tv_sec as u64) + Nanos::from_micros(time.tv_usec as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_normal_spans_are_accepted() {
+        assert_eq!(nanos(Timespec { tv_sec: 1, tv_nsec: 5 }), Some(Nanos(1_000_000_005)));
+        assert_eq!(nanos(Timespec { tv_sec: -1, tv_nsec: 0 }), None);
+        assert_eq!(nanos(Timespec { tv_sec: 0, tv_nsec: SECOND }), None);
+        assert_eq!(nanos(Timespec { tv_sec: i64::MAX, tv_nsec: 0 }), Some(Nanos::MAX));
+        assert_eq!(nanos_of_timeval(Timeval { tv_sec: 0, tv_usec: 1_000_000 }), None);
+    }
+
+    #[test]
+    fn spans_survive_the_way_out_and_back() {
+        let span = Nanos(12_345_678_901_234);
+        assert_eq!(nanos(timespec(span)), Some(span));
+    }
+}

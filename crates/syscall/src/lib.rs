@@ -1,0 +1,41 @@
+//! The system-call gates: decode, validate, call the room that does the work, turn the answer into Linux's form.
+//!
+//! A call that cannot wait is a plain function and runs from the fast entry stub ([`dispatch_now`]); one that may wait is
+//! tried there first and becomes an `async fn` of the thread only if it must ([`dispatch`]). What a program passes is
+//! copied once, then checked; no lock is held over a copy or an `.await`.
+//!
+//! `calls/` has one file per family. The kernel around is reached through [`Platform`].
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod caller;
+mod calls;
+mod clock;
+mod dispatch;
+mod errno;
+mod load;
+mod missing;
+mod platform;
+mod resources;
+mod restart;
+mod system;
+mod user;
+mod wait;
+
+pub use caller::{Caller, Registers};
+pub use calls::info::{RELEASE, VERSION};
+pub use clock::WallClock;
+pub use dispatch::{dispatch, dispatch_now};
+pub use errno::{SysError, SysResult};
+pub use load::LoadAverage;
+pub use missing::MissingCalls;
+pub use platform::{FpuState, NewThread, OutOfMemory, Platform};
+pub use resources::{OpenFile, Process, Resources, Thread};
+pub use restart::RestartBlock;
+pub use system::{System, SystemNames};
+pub use user::UserMemory;
+pub use wait::{Interrupted, Sleep, interruptible, until};

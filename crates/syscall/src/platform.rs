@@ -1,0 +1,76 @@
+//! What the system calls need of the kernel around them.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use hal::{PowerAction, UserContext};
+use memory::AddressSpace;
+use types::{CpuId, CpuSet, Nanos};
+
+use crate::{Process, Thread};
+
+/// The machine and the executor, as system calls see them.
+pub trait Platform: Send + Sync {
+    /// Time since boot.
+    fn now(&self) -> Nanos;
+    /// Asks that timers be looked at again at `deadline` at the latest.
+    fn arm_timer(&self, deadline: Nanos);
+    /// Copies from the memory of `space`, which is the caller's; returns bytes copied before a fault.
+    fn copy_in(&self, space: &AddressSpace, from: u64, to: &mut [u8]) -> usize;
+    /// Copies to the memory of `space`, which is the caller's; returns bytes copied before a fault.
+    fn copy_out(&self, space: &AddressSpace, to: u64, from: &[u8]) -> usize;
+    /// Makes `space` the one this CPU translates by: the caller has just replaced its own.
+    fn activate(&self, space: &Arc<AddressSpace>);
+    /// An empty address space.
+    fn new_space(&self) -> Option<AddressSpace>;
+    /// Lets a thread run, from `start` on.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when there is none for its task; the thread never runs then.
+    fn start_thread(&self, new: NewThread) -> Result<(), OutOfMemory>;
+    /// Fills `out` with random bytes fit for keys.
+    fn random(&self, out: &mut [u8]);
+    /// Switches off, starts again or halts; `status` is what pid 1 or an administrator wants to be reported.
+    fn power(&self, action: PowerAction, status: i32);
+    /// CPUs that run programs.
+    fn online(&self) -> CpuSet;
+    /// The CPU the caller runs on.
+    fn current_cpu(&self) -> CpuId;
+    /// Makes CPUs that run threads of `process` in user mode look at their pending work.
+    fn kick(&self, thread: &Thread);
+}
+
+/// A thread that is to run for the first time.
+pub struct NewThread {
+    /// Its process.
+    pub process: Arc<Process>,
+    /// Itself.
+    pub thread: Arc<Thread>,
+    /// Its first registers.
+    pub start: UserContext,
+    /// Its first vector registers; `None` for the initial state.
+    pub fpu: Option<Box<dyn FpuState>>,
+}
+
+/// There is no memory for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+/// Floating-point and vector registers of the calling thread, wherever they are just now.
+pub trait FpuState: Send {
+    /// Bytes of an XSAVE image in standard format.
+    fn len(&self) -> usize;
+    /// Whether there is no such state; never so on x86-64.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Writes the XSAVE image to `out`, which is [`FpuState::len`] bytes long.
+    fn save(&mut self, out: &mut [u8]);
+    /// Takes over an XSAVE image that a program wrote; `false`, and nothing changed, if the CPU would refuse it.
+    #[must_use]
+    fn load(&mut self, image: &[u8]) -> bool;
+    /// Back to the initial state, for a new program.
+    fn reset(&mut self);
+    /// A copy for a new thread.
+    fn duplicate(&mut self) -> Option<Box<dyn FpuState>>;
+}

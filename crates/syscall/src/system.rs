@@ -1,0 +1,55 @@
+//! Everything there is one of.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicI32, AtomicU64};
+
+use memory::{Frames, FutexKey};
+use process::ProcessTable;
+use process::futex::FutexTable;
+use sync::{Rank, SpinLock, TimerQueue};
+
+use crate::{LoadAverage, MissingCalls, Platform, Resources, WallClock};
+
+/// The state behind all system calls.
+pub struct System {
+    /// The machine and the executor.
+    pub platform: &'static dyn Platform,
+    /// Physical memory.
+    pub frames: &'static Frames,
+    /// All processes.
+    pub processes: ProcessTable<Resources>,
+    /// Who waits on words of user memory.
+    pub futexes: FutexTable<FutexKey>,
+    /// Who waits for a moment.
+    pub timers: TimerQueue,
+    /// Real time.
+    pub wall_clock: Arc<WallClock>,
+    /// Calls we lack.
+    pub missing: MissingCalls,
+    /// What `sethostname` and `setdomainname` set.
+    pub names: SpinLock<SystemNames>,
+    /// Status that is reported at power-off.
+    pub exit_status: AtomicI32,
+    /// Load averages.
+    pub load: LoadAverage,
+    /// Processes and threads made since boot.
+    pub forks: AtomicU64,
+    /// The kernel command line.
+    pub command_line: String,
+}
+
+/// Names that the administrator gives the machine.
+pub struct SystemNames {
+    /// Host name.
+    pub host: String,
+    /// NIS domain name.
+    pub domain: String,
+}
+
+impl SystemNames {
+    /// Linux's names before anybody set them.
+    pub fn new() -> SpinLock<Self> {
+        SpinLock::new(Rank::INODE, Self { host: "(none)".into(), domain: "(none)".into() })
+    }
+}
