@@ -21,6 +21,8 @@ mod raw;
 mod request;
 mod shared_memory;
 mod space;
+#[cfg(test)]
+mod testing;
 
 pub use error::MemoryError;
 pub use frames::{FrameKind, FrameStats, Frames, MemoryRegion, Purpose};

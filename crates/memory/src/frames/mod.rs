@@ -1,10 +1,38 @@
-//! Physical frames.
-use hal::FrameStore;
-use types::PhysAddr;
+//! Physical frames: who has which, and where the next comes from.
+//!
+//! ```text
+//!   alloc/release ─► a CPU's cache ─ batches ─► its node's zone: chunks of 64 frames with a bitmap ─► buddy of whole chunks
+//! ```
+//!
+//! Single frames come from bitmaps, so a page costs the same however full memory is; blocks of 64 frames and more come from
+//! the crate `buddy_system_allocator`. Each frame has a reference count; the last reference frees it.
+//!
+//! Users and file data stop at a reserve that only the kernel may use, so the kernel's own small allocations succeed while
+//! a user's are refused.
+
+mod cache;
+#[cfg_attr(test, path = "inject_test.rs")]
+#[cfg_attr(not(test), path = "inject_none.rs")]
+mod inject;
+mod regions;
+mod store;
+#[cfg(test)]
+mod tests;
+mod zone;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use sync::current_cpu;
+use types::{CpuId, MAX_CPUS, PAGE_SIZE, PhysAddr};
 
 use crate::DirectMap;
+use crate::raw::{FrameMeta, Metadata};
+use cache::CpuCache;
+#[cfg(test)]
+pub(crate) use inject::fail_frames_after;
+use zone::{MAX_ZONES, Zone};
 
-/// Who wants a frame: decides whether it may use the reserve.
+/// Who wants a frame: decides what it is counted as and whether it may come from the reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The kernel itself: may use the last frame.
@@ -15,7 +43,7 @@ pub enum Purpose {
     User,
     /// Content of a file: stops at the reserve.
     FileData,
-    /// A slab or a large block of the kernel heap.
+    /// A slab or a large block of the kernel heap: may use the last frame.
     Heap,
 }
 
@@ -37,6 +65,25 @@ pub enum FrameKind {
     Heap = 5,
 }
 
+/// Number of [`FrameKind`]s.
+const KINDS: usize = 6;
+
+impl Purpose {
+    const fn kind(self) -> FrameKind {
+        match self {
+            Self::Kernel => FrameKind::Kernel,
+            Self::Table => FrameKind::Table,
+            Self::User => FrameKind::User,
+            Self::FileData => FrameKind::FileData,
+            Self::Heap => FrameKind::Heap,
+        }
+    }
+
+    const fn may_use_reserve(self) -> bool {
+        matches!(self, Self::Kernel | Self::Heap)
+    }
+}
+
 /// Physical memory `start .. end` that may be used, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryRegion {
@@ -55,89 +102,278 @@ pub struct FrameStats {
     pub total: u64,
     /// Not handed out, in zones and caches.
     pub free: u64,
-    /// Handed out, by [`FrameKind`].
-    pub by_kind: [u64; 6],
+    /// Handed out, indexed by [`FrameKind`].
+    pub by_kind: [u64; KINDS],
     /// What users may not have.
     pub reserve: u64,
+    /// What the allocator itself took for its metadata.
+    pub metadata: u64,
 }
 
 /// All frames of the machine.
 pub struct Frames {
     map: DirectMap,
+    meta: Metadata,
+    zones: [Zone; MAX_ZONES],
+    caches: [CpuCache; MAX_CPUS],
+    zone_of_cpu: [AtomicU64; MAX_CPUS],
+    total: AtomicU64,
+    metadata: AtomicU64,
+    reserve: AtomicU64,
+    zero: PhysAddr,
 }
 
 impl Frames {
-    /// Takes over the memory of `regions`; its metadata comes out of the first region that has room.
-    ///
-    /// `None`: no region is large enough. `reserve` frames are kept for the kernel.
-    pub fn new(map: DirectMap, _regions: &[MemoryRegion], _reserve: u64) -> Option<Self> {
-        Some(Self { map })
-    }
-
-    /// Adds memory that became free after boot. `false`: cannot be described (beyond what `new` was told of).
-    pub fn add_region(&self, _region: MemoryRegion) -> bool {
-        false
-    }
-
     /// The direct map.
+    #[inline]
     pub fn direct_map(&self) -> DirectMap {
         self.map
     }
 
     /// A frame with one reference and any content.
-    pub fn alloc(&self, _purpose: Purpose) -> Option<PhysAddr> {
-        None
+    #[inline]
+    pub fn alloc(&self, purpose: Purpose) -> Option<PhysAddr> {
+        if inject::fails() {
+            return None;
+        }
+        let frame = match self.cache()?.pop(purpose.kind()) {
+            Some(frame) => frame,
+            None => self.refill(purpose)?,
+        };
+        Some(self.hand_out(frame, purpose))
     }
 
     /// A frame with one reference, all zeroes.
-    pub fn alloc_zeroed(&self, _purpose: Purpose) -> Option<PhysAddr> {
-        None
+    #[inline]
+    pub fn alloc_zeroed(&self, purpose: Purpose) -> Option<PhysAddr> {
+        if inject::fails() {
+            return None;
+        }
+        let cache = self.cache()?;
+        if let Some(frame) = cache.pop_zeroed(purpose.kind()) {
+            return Some(self.hand_out(frame, purpose));
+        }
+        let frame = match cache.pop(purpose.kind()) {
+            Some(frame) => frame,
+            None => self.refill(purpose)?,
+        };
+        self.map.zero(address(frame));
+        Some(self.hand_out(frame, purpose))
     }
 
-    /// `1 << order` frames in a row, aligned to their size, with one reference together.
-    pub fn alloc_contiguous(&self, _purpose: Purpose, _order: u32) -> Option<PhysAddr> {
-        None
+    /// `1 << order` frames in a row, aligned to their size, with one reference together and any content.
+    pub fn alloc_contiguous(&self, purpose: Purpose, order: u32) -> Option<PhysAddr> {
+        if order == 0 {
+            return self.alloc(purpose);
+        }
+        if inject::fails() {
+            return None;
+        }
+        let pages = 1_u64.checked_shl(order)?;
+        let spare = if purpose.may_use_reserve() { u64::MAX } else { self.spare() };
+        if spare < pages {
+            return None;
+        }
+        let block = self.zones_from_here().find_map(|zone| zone.alloc_block(&self.meta, order))?;
+        self.cache()?.count(purpose.kind(), pages as i64);
+        Some(self.hand_out(block, purpose))
     }
 
     /// Gives back what [`Frames::alloc_contiguous`] gave, with the same `order`.
-    pub fn release_contiguous(&self, _frame: PhysAddr, _order: u32) {}
+    pub fn release_contiguous(&self, block: PhysAddr, order: u32) {
+        if order == 0 {
+            return self.release(block);
+        }
+        let (Some(meta), Some(cache)) = (self.meta(block), self.cache()) else { return };
+        if meta.drop_ref() {
+            let kind = meta.kind.load(Ordering::Relaxed);
+            cache.count_raw(kind, -(1 << order));
+            if let Some(zone) = self.zone_of(number(block)) {
+                zone.free_block(&self.meta, number(block), order);
+            }
+        }
+    }
 
     /// One more reference.
-    pub fn retain(&self, _frame: PhysAddr) {}
+    #[inline]
+    pub fn retain(&self, frame: PhysAddr) {
+        if let Some(meta) = self.meta(frame) {
+            meta.refs.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     /// One reference less; the last frees the frame.
-    pub fn release(&self, _frame: PhysAddr) {}
+    #[inline]
+    pub fn release(&self, frame: PhysAddr) {
+        let Some(meta) = self.meta(frame) else { return };
+        if meta.drop_ref() {
+            self.put(number(frame), meta.kind.load(Ordering::Relaxed));
+        }
+    }
 
     /// References to `frame`; 0 for a free or unknown one.
-    pub fn references(&self, _frame: PhysAddr) -> u32 {
-        0
+    #[inline]
+    pub fn references(&self, frame: PhysAddr) -> u32 {
+        self.meta(frame).map_or(0, |meta| meta.refs.load(Ordering::Acquire))
     }
 
     /// Whether users may have more: free frames are above the reserve.
     pub fn above_reserve(&self) -> bool {
-        false
+        self.spare() > 0
     }
 
-    /// Counts.
+    /// Frames that users may still have, without those in caches.
+    fn spare(&self) -> u64 {
+        let free: u64 = self.zones.iter().map(Zone::free).sum();
+        free.saturating_sub(self.reserve.load(Ordering::Relaxed))
+    }
+
+    /// Sets how many frames only the kernel may use.
+    pub fn set_reserve(&self, frames: u64) {
+        self.reserve.store(frames, Ordering::Relaxed);
+    }
+
+    /// Tells which memory node is nearest to `cpu`; 0 until told.
+    pub fn set_cpu_node(&self, cpu: CpuId, node: u32) {
+        if let Some(slot) = self.zone_of_cpu.get(cpu.index()) {
+            slot.store(u64::from(node).min(MAX_ZONES as u64 - 1), Ordering::Relaxed);
+        }
+    }
+
+    /// Counts. Exact while nobody allocates.
     pub fn stats(&self) -> FrameStats {
-        FrameStats::default()
+        let mut stats = FrameStats {
+            total: self.total.load(Ordering::Relaxed),
+            free: self.zones.iter().map(Zone::free).sum(),
+            reserve: self.reserve.load(Ordering::Relaxed),
+            metadata: self.metadata.load(Ordering::Relaxed),
+            ..FrameStats::default()
+        };
+        let mut kinds = [0_i64; KINDS];
+        for cache in &self.caches {
+            stats.free += cache.add_counts(&mut kinds);
+        }
+        for (out, count) in stats.by_kind.iter_mut().zip(kinds) {
+            *out = u64::try_from(count).unwrap_or(0);
+        }
+        stats
+    }
+
+    /// The frame of zeroes that read faults map. The caller takes a reference as to any other.
+    #[inline]
+    pub(crate) fn zero_frame(&self) -> PhysAddr {
+        self.zero
+    }
+
+    /// Drops one reference to a page table that is all zeroes by now if nobody else has one: kept for the next table.
+    #[inline]
+    pub(crate) fn free_zeroed_table(&self, frame: PhysAddr) {
+        if let Some(cache) = self.cache()
+            && cache.push_zeroed(number(frame))
+        {
+            return;
+        }
+        self.put(number(frame), FrameKind::Table as u8);
+    }
+
+    #[inline]
+    pub(crate) fn meta(&self, frame: PhysAddr) -> Option<&'static FrameMeta> {
+        self.meta.frame(number(frame))
+    }
+
+    #[inline]
+    fn cache(&self) -> Option<&CpuCache> {
+        self.caches.get(current_cpu().index())
+    }
+
+    #[inline]
+    fn hand_out(&self, frame: u64, purpose: Purpose) -> PhysAddr {
+        if let Some(meta) = self.meta.frame(frame) {
+            debug_assert_eq!(meta.refs.load(Ordering::Relaxed), 0, "a free frame has references");
+            meta.refs.store(1, Ordering::Relaxed);
+            meta.kind.store(purpose.kind() as u8, Ordering::Relaxed);
+            meta.entries.store(0, Ordering::Relaxed);
+            meta.groups.store(0, Ordering::Relaxed);
+        }
+        address(frame)
+    }
+
+    /// Puts a frame without references into this CPU's cache.
+    #[inline]
+    fn put(&self, frame: u64, kind: u8) {
+        let Some(cache) = self.cache() else { return };
+        cache.push(frame, kind, |surplus| {
+            for frame in surplus {
+                if let Some(zone) = self.zone_of(u64::from(*frame)) {
+                    zone.free_one(&self.meta, u64::from(*frame));
+                }
+            }
+        });
+    }
+
+    fn zone_of(&self, frame: u64) -> Option<&Zone> {
+        self.zones.get(self.meta.chunk(frame / zone::CHUNK)?.zone.load(Ordering::Relaxed) as usize)
+    }
+
+    /// Zones, the executing CPU's own first.
+    fn zones_from_here(&self) -> impl Iterator<Item = &Zone> {
+        let own = self.zone_of_cpu.get(current_cpu().index()).map_or(0, |zone| zone.load(Ordering::Relaxed)) as usize;
+        self.zones.iter().skip(own).chain(self.zones.iter().take(own))
+    }
+
+    /// Fills this CPU's cache from the zones and gives one of the frames, uncounted frames of other CPUs at last resort.
+    #[cold]
+    fn refill(&self, purpose: Purpose) -> Option<u64> {
+        let spare = self.spare();
+        // Below the reserve nothing goes into the cache, where a user could take it.
+        let wanted = match spare {
+            0 if !purpose.may_use_reserve() => 0,
+            0 => 1,
+            spare => spare.min(cache::BATCH as u64) as usize,
+        };
+        let mut batch = [0_u32; cache::BATCH];
+        let mut got = 0;
+        for zone in self.zones_from_here() {
+            let Some(room) = batch.get_mut(got..wanted) else { break };
+            got += zone.take(&self.meta, room);
+        }
+        let cache = self.cache()?;
+        if let Some((first, rest)) = batch.get(..got).and_then(<[u32]>::split_first) {
+            cache.count(purpose.kind(), 1);
+            for (at, frame) in rest.iter().enumerate() {
+                if !cache.refill_with(*frame) {
+                    for frame in rest.iter().skip(at) {
+                        self.zone_of(u64::from(*frame))?.free_one(&self.meta, u64::from(*frame));
+                    }
+                    break;
+                }
+            }
+            return Some(u64::from(*first));
+        }
+        self.caches.iter().find_map(|cache| cache.steal(purpose.kind()))
     }
 }
 
-impl FrameStore for Frames {
-    fn alloc(&self) -> Option<PhysAddr> {
-        self.alloc_zeroed(Purpose::FileData)
+#[inline]
+const fn number(frame: PhysAddr) -> u64 {
+    frame.as_u64() / PAGE_SIZE as u64
+}
+
+#[inline]
+const fn address(number: u64) -> PhysAddr {
+    PhysAddr::new_truncate(number * PAGE_SIZE as u64)
+}
+
+impl FrameMeta {
+    /// Drops a reference; whether it was the last.
+    #[inline]
+    pub(crate) fn drop_ref(&self) -> bool {
+        // The only reference is ours: nobody can make another meanwhile, so no locked instruction is needed.
+        if self.refs.load(Ordering::Acquire) == 1 {
+            self.refs.store(0, Ordering::Relaxed);
+            return true;
+        }
+        debug_assert_ne!(self.refs.load(Ordering::Relaxed), 0, "a reference too many dropped");
+        self.refs.fetch_sub(1, Ordering::AcqRel) == 1
     }
-
-    fn retain(&self, frame: PhysAddr) {
-        Self::retain(self, frame);
-    }
-
-    fn release(&self, frame: PhysAddr) {
-        Self::release(self, frame);
-    }
-
-    fn read(&self, _frame: PhysAddr, _offset: usize, _out: &mut [u8]) {}
-
-    fn write(&self, _frame: PhysAddr, _offset: usize, _data: &[u8]) {}
 }

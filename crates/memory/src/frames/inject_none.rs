@@ -1,0 +1,6 @@
+//! No allocation is made to fail outside tests.
+
+#[inline(always)]
+pub(super) const fn fails() -> bool {
+    false
+}
