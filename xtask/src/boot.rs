@@ -1,1 +1,88 @@
-//! Not there yet.
+//! Every way to boot: loaders, firmware, media, boards, CPUs, memory, NUMA.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::exec::Guest;
+use crate::initramfs::Stdin;
+use crate::iso;
+use crate::machine::{Board, Boot, Machine};
+use crate::qemu::{Capture, Limit, Outcome};
+use crate::suite::{Report, Verdict};
+
+/// UEFI firmware alone takes 15 s on a busy machine.
+const LIMIT: Limit = Limit { total: Some(Duration::from_secs(180)), silence: None };
+
+/// The suite.
+pub fn run(report: &mut Report, debug: bool) -> Result<()> {
+    let limine = if report.wants("limine") { iso::limine_reason() } else { None };
+    for (name, machine) in matrix(debug) {
+        if !report.wants(&name) {
+            continue;
+        }
+        if let (Boot::Limine, Some(reason)) = (machine.boot, &limine) {
+            report.add(&name, Verdict::Skipped(reason.clone()), Duration::ZERO);
+            continue;
+        }
+        let started = Instant::now();
+        let verdict = match boots(&machine) {
+            Ok(()) => Verdict::Passed,
+            Err(error) => Verdict::Failed(format!("{error:#}")),
+        };
+        report.add(&name, verdict, started.elapsed());
+    }
+    Ok(())
+}
+
+fn matrix(debug: bool) -> Vec<(String, Machine)> {
+    let base = Machine { debug, ..Machine::default() };
+    let mut cases = Vec::new();
+    for smp in [1, 2, 4, 8] {
+        cases.push((format!("direct q35 smp={smp}"), Machine { smp, ..base.clone() }));
+    }
+    for (text, mem) in [("64M", 64 << 20), ("128M", 128 << 20), ("2G", 2 << 30), ("5G", 5 << 30), ("8G", 8 << 30)] {
+        cases.push((format!("direct q35 mem={text}"), Machine { mem, ..base.clone() }));
+    }
+    let small = Machine { smp: 1, mem: 64 << 20, ..base.clone() };
+    cases.push(("direct q35 smp=1 mem=64M".into(), small.clone()));
+    cases.push(("direct pc".into(), Machine { machine: Board::Pc, ..base.clone() }));
+    cases.push(("direct q35 numa=2".into(), Machine { smp: 4, numa: 2, ..base.clone() }));
+    cases.push(("direct q35 cpu=qemu64".into(), Machine { cpu: "qemu64".into(), ..base.clone() }));
+    cases.push(("direct q35 icount".into(), Machine { smp: 1, icount: true, ..base.clone() }));
+    for smp in [1, 4] {
+        cases.push((format!("direct microvm smp={smp}"), Machine { machine: Board::Microvm, smp, ..base.clone() }));
+    }
+    cases.push(("direct microvm smp=1 mem=64M".into(), Machine { machine: Board::Microvm, ..small }));
+    for (loader, boot) in [("limine", Boot::Limine), ("grub", Boot::Grub)] {
+        for (firmware, uefi) in [("bios", false), ("uefi", true)] {
+            for (medium, usb) in [("cd", false), ("usb", true)] {
+                let machine = Machine { boot, uefi, usb, ..base.clone() };
+                cases.push((format!("{loader} {firmware} {medium}"), machine));
+            }
+        }
+        cases.push((format!("{loader} bios cd smp=8 mem=8G"), Machine { boot, smp: 8, mem: 8 << 30, ..base.clone() }));
+        cases
+            .push((format!("{loader} bios cd smp=1 mem=64M"), Machine { boot, smp: 1, mem: 64 << 20, ..base.clone() }));
+    }
+    cases
+}
+
+fn boots(machine: &Machine) -> Result<()> {
+    let script = "echo booted; grep -c ^processor /proc/cpuinfo; cat /proc/cmdline; exit 42";
+    let program = ["/bin/busybox", "sh", "-c", script].map(String::from);
+    let machine = Machine { cmdline: "tested=yes".into(), ..machine.clone() };
+    let guest = Guest::new(&machine, None, &[], &program, Stdin::Empty)?;
+    let console = Capture::default();
+    let finished = guest.run(false, Box::new(console.clone()), Box::new(std::io::sink()), LIMIT)?;
+    let output = String::from_utf8_lossy(&console.bytes()).into_owned();
+    let log = finished.log_tail.iter().rev().take(15).rev().cloned().collect::<Vec<_>>().join("\n");
+    let context = || format!("{:?}\nconsole: {output}\nkernel log:\n{log}", finished.outcome);
+    ensure!(finished.outcome == Outcome::Exited(42), "{}", context());
+    let mut lines = output.lines();
+    ensure!(lines.next() == Some("booted"), "{}", context());
+    let cpus = lines.next().unwrap_or_default();
+    ensure!(cpus == machine.smp.to_string(), "{cpus} CPUs in place of {}\n{}", machine.smp, context());
+    ensure!(lines.next().is_some_and(|line| line.contains("tested=yes")), "no command line\n{}", context());
+    Ok(())
+}

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::initramfs::{Stdin, Tree};
 use crate::machine::{Boot, Machine, Payload};
-use crate::qemu::{self, AfterMarker, Finished, Outcome, Sink};
+use crate::qemu::{self, AfterMarker, Finished, Limit, Outcome, Sink};
 use crate::{build, paths};
 
 /// The kernel or the machine failed, not the program.
@@ -61,7 +61,8 @@ pub fn exec(args: &ExecArgs) -> Result<u8> {
         }
     };
     let guest = Guest::new(&args.machine, args.initramfs.as_deref(), &args.add, &args.program, stdin)?;
-    let finished = guest.run(terminal, Box::new(std::io::stdout()), log, timeout)?;
+    let limit = Limit { total: timeout, silence: None };
+    let finished = guest.run(terminal, Box::new(std::io::stdout()), log, limit)?;
     Ok(match finished.outcome {
         Outcome::Exited(status) => status,
         Outcome::TimedOut => {
@@ -147,13 +148,13 @@ impl Guest {
     }
 
     /// Boots it and waits for its end.
-    pub fn run(&self, terminal: bool, console: Sink, log: Sink, timeout: Option<Duration>) -> Result<Finished> {
+    pub fn run(&self, terminal: bool, console: Sink, log: Sink, limit: Limit) -> Result<Finished> {
         let console: Sink = match &self.marker {
             Some(marker) => Box::new(AfterMarker::new(marker, console)),
             None => console,
         };
         let mut qemu = self.machine.qemu(&self.payload, self.scratch.path())?;
-        qemu::headless(&mut qemu, terminal, console, log, timeout)
+        qemu::headless(&mut qemu, terminal, console, log, limit)
     }
 }
 

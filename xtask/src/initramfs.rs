@@ -23,7 +23,7 @@ const MARKER_FILE: &str = "etc/multios/marker";
 const TERMINAL_FILE: &str = "etc/multios/terminal";
 
 /// A tree of files under construction; keys are paths without the leading slash.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Tree {
     entries: BTreeMap<String, Entry>,
 }

@@ -115,6 +115,11 @@ pub fn installed_limine() -> Option<PathBuf> {
     dirs.into_iter().flatten().find(|dir| has_limine(dir))
 }
 
+/// Why there is no Limine to be had here, if so.
+pub fn limine_reason() -> Option<String> {
+    find_limine().err().map(|error| format!("no Limine: {error:#}"))
+}
+
 fn has_limine(dir: &Path) -> bool {
     LIMINE_FILES.iter().all(|file| dir.join(file).is_file())
 }

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -38,27 +38,30 @@ pub struct Finished {
     pub log_tail: Vec<String>,
 }
 
+/// When a run is given up; nothing means never.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limit {
+    /// After this time.
+    pub total: Option<Duration>,
+    /// When the console has been silent for this time.
+    pub silence: Option<Duration>,
+}
+
 /// What to do with the output of a serial port.
 pub type Sink = Box<dyn Write + Send>;
 
 /// Runs `qemu` to its end; `console` and `log` receive the two serial ports.
-pub fn headless(
-    qemu: &mut Command,
-    terminal: bool,
-    console: Sink,
-    log: Sink,
-    timeout: Option<Duration>,
-) -> Result<Finished> {
+pub fn headless(qemu: &mut Command, terminal: bool, console: Sink, log: Sink, limit: Limit) -> Result<Finished> {
     // /dev/stderr: QEMU's own messages and the kernel log arrive by the same pipe, in order.
     qemu.args(["-monitor", "none"]);
     qemu.args(["-chardev", "stdio,id=console,signal=off", "-device", "isa-serial,chardev=console,index=0"]);
     qemu.args(["-chardev", "file,id=log,path=/dev/stderr", "-device", "isa-serial,chardev=log,index=1"]);
     qemu.stdin(if terminal { Stdio::inherit() } else { Stdio::null() });
     let mut child = qemu.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot run QEMU")?;
-    let console = drain(child.stdout.take(), console);
     let record = Arc::new(Record::default());
+    let console = drain(child.stdout.take(), Box::new(Watched { record: record.clone(), sink: console }));
     let log = drain(child.stderr.take(), Box::new(LogReader { record: record.clone(), sink: log, line: Vec::new() }));
-    let in_time = wait(&mut child, timeout, &record.ended)?;
+    let in_time = wait(&mut child, limit, &record)?;
     let _ = console.join();
     let _ = log.join();
     let tail = record.tail.lock().map(|tail| tail.iter().cloned().collect::<Vec<_>>()).unwrap_or_default();
@@ -71,19 +74,25 @@ pub fn headless(
     Ok(Finished { outcome, log_tail: tail })
 }
 
-/// Waits for the end of `child`, at most until the deadline; then ends it and gives `None`.
-fn wait(child: &mut Child, timeout: Option<Duration>, ended: &AtomicBool) -> Result<Option<ExitStatus>> {
-    let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
+/// Waits for the end of `child`, at most until the limit; then ends it and gives `None`.
+fn wait(child: &mut Child, limit: Limit, record: &Record) -> Result<Option<ExitStatus>> {
+    let mut deadline = limit.total.map(|total| Instant::now() + total);
     let mut said_end = false;
+    let (mut heard, mut heard_at) = (0, Instant::now());
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if !said_end && ended.load(Ordering::Acquire) {
+        if !said_end && record.ended.load(Ordering::Acquire) {
             said_end = true;
             deadline = Some(Instant::now() + GRACE);
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let now_heard = record.heard.load(Ordering::Relaxed);
+        if now_heard != heard {
+            (heard, heard_at) = (now_heard, Instant::now());
+        }
+        let too_silent = limit.silence.is_some_and(|silence| heard_at.elapsed() >= silence);
+        if too_silent || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             let _ = child.kill();
             let _ = child.wait();
             return Ok(None);
@@ -109,6 +118,26 @@ struct Record {
     tail: Mutex<VecDeque<String>>,
     status: Mutex<Option<u8>>,
     ended: AtomicBool,
+    /// How many pieces of output the console has given.
+    heard: AtomicUsize,
+}
+
+/// A sink that counts what comes.
+struct Watched {
+    record: Arc<Record>,
+    sink: Sink,
+}
+
+impl Write for Watched {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.record.heard.fetch_add(1, Ordering::Relaxed);
+        self.sink.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.sink.flush()
+    }
 }
 
 struct LogReader {
@@ -242,6 +271,7 @@ mod tests {
     #[test]
     fn a_run_that_passes_its_deadline_is_ended() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
-        assert!(wait(&mut child, Some(Duration::from_millis(20)), &AtomicBool::new(false)).unwrap().is_none());
+        let limit = Limit { total: Some(Duration::from_millis(20)), silence: None };
+        assert!(wait(&mut child, limit, &Record::default()).unwrap().is_none());
     }
 }

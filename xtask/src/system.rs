@@ -1,1 +1,234 @@
-//! Not there yet.
+//! The commands themselves, and scenarios that only make sense inside the booted kernel.
+//!
+//! A scenario is `tests/system/NAME.sh` with the output it must give in `NAME.out`; it must exit with 0. The commands are
+//! tested by calling this program's own functions with what a user would type.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio as Pipe};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::differential::{self, on_multios};
+use crate::exec::Guest;
+use crate::initramfs::{Stdin, Tree};
+use crate::machine::Machine;
+use crate::qemu::{Capture, Limit, Outcome};
+use crate::suite::{Report, Verdict, difference};
+use crate::tools::{self, Need};
+use crate::{build, paths, process};
+
+const LIMIT: Limit = Limit { total: Some(Duration::from_secs(120)), silence: None };
+
+/// The suite.
+pub fn run(report: &mut Report, debug: bool) -> Result<()> {
+    tools::need(&[Need::Run, Need::Test])?;
+    let machine = Machine { debug, ..Machine::default() };
+    commands(report, &machine)?;
+    scenarios(report, &machine)
+}
+
+// ---- Scenarios ----------------------------------------------------------------------------------------------------
+
+fn scenarios(report: &mut Report, machine: &Machine) -> Result<()> {
+    let scratch = paths::scratch()?;
+    let (mut tree, mut cases) = (Tree::standard()?, Vec::new());
+    for (name, program) in build::c_programs(scratch.path())? {
+        tree.host_file(&format!("tests/programs/{name}"), &program)?;
+    }
+    for script in build::sorted(&paths::root().join("tests/system"))? {
+        let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".sh") && report.wants(&name) {
+            tree.host_file(&format!("tests/system/{name}"), &script)?;
+            cases.push((format!("/tests/system/{name}"), script.with_extension("out"), name));
+        }
+    }
+    if cases.is_empty() {
+        return Ok(());
+    }
+    let paths: Vec<_> = cases.iter().map(|(path, ..)| path.clone()).collect();
+    let (results, crashes) = process::with_progress("running the scenarios", || on_multios(machine, &tree, &paths))?;
+    for (_, expected, name) in cases {
+        let expected = fs::read(&expected).with_context(|| format!("cannot read {}", expected.display()))?;
+        let result: Option<&differential::CaseResult> = results.get(&name);
+        let verdict = match (result, crashes.get(&name)) {
+            (_, Some(crash)) => Verdict::Failed(crash.clone()),
+            (None, None) => Verdict::Failed("never ran".into()),
+            (Some(result), None) if result.output == expected && result.status == "exit:0" => Verdict::Passed,
+            (Some(result), None) => {
+                let difference = difference(("expected", &expected), ("multios", &result.output), scratch.path())?;
+                Verdict::Failed(format!("status {}\n{difference}", result.status))
+            }
+        };
+        report.add(&name, verdict, result.map_or(Duration::ZERO, |result| result.time));
+    }
+    Ok(())
+}
+
+// ---- Commands -----------------------------------------------------------------------------------------------------
+
+struct Run {
+    outcome: Outcome,
+    output: String,
+    log: String,
+}
+
+fn shell(machine: &Machine, script: &str) -> Result<Run> {
+    program(machine, &["/bin/busybox", "sh", "-c", script], Stdin::Empty, &[])
+}
+
+fn program(machine: &Machine, argv: &[&str], stdin: Stdin, add: &[String]) -> Result<Run> {
+    let argv: Vec<_> = argv.iter().map(|word| (*word).to_owned()).collect();
+    finish(&Guest::new(machine, None, add, &argv, stdin)?, LIMIT)
+}
+
+fn finish(guest: &Guest, limit: Limit) -> Result<Run> {
+    let console = Capture::default();
+    let finished = guest.run(false, Box::new(console.clone()), Box::new(std::io::sink()), limit)?;
+    let output = String::from_utf8_lossy(&console.bytes()).into_owned();
+    Ok(Run { outcome: finished.outcome, output, log: finished.log_tail.join("\n") })
+}
+
+fn expect(run: &Run, outcome: Outcome, output: &str) -> Result<()> {
+    let log = || run.log.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+    ensure!(
+        run.outcome == outcome,
+        "{:?} in place of {outcome:?}\n{}\nkernel log:\n{}",
+        run.outcome,
+        run.output,
+        log()
+    );
+    ensure!(run.output == output, "output {:?}\nin place of {output:?}\nkernel log:\n{}", run.output, log());
+    Ok(())
+}
+
+type Case = fn(&Machine) -> Result<()>;
+
+const COMMANDS: &[(&str, Case)] = &[
+    ("exec prints and exits as on Linux", |machine| {
+        let script = "echo hello; ls / | wc -l; echo a b c | tr a-z A-Z; (sleep 0.2; echo late) & wait; exit 7";
+        expect(&shell(machine, script)?, Outcome::Exited(7), "hello\n12\nA B C\nlate\n")
+    }),
+    ("exec gives 128 and the signal", |machine| {
+        expect(&shell(machine, "kill -KILL $$")?, Outcome::Exited(137), "")?;
+        expect(&shell(machine, "kill -SEGV $$")?, Outcome::Exited(139), "")
+    }),
+    ("exec gives 127 for a program that is not there", |machine| {
+        let run = program(machine, &["/no/such/program"], Stdin::Empty, &[])?;
+        ensure!(run.outcome == Outcome::Exited(127), "{:?}", run.outcome);
+        Ok(())
+    }),
+    ("exec passes every byte of input and output", |machine| {
+        let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+        let argv = ["/bin/cat"].map(String::from);
+        let guest = Guest::new(machine, None, &[], &argv, Stdin::Bytes(bytes.clone()))?;
+        let console = Capture::default();
+        let finished = guest.run(false, Box::new(console.clone()), Box::new(std::io::sink()), LIMIT)?;
+        ensure!(finished.outcome == Outcome::Exited(0), "{:?}", finished.outcome);
+        let same = console.bytes().iter().zip(&bytes).take_while(|(a, b)| a == b).count();
+        ensure!(console.bytes() == bytes, "{} bytes of {}, equal up to {same}", console.bytes().len(), bytes.len());
+        Ok(())
+    }),
+    ("exec keeps arguments as they are", |machine| {
+        let argv = ["/bin/busybox", "printf", "[%s]", "a b", "", "'\"$x\\", "ü\n"];
+        expect(&program(machine, &argv, Stdin::Empty, &[])?, Outcome::Exited(0), "[a b][]['\"$x\\][ü\n]")
+    }),
+    ("exec gives up after its time", |machine| {
+        let argv = ["/bin/busybox", "sleep", "1000"].map(String::from);
+        let guest = Guest::new(machine, None, &[], &argv, Stdin::Empty)?;
+        let limit = Limit { total: Some(Duration::from_secs(8)), silence: None };
+        ensure!(finish(&guest, limit)?.outcome == Outcome::TimedOut, "it ended");
+        Ok(())
+    }),
+    ("added files keep their mode", |machine| {
+        let scratch = paths::scratch()?;
+        let file = scratch.path().join("file");
+        fs::write(&file, "text")?;
+        let add = [format!("{}:/opt/deep/file", file.display())];
+        let script = "cat /opt/deep/file; stat -c %a /opt/deep/file; stat -c %a /tmp";
+        let run = program(machine, &["/bin/busybox", "sh", "-c", script], Stdin::Empty, &add)?;
+        expect(&run, Outcome::Exited(0), "text644\n1777\n")
+    }),
+    ("poweroff ends the machine", |machine| {
+        let run = shell(machine, "echo before; poweroff; sleep 100; echo after")?;
+        expect(&run, Outcome::Exited(0), "before\n")
+    }),
+    ("a foreign initramfs boots with its own init", |machine| foreign(machine, Packing::Plain, false)),
+    ("a foreign initramfs boots when gzipped", |machine| foreign(machine, Packing::Gzip, false)),
+    ("a program runs over a foreign initramfs", |machine| foreign(machine, Packing::Gzip, true)),
+    ("a thousand shells leak nothing", leaks),
+    ("without busybox there is msh", |machine| {
+        let script = "echo one | cat; cd /bin && pwd; ls /nowhere || echo failed; echo $?; exit 3";
+        let mut tree = Tree::standard()?;
+        tree.execute(&["/bin/msh", "-c", script].map(String::from), Stdin::Empty)?;
+        let run = finish(&Guest::from_tree(machine, None, Some(tree), "init=/bin/init")?, LIMIT)?;
+        ensure!(run.outcome == Outcome::Exited(3), "{:?}\n{}\n{}", run.outcome, run.output, run.log);
+        ensure!(run.output.starts_with("one\n/bin\n") && run.output.ends_with("failed\n0\n"), "{:?}", run.output);
+        Ok(())
+    }),
+];
+
+fn commands(report: &mut Report, machine: &Machine) -> Result<()> {
+    for (name, case) in COMMANDS {
+        if !report.wants(name) {
+            continue;
+        }
+        let started = Instant::now();
+        let verdict = match case(machine) {
+            Ok(()) => Verdict::Passed,
+            Err(error) => Verdict::Failed(format!("{error:#}")),
+        };
+        report.add(name, verdict, started.elapsed());
+    }
+    Ok(())
+}
+
+#[derive(PartialEq)]
+enum Packing {
+    Plain,
+    Gzip,
+}
+
+/// An initramfs as one would make for Linux: busybox and a script as /init.
+fn foreign(machine: &Machine, packing: Packing, with_program: bool) -> Result<()> {
+    let scratch = paths::scratch()?;
+    let busybox = tools::busybox().context("no static busybox")?;
+    let mut tree = Tree::default();
+    tree.host_file("bin/busybox", &busybox)?;
+    tree.symlink("bin/sh", "busybox");
+    tree.directory("proc", 0o755);
+    tree.directory("dev", 0o755);
+    let init = "#!/bin/sh\n/bin/busybox mount -t proc proc /proc\necho \"init is $$\"\n/bin/busybox cat /proc/1/comm\n\
+                /bin/busybox ls /\n/bin/busybox poweroff -f\n";
+    tree.file("init", 0o755, init);
+    let archive = scratch.path().join("foreign.cpio");
+    fs::write(&archive, tree.archive())?;
+    let archive = if packing == Packing::Gzip { gzip(&archive)? } else { archive };
+    if with_program {
+        let argv = ["/bin/busybox", "sh", "-c", "echo over; exit 9"].map(String::from);
+        let guest = Guest::new(machine, Some(&archive), &[], &argv, Stdin::Empty)?;
+        return expect(&finish(&guest, LIMIT)?, Outcome::Exited(9), "over\n");
+    }
+    let run = finish(&Guest::new(machine, Some(&archive), &[], &[], Stdin::Empty)?, LIMIT)?;
+    let run = Run { output: run.output.replace('\r', ""), ..run };
+    expect(&run, Outcome::Exited(0), "init is 1\ninit\nbin\ndev\ninit\nproc\n")
+}
+
+fn gzip(file: &std::path::Path) -> Result<std::path::PathBuf> {
+    let packed = file.with_extension("cpio.gz");
+    let mut gzip = Command::new("gzip").arg("-9c").stdin(Pipe::piped()).stdout(fs::File::create(&packed)?).spawn()?;
+    gzip.stdin.take().context("no pipe to gzip")?.write_all(&fs::read(file)?)?;
+    ensure!(gzip.wait()?.success(), "gzip failed");
+    Ok(packed)
+}
+
+/// What the kernel holds is the same before and after a thousand shells; the first hundred may fill caches.
+fn leaks(machine: &Machine) -> Result<()> {
+    let script = "count() { sed -n 's/^\\(frames_used\\|processes\\|threads\\) *//p' /proc/multios/counts; }\n\
+        run() { i=0; while [ $i -lt $1 ]; do sh -c true; i=$((i+1)); done; }\n\
+        run 100; before=$(count); run 1000; after=$(count)\n\
+        [ \"$before\" = \"$after\" ] && echo same || echo before $before after $after\n\
+        [ -n \"$before\" ] && echo counted";
+    expect(&shell(machine, script)?, Outcome::Exited(0), "same\ncounted\n")
+}

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -11,12 +10,10 @@ use rustix::termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcset
 
 /// Tried in this order.
 const CONSOLES: [&str; 2] = ["/dev/console", "/dev/ttyS0"];
-/// Names another console, for kernels that keep /dev/console for their log.
-const CONSOLE_FILE: &str = "/etc/multios/console";
 
 /// Gives process 1 the console as standard streams, unless the kernel has.
 pub fn open_standard_streams() {
-    if rustix::fs::fstat(rustix::stdio::stderr()).is_ok() && !Path::new(CONSOLE_FILE).exists() {
+    if rustix::fs::fstat(rustix::stdio::stderr()).is_ok() {
         return;
     }
     if let Ok(console) = open() {
@@ -49,9 +46,8 @@ pub fn become_session(argv: Vec<OsString>) -> ExitCode {
 }
 
 fn open() -> std::io::Result<File> {
-    let named = std::fs::read_to_string(CONSOLE_FILE).unwrap_or_default();
     let mut result = Err(std::io::ErrorKind::NotFound.into());
-    for path in [named.trim()].into_iter().filter(|path| !path.is_empty()).chain(CONSOLES) {
+    for path in CONSOLES {
         result = OpenOptions::new().read(true).write(true).open(path);
         if result.is_ok() {
             break;

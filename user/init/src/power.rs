@@ -31,7 +31,7 @@ pub fn leave(power: Power, status: i32, gently: bool) -> ExitCode {
     }
     if fs::write(STATUS_FILE, status.to_string()).is_err() {
         // Another kernel: the line that MultiOS would print, so that the same tools understand it.
-        let _ = fs::write("/dev/kmsg", format!("<0>MULTIOS-EXIT status={status}\n"));
+        let _ = fs::write("/dev/ttyS1", format!("MULTIOS-EXIT status={status}\n"));
     }
     rustix::fs::sync();
     let command = match power {

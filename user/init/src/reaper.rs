@@ -16,9 +16,12 @@ pub fn start_and_reap(program: &Program) -> io::Result<(Power, i32)> {
     for signal in [Signal::SIGCHLD, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTERM] {
         signals.add(signal);
     }
-    // Blocked before the first child exists, so that no end is missed; children start with an empty mask (std sees to it).
-    let can_wait = signals.thread_block().is_ok();
     let child = Pid::from_child(&program.start()?);
+    // Blocked only now, since a child inherits the mask. What ended before this is found by the first look.
+    let can_wait = signals.thread_block().is_ok();
+    if let Some(status) = reap_until(child, WaitOptions::NOHANG)? {
+        return Ok((Power::Off, status));
+    }
     loop {
         // Without signals to wait for, wait for children alone: poor, but it works on a half-finished kernel.
         let signal = if can_wait { signals.wait() } else { Err(nix::errno::Errno::ENOSYS) };

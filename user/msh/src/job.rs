@@ -3,9 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use rustix::termios::tcsetpgrp;
 
@@ -54,9 +55,12 @@ impl Shell {
 
     /// Makes the shell deaf to the keys that are meant for its jobs, and the owner of the terminal.
     pub fn take_terminal(&self) {
+        // Blocked rather than ignored, which std and nix cannot do without unsafe code; see `become_program`.
+        let mut keys = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU] {
-            ignore(signal);
+            keys.add(signal);
         }
+        let _ = keys.thread_block();
         let me = rustix::process::getpid();
         let _ = rustix::process::setpgid(None, None);
         let _ = tcsetpgrp(rustix::stdio::stdin(), me);
@@ -155,8 +159,12 @@ impl Shell {
         let (name, args) = program.words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         // What is built in for want of a program can stand in a pipeline, too.
         let mut command = if builtin::is_tool(name) && !builtin::exists(name) {
-            let mut command = Command::new("/proc/self/exe");
+            let mut command = Command::new(myself());
             command.arg("-c").arg(program.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
+            command
+        } else if self.interactive {
+            let mut command = Command::new(myself());
+            command.arg(BECOME).arg(name).args(args);
             command
         } else {
             let mut command = Command::new(name);
@@ -254,12 +262,18 @@ impl Shell {
     }
 }
 
-fn ignore(signal: Signal) {
-    // nix calls setting a handler unsafe, even that of ignoring; blocking has the effect wanted for keys of the terminal,
-    // and std's Command gives children an empty mask.
-    let mut set = nix::sys::signal::SigSet::empty();
-    set.add(signal);
-    let _ = set.thread_block();
+/// The first argument of the helper that programs of an interactive shell start as.
+pub const BECOME: &str = "--become";
+
+/// Undoes what the shell has blocked for itself, then becomes `argv`.
+pub fn become_program(argv: &[String]) -> u8 {
+    let _ = SigSet::empty().thread_set_mask();
+    let Some((program, args)) = argv.split_first() else { return 2 };
+    fail(program, &Command::new(program).args(args).exec())
+}
+
+fn myself() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| "/bin/msh".into())
 }
 
 fn fail(name: &str, error: &io::Error) -> u8 {

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
             let status = shell.run_line(&args.next().unwrap_or_default());
             return ExitCode::from(shell.wanted_exit().unwrap_or(status));
         }
+        Some(job::BECOME) => return ExitCode::from(job::become_program(&args.collect::<Vec<_>>())),
         None | Some("-l") => {}
         Some(file) => {
             let text = match std::fs::read_to_string(file) {
