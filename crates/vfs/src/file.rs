@@ -11,7 +11,7 @@ use core::fmt;
 use sync::WaitQueue;
 use types::PhysAddr;
 
-use crate::{Caller, FileType, Metadata, PollEvents, Result, VfsError};
+use crate::{Caller, FileType, Metadata, OpenRequest, PollEvents, Result, VfsError};
 
 /// What the position of an open file means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +137,15 @@ pub trait File: Any + Send + Sync {
     /// None for a file that never blocks. The same queues are named each time as long as the file is open.
     fn wait_queues(&self, interest: PollEvents, visit: &mut dyn FnMut(&Arc<WaitQueue>)) {
         let _ = (interest, visit);
+    }
+
+    /// Opens it anew through /proc/PID/fd/N, where it has no inode.
+    ///
+    /// # Errors
+    /// [`VfsError::NoDeviceOrAddress`] where that cannot be (sockets).
+    fn reopen(self: Arc<Self>, request: &OpenRequest<'_>) -> Result<Arc<dyn File>> {
+        let _ = request;
+        Err(VfsError::NoDeviceOrAddress)
     }
 
     /// Gets ready to be mapped into an address space.

@@ -10,7 +10,10 @@ use core::any::Any;
 use abi::Statfs;
 use types::{Credentials, Gid, Pgid, Pid, Sid, Tid, Uid};
 
-use crate::{Attachment, DeviceNumber, File, FileType, Metadata, Result, Timestamp, VfsError};
+use crate::{
+    Attachment, DeviceNumber, File, FileLocks, FileType, Location, Metadata, OpenFile, Result, Timestamp, VfsError,
+    WriteCount,
+};
 
 /// Who does something with files.
 #[derive(Clone, Copy, Debug)]
@@ -126,15 +129,10 @@ pub enum RenameMode {
 pub enum LinkTarget {
     /// To a path, from the link's directory if relative.
     Path(Vec<u8>),
-    /// Straight to an object (/proc/PID/fd/N, /proc/PID/exe, …).
-    Place(Place),
-}
-
-/// A place handed out by a link that is more than text.
-#[derive(Clone)]
-pub enum Place {
-    /// A node without a known mount; taken as of the link's own mount.
-    Inode(Arc<dyn Inode>),
+    /// Straight to a place (/proc/PID/exe, cwd, root, fd/N).
+    Location(Location),
+    /// To an open file that has no place (/proc/PID/fd/N of a pipe).
+    OpenFile(Arc<OpenFile>),
 }
 
 /// An entry that [`Inode::read_dir`] shows.
@@ -291,12 +289,15 @@ pub trait Inode: Any + Send + Sync {
         self.read_link(caller).map(LinkTarget::Path)
     }
 
-    /// Behaviour of a newly opened regular file, or of whatever else the file system serves itself. Devices and fifos
-    /// are not asked: the path operations know what is behind them.
+    /// Behaviour of a newly opened regular file, or of whatever else the file system serves itself. Directories,
+    /// devices and fifos are not asked: the path operations know what is behind them.
     ///
     /// # Errors
     /// The file system's.
-    fn open(self: Arc<Self>, request: &OpenRequest<'_>) -> Result<Arc<dyn File>>;
+    fn open(self: Arc<Self>, request: &OpenRequest<'_>) -> Result<Arc<dyn File>> {
+        let _ = request;
+        Err(VfsError::NoDeviceOrAddress)
+    }
 
     /// Directory and name this node was last reached or put by; `None` for the root of a file system. A removed node
     /// still answers.
@@ -309,8 +310,21 @@ pub trait Inode: Any + Send + Sync {
         false
     }
 
+    /// It has been read through an open file: updates the time of last access, if the file system keeps one.
+    fn accessed(&self) {}
+
     /// Place for a live object, in fifos and sockets.
     fn attachment(&self) -> Option<&Attachment> {
+        None
+    }
+
+    /// Advisory locks, where they can be had.
+    fn locks(&self) -> Option<&FileLocks> {
+        None
+    }
+
+    /// Who writes and who executes, where that is to exclude each other (ETXTBSY).
+    fn write_count(&self) -> Option<&WriteCount> {
         None
     }
 }

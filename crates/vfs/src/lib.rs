@@ -13,26 +13,45 @@ extern crate alloc;
 extern crate std;
 
 mod anonymous;
+mod anonymous_node;
 mod attachment;
+mod device;
+mod dirents;
 mod error;
 mod file;
+mod file_locks;
 mod inode;
 mod ioctl;
+mod location;
 mod metadata;
+mod mount;
+mod open_file;
+mod permission;
 pub mod pipe;
 mod poll;
 mod ring;
+pub mod statfs;
 pub mod terminal;
 #[cfg(test)]
 mod testing;
+mod walk;
+mod write_count;
 
 pub use attachment::Attachment;
 pub use error::{Result, VfsError};
+pub use device::{Device, DeviceKind, DeviceRegistry};
 pub use file::{File, MapRequest, Mapping, Pager, Positioning};
+pub use file_locks::{FileLocks, LockKind, LockOwner, RecordLock};
 pub use inode::{
     Access, AttributeChange, Caller, DirEntry, FIRST_COOKIE, FileSystem, FileSystemInfo, Inode, LinkTarget, NewContent,
-    NewNode, OpenRequest, Place, RenameMode, TimeChange,
+    NewNode, OpenRequest, RenameMode, TimeChange,
 };
 pub use ioctl::{IOCTL_MAX_BYTES, IoctlShape};
+pub use location::Location;
 pub use metadata::{Clock, DeviceNumber, FileType, Metadata, Timestamp};
+pub use mount::{Mount, MountFlags, MountLine, Namespace, Recursion, Unmount};
+pub use open_file::{MAX_FILE_SIZE, OpenFile, SeekFrom, WriteRules};
+pub use permission::{Want, is_owner, permit, real_rights};
 pub use poll::PollEvents;
+pub use walk::{Follow, FsContext, NAME_MAX, PATH_MAX};
+pub use write_count::{ExecutionGuard, WriteCount};
