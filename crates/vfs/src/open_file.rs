@@ -115,6 +115,14 @@ impl OpenFile {
         }
     }
 
+    /// Undoes [`OpenFile::count_writer`].
+    pub(crate) fn uncount_writer(location: &Location) {
+        if let Some(count) = location.inode().write_count() {
+            count.remove_writer();
+        }
+        location.mount().remove_writer();
+    }
+
     /// The behaviour.
     pub fn file(&self) -> &Arc<dyn File> {
         &self.file
@@ -522,10 +530,7 @@ impl Drop for OpenFile {
             locks.release_owner(LockOwner::OpenFile(id));
         }
         if self.writable && counts_writers(location) {
-            if let Some(count) = location.inode().write_count() {
-                count.remove_writer();
-            }
-            location.mount().remove_writer();
+            Self::uncount_writer(location);
         }
     }
 }

@@ -235,6 +235,11 @@ pub struct FifoOpen {
 }
 
 impl FifoOpen {
+    /// The end, whether or not open(2) still waits.
+    pub const fn end(&self) -> &Arc<PipeEnd> {
+        &self.end
+    }
+
     /// The open end, if the other side is there or was there meanwhile; else open(2) waits in [`FifoOpen::queue`].
     /// Giving up drops the end, which leaves the fifo.
     pub fn ready(&self) -> Option<Arc<PipeEnd>> {
