@@ -16,6 +16,12 @@ impl Rank {
     pub const PROCESS_TREE: Self = Self(10);
     /// Slots of the pid table.
     pub const PROCESS_TABLE: Self = Self(14);
+    /// Users and what each has in use.
+    pub const USERS: Self = Self(15);
+    /// The threads of a process.
+    pub const PROCESS_THREADS: Self = Self(16);
+    /// A process's resource limits.
+    pub const LIMITS: Self = Self(17);
     /// One process's signal state, limits, usage, credentials.
     pub const PROCESS: Self = Self(18);
     /// One thread's signal state.

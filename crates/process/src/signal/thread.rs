@@ -28,7 +28,8 @@ const ATTENTION: u32 = INTERRUPTING | RESTORE;
 /// Signal state of one thread; shared by the thread and by the [`super::ProcessSignals`] it is attached to.
 #[derive(Debug)]
 pub struct ThreadSignals {
-    tid: Tid,
+    // Changes once at most: exec gives a thread its leader's number.
+    tid: AtomicU32,
     // Written under the lock of `state`; read anywhere without it. A reader that misses a fresh bit is kicked after.
     bits: AtomicU32,
     state: SpinLock<ThreadState>,
@@ -72,12 +73,17 @@ impl ThreadSignals {
 
     fn with(tid: Tid, blocked: SigSet, altstack: AltStack) -> Arc<Self> {
         let state = ThreadState { blocked, saved: None, waiting_for: SigSet::EMPTY, altstack, pending: Pending::new() };
-        Arc::new(Self { tid, bits: AtomicU32::new(0), state: SpinLock::new(Rank::THREAD_SIGNALS, state) })
+        Arc::new(Self { tid: AtomicU32::new(tid.0), bits: AtomicU32::new(0), state: SpinLock::new(Rank::THREAD_SIGNALS, state) })
     }
 
     /// The thread's number.
-    pub const fn tid(&self) -> Tid {
-        self.tid
+    pub fn tid(&self) -> Tid {
+        Tid(self.tid.load(Ordering::Relaxed))
+    }
+
+    /// Exec by a thread that is not the leader: it takes over the leader's number.
+    pub(crate) fn set_tid(&self, tid: Tid) {
+        self.tid.store(tid.0, Ordering::Relaxed);
     }
 
     /// Whether signals must be looked at before user mode: one load.

@@ -1,0 +1,597 @@
+//! The descriptor table: small numbers for open files.
+//!
+//! Numbers are handed out lowest first (POSIX). A file leaves the table by being returned to the caller, who drops it
+//! once no lock is held: closing a file may do anything.
+
+use alloc::vec::Vec;
+
+use sync::{Rank, SpinLock};
+
+use crate::{ProcessError, Result};
+
+/// Highest table size that RLIMIT_NOFILE can be raised to (`/proc/sys/fs/nr_open`).
+pub const NR_OPEN: u64 = 65_536;
+
+const BITS: usize = u64::BITS as usize;
+/// Slots of a table's first allocation: standard streams and a few more; growth doubles.
+const FIRST_SLOTS: usize = 8;
+
+/// What happens to a descriptor at exec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnExec {
+    /// It stays open.
+    #[default]
+    Keep,
+    /// It is closed (FD_CLOEXEC).
+    Close,
+}
+
+/// Descriptors of a process, or of several threads and processes that share them (CLONE_FILES).
+///
+/// Look-up is O(1); finding the lowest free number is O(n / 64) from a hint that is exact in the usual case.
+#[derive(Debug)]
+pub struct FileTable<F> {
+    files: SpinLock<Files<F>>,
+}
+
+#[derive(Debug)]
+struct Files<F> {
+    // Every vector covers the same numbers: `slots.len() <= BITS * taken.len()`, `taken.len() == cloexec.len()`.
+    slots: Vec<Option<F>>,
+    // Taken numbers: open, or reserved by an open in progress.
+    taken: Vec<u64>,
+    cloexec: Vec<u64>,
+    // No number below this one is free.
+    lowest_free: u32,
+    open: u32,
+}
+
+impl<F> Default for FileTable<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F> FileTable<F> {
+    /// An empty table; allocates nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { files: SpinLock::new(Rank::FILE_TABLE, Files::new()) }
+    }
+
+    /// Puts `file` at the lowest free number that is at least `min` and below `limit` (RLIMIT_NOFILE).
+    ///
+    /// # Errors
+    /// `InvalidArgument` if `min` is not below `limit`, `TooManyFiles`, `NoMemory`. The file is dropped then.
+    pub fn insert(&self, file: F, min: u32, limit: u64, on_exec: OnExec) -> Result<u32> {
+        let mut file = Some(file);
+        let result = {
+            let mut files = self.files.lock();
+            files.reserve(min, limit, on_exec).inspect(|fd| files.install(*fd, file.take()))
+        };
+        drop(file);
+        result
+    }
+
+    /// [`FileTable::insert`] for both ends of a pipe: both or none.
+    ///
+    /// # Errors
+    /// `TooManyFiles`, `NoMemory`.
+    pub fn insert_pair(&self, pair: [F; 2], limit: u64, on_exec: OnExec) -> Result<[u32; 2]> {
+        let mut first = None;
+        let result = {
+            let mut files = self.files.lock();
+            match files.reserve(0, limit, on_exec) {
+                Ok(a) => match files.reserve(0, limit, on_exec) {
+                    Ok(b) => {
+                        let [file_a, file_b] = pair;
+                        files.install(a, Some(file_a));
+                        files.install(b, Some(file_b));
+                        Ok([a, b])
+                    }
+                    Err(error) => {
+                        files.release(a);
+                        first = Some(pair);
+                        Err(error)
+                    }
+                },
+                Err(error) => {
+                    first = Some(pair);
+                    Err(error)
+                }
+            }
+        };
+        drop(first);
+        result
+    }
+
+    /// Takes the lowest free number without a file yet: for an open that must not act when no number is left.
+    /// Follow with [`FileTable::install`] or [`FileTable::cancel`].
+    ///
+    /// # Errors
+    /// As [`FileTable::insert`].
+    pub fn reserve(&self, min: u32, limit: u64, on_exec: OnExec) -> Result<u32> {
+        self.files.lock().reserve(min, limit, on_exec)
+    }
+
+    /// Fills a reserved number.
+    pub fn install(&self, fd: u32, file: F) {
+        let mut file = Some(file);
+        {
+            let mut files = self.files.lock();
+            if files.is_reserved(fd) {
+                files.install(fd, file.take());
+            }
+        }
+        drop(file);
+    }
+
+    /// Gives a reserved number back.
+    pub fn cancel(&self, fd: u32) {
+        let mut files = self.files.lock();
+        if files.is_reserved(fd) {
+            files.release(fd);
+        }
+    }
+
+    /// Puts `file` at exactly `fd` (dup2, dup3); the file that was there, to be dropped by the caller.
+    ///
+    /// # Errors
+    /// `BadDescriptor` if `fd` is not below `limit`, `InvalidState` if an open in progress has reserved it, `NoMemory`.
+    pub fn replace(&self, fd: u32, file: F, limit: u64, on_exec: OnExec) -> Result<Option<F>> {
+        let mut file = Some(file);
+        let result = {
+            let mut files = self.files.lock();
+            files.claim(fd, limit, on_exec).map(|()| files.exchange(fd, file.take()))
+        };
+        drop(file);
+        result
+    }
+
+    /// Closes `fd`; its file, to be dropped by the caller.
+    ///
+    /// # Errors
+    /// `BadDescriptor`.
+    pub fn close(&self, fd: u32) -> Result<F> {
+        self.files.lock().take(fd).ok_or(ProcessError::BadDescriptor)
+    }
+
+    /// Closes the lowest open descriptor in `first..=last`: `close_range` is a loop over this.
+    pub fn close_next(&self, first: u32, last: u32) -> Option<(u32, F)> {
+        let mut files = self.files.lock();
+        let fd = files.next_open(first).filter(|fd| *fd <= last)?;
+        files.take(fd).map(|file| (fd, file))
+    }
+
+    /// Closes the lowest descriptor from `from` on that is to be closed at exec; exec is a loop over this.
+    pub fn close_next_on_exec(&self, from: u32) -> Option<(u32, F)> {
+        let mut files = self.files.lock();
+        let mut fd = from;
+        loop {
+            fd = files.next_open(fd)?;
+            if files.on_exec(fd) == OnExec::Close {
+                return files.take(fd).map(|file| (fd, file));
+            }
+            fd = fd.checked_add(1)?;
+        }
+    }
+
+    /// Empties the table, in one step; dropping the result closes everything.
+    #[must_use = "dropping it closes the files"]
+    pub fn take_all(&self) -> ClosedFiles<F> {
+        let old = core::mem::replace(&mut *self.files.lock(), Files::new());
+        ClosedFiles { _slots: old.slots }
+    }
+
+    /// What happens to `fd` at exec.
+    ///
+    /// # Errors
+    /// `BadDescriptor`.
+    pub fn on_exec(&self, fd: u32) -> Result<OnExec> {
+        let files = self.files.lock();
+        files.open(fd).map(|_| files.on_exec(fd))
+    }
+
+    /// Sets what happens to `fd` at exec.
+    ///
+    /// # Errors
+    /// `BadDescriptor`.
+    pub fn set_on_exec(&self, fd: u32, on_exec: OnExec) -> Result<()> {
+        let mut files = self.files.lock();
+        files.open(fd)?;
+        files.set_on_exec(fd, on_exec);
+        Ok(())
+    }
+
+    /// Marks every open descriptor of `first..=last` to be closed at exec (CLOSE_RANGE_CLOEXEC).
+    pub fn set_range_close_on_exec(&self, first: u32, last: u32) {
+        let mut files = self.files.lock();
+        let mut fd = first;
+        while let Some(open) = files.next_open(fd).filter(|open| *open <= last) {
+            files.set_on_exec(open, OnExec::Close);
+            let Some(next) = open.checked_add(1) else { break };
+            fd = next;
+        }
+    }
+
+    /// Number of open descriptors.
+    pub fn open_count(&self) -> usize {
+        self.files.lock().open as usize
+    }
+
+    /// Numbers the table has room for (`FDSize` of /proc/PID/status).
+    pub fn capacity(&self) -> usize {
+        self.files.lock().slots.len()
+    }
+}
+
+impl<F: Clone> FileTable<F> {
+    /// The file at `fd`.
+    ///
+    /// # Errors
+    /// `BadDescriptor`.
+    #[inline]
+    pub fn get(&self, fd: u32) -> Result<F> {
+        self.files.lock().open(fd).cloned()
+    }
+
+    /// The lowest open descriptor from `from` on with its file: for listings.
+    pub fn next_open(&self, from: u32) -> Option<(u32, F, OnExec)> {
+        let files = self.files.lock();
+        let fd = files.next_open(from)?;
+        let file = files.open(fd).ok()?.clone();
+        Some((fd, file, files.on_exec(fd)))
+    }
+
+    /// A table of its own with the same files (fork, unshare). Reserved numbers are free in the copy.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub fn try_clone(&self) -> Result<Self> {
+        self.try_clone_except(1, 0)
+    }
+
+    /// As [`FileTable::try_clone`], without the descriptors in `first..=last` (`close_range` with UNSHARE).
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub fn try_clone_except(&self, first: u32, last: u32) -> Result<Self> {
+        let mut copy = Files::new();
+        // Memory is reserved without the lock; the table may grow meanwhile, then again.
+        loop {
+            let slots = self.files.lock().used_slots();
+            copy.grow(slots)?;
+            let files = self.files.lock();
+            if files.used_slots() > copy.slots.len() {
+                continue;
+            }
+            for (fd, file) in files.slots.iter().enumerate() {
+                let Ok(fd) = u32::try_from(fd) else { break };
+                if file.is_some() && !(first..=last).contains(&fd) {
+                    copy.mark(fd, files.on_exec(fd));
+                    copy.install(fd, file.clone());
+                }
+            }
+            break;
+        }
+        copy.lowest_free = copy.free_from(0);
+        Ok(Self { files: SpinLock::new(Rank::FILE_TABLE, copy) })
+    }
+}
+
+/// Files on their way out.
+#[derive(Debug)]
+pub struct ClosedFiles<F> {
+    _slots: Vec<Option<F>>,
+}
+
+impl<F> Files<F> {
+    const fn new() -> Self {
+        Self { slots: Vec::new(), taken: Vec::new(), cloexec: Vec::new(), lowest_free: 0, open: 0 }
+    }
+
+    fn reserve(&mut self, min: u32, limit: u64, on_exec: OnExec) -> Result<u32> {
+        if min > 0 && u64::from(min) >= limit {
+            return Err(ProcessError::InvalidArgument);
+        }
+        let fd = self.free_from(min.max(self.lowest_free));
+        if u64::from(fd) >= limit.min(NR_OPEN) {
+            return Err(ProcessError::TooManyFiles);
+        }
+        self.grow(fd as usize + 1)?;
+        self.mark(fd, on_exec);
+        if fd == self.lowest_free || min <= self.lowest_free {
+            self.lowest_free = fd + 1;
+        }
+        Ok(fd)
+    }
+
+    /// Makes `fd` taken whether or not it is open.
+    fn claim(&mut self, fd: u32, limit: u64, on_exec: OnExec) -> Result<()> {
+        if u64::from(fd) >= limit.min(NR_OPEN) {
+            return Err(ProcessError::BadDescriptor);
+        }
+        if self.is_reserved(fd) {
+            return Err(ProcessError::InvalidState);
+        }
+        self.grow(fd as usize + 1)?;
+        self.mark(fd, on_exec);
+        if fd == self.lowest_free {
+            self.lowest_free = fd + 1;
+        }
+        Ok(())
+    }
+
+    /// Makes room for `len` numbers; all or nothing.
+    fn grow(&mut self, len: usize) -> Result<()> {
+        if len <= self.slots.len() {
+            return Ok(());
+        }
+        let len = len.max(FIRST_SLOTS).checked_next_power_of_two().ok_or(ProcessError::NoMemory)?;
+        let words = len.div_ceil(BITS);
+        let no_memory = |_| ProcessError::NoMemory;
+        self.slots.try_reserve_exact(len.saturating_sub(self.slots.len())).map_err(no_memory)?;
+        self.taken.try_reserve_exact(words.saturating_sub(self.taken.len())).map_err(no_memory)?;
+        self.cloexec.try_reserve_exact(words.saturating_sub(self.cloexec.len())).map_err(no_memory)?;
+        self.slots.resize_with(len, || None);
+        self.taken.resize(words, 0);
+        self.cloexec.resize(words, 0);
+        Ok(())
+    }
+
+    fn mark(&mut self, fd: u32, on_exec: OnExec) {
+        if let Some((word, bit)) = word_of(&mut self.taken, fd) {
+            *word |= bit;
+        }
+        self.set_on_exec(fd, on_exec);
+    }
+
+    fn set_on_exec(&mut self, fd: u32, on_exec: OnExec) {
+        if let Some((word, bit)) = word_of(&mut self.cloexec, fd) {
+            match on_exec {
+                OnExec::Close => *word |= bit,
+                OnExec::Keep => *word &= !bit,
+            }
+        }
+    }
+
+    fn install(&mut self, fd: u32, file: Option<F>) {
+        // The slot is empty: nothing is dropped here.
+        self.exchange(fd, file);
+    }
+
+    fn exchange(&mut self, fd: u32, file: Option<F>) -> Option<F> {
+        let slot = self.slots.get_mut(fd as usize)?;
+        let old = core::mem::replace(slot, file);
+        self.open = self.open + u32::from(slot.is_some()) - u32::from(old.is_some());
+        old
+    }
+
+    fn take(&mut self, fd: u32) -> Option<F> {
+        let file = self.exchange(fd, None)?;
+        self.release(fd);
+        Some(file)
+    }
+
+    fn release(&mut self, fd: u32) {
+        if let Some((word, bit)) = word_of(&mut self.taken, fd) {
+            *word &= !bit;
+        }
+        self.lowest_free = self.lowest_free.min(fd);
+    }
+
+    fn open(&self, fd: u32) -> Result<&F> {
+        self.slots.get(fd as usize).and_then(Option::as_ref).ok_or(ProcessError::BadDescriptor)
+    }
+
+    fn is_reserved(&self, fd: u32) -> bool {
+        bit(&self.taken, fd) && self.open(fd).is_err()
+    }
+
+    fn on_exec(&self, fd: u32) -> OnExec {
+        if bit(&self.cloexec, fd) { OnExec::Close } else { OnExec::Keep }
+    }
+
+    /// The lowest number from `from` on that is not taken; beyond the table all are free.
+    fn free_from(&self, from: u32) -> u32 {
+        let first_word = from as usize / BITS;
+        for (at, word) in self.taken.iter().enumerate().skip(first_word) {
+            let below = if at == first_word { (1_u64 << (from as usize % BITS)) - 1 } else { 0 };
+            let free = !(word | below);
+            if free != 0 {
+                return (at * BITS) as u32 + free.trailing_zeros();
+            }
+        }
+        from.max((self.taken.len() * BITS) as u32)
+    }
+
+    fn next_open(&self, from: u32) -> Option<u32> {
+        let first_word = from as usize / BITS;
+        for (at, word) in self.taken.iter().enumerate().skip(first_word) {
+            let below = if at == first_word { (1_u64 << (from as usize % BITS)) - 1 } else { 0 };
+            let mut rest = word & !below;
+            while rest != 0 {
+                let fd = (at * BITS) as u32 + rest.trailing_zeros();
+                if self.open(fd).is_ok() {
+                    return Some(fd);
+                }
+                rest &= rest - 1;
+            }
+        }
+        None
+    }
+
+    /// Slots up to the last taken one.
+    fn used_slots(&self) -> usize {
+        let last = self.taken.iter().enumerate().rev().find(|(_, word)| **word != 0);
+        last.map_or(0, |(at, word)| (at + 1) * BITS - word.leading_zeros() as usize)
+    }
+}
+
+fn word_of(words: &mut [u64], fd: u32) -> Option<(&mut u64, u64)> {
+    words.get_mut(fd as usize / BITS).map(|word| (word, 1 << (fd as usize % BITS)))
+}
+
+fn bit(words: &[u64], fd: u32) -> bool {
+    words.get(fd as usize / BITS).is_some_and(|word| word >> (fd as usize % BITS) & 1 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::sync::Arc;
+    use std::collections::BTreeMap;
+
+    const LIMIT: u64 = 1024;
+
+    fn table(files: u32) -> FileTable<u32> {
+        let table = FileTable::new();
+        (0..files).for_each(|n| assert_eq!(table.insert(n, 0, LIMIT, OnExec::Keep), Ok(n)));
+        table
+    }
+
+    #[test]
+    fn lowest_free_number_is_given() {
+        let table = table(100);
+        table.close(70).unwrap();
+        table.close(3).unwrap();
+        assert_eq!(table.insert(900, 0, LIMIT, OnExec::Keep), Ok(3));
+        assert_eq!(table.insert(901, 0, LIMIT, OnExec::Keep), Ok(70));
+        assert_eq!(table.insert(902, 0, LIMIT, OnExec::Keep), Ok(100));
+        assert_eq!(table.insert(903, 500, LIMIT, OnExec::Keep), Ok(500));
+        assert_eq!(table.insert(904, 0, LIMIT, OnExec::Keep), Ok(101));
+    }
+
+    #[test]
+    fn limit_is_one_past_the_highest_number() {
+        let table = table(3);
+        assert_eq!(table.insert(9, 0, 3, OnExec::Keep), Err(ProcessError::TooManyFiles));
+        assert_eq!(table.insert(9, 3, 3, OnExec::Keep), Err(ProcessError::InvalidArgument));
+        assert_eq!(table.replace(3, 9, 3, OnExec::Keep), Err(ProcessError::BadDescriptor));
+        assert_eq!(table.insert_pair([8, 9], 4, OnExec::Keep), Err(ProcessError::TooManyFiles));
+        assert_eq!(table.open_count(), 3);
+        // Lowered below open numbers: those stay open.
+        assert_eq!(table.get(2), Ok(2));
+        assert_eq!(table.insert_pair([8, 9], 5, OnExec::Close), Ok([3, 4]));
+    }
+
+    #[test]
+    fn replace_returns_the_old_file_and_reserved_numbers_are_busy() {
+        let table = table(2);
+        assert_eq!(table.replace(1, 77, LIMIT, OnExec::Close), Ok(Some(1)));
+        assert_eq!(table.on_exec(1), Ok(OnExec::Close));
+        assert_eq!(table.replace(40, 78, LIMIT, OnExec::Keep), Ok(None));
+        let fd = table.reserve(0, LIMIT, OnExec::Keep).unwrap();
+        assert_eq!(fd, 2);
+        assert_eq!(table.get(fd), Err(ProcessError::BadDescriptor));
+        assert_eq!(table.close(fd), Err(ProcessError::BadDescriptor));
+        assert_eq!(table.replace(fd, 79, LIMIT, OnExec::Keep), Err(ProcessError::InvalidState));
+        assert_eq!(table.insert(80, 0, LIMIT, OnExec::Keep), Ok(3));
+        table.cancel(fd);
+        assert_eq!(table.insert(81, 0, LIMIT, OnExec::Keep), Ok(2));
+    }
+
+    #[test]
+    fn exec_closes_exactly_the_marked_ones() {
+        let table = table(200);
+        for fd in [0, 63, 64, 199] {
+            table.set_on_exec(fd, OnExec::Close).unwrap();
+        }
+        table.set_range_close_on_exec(190, 198);
+        let mut closed = std::vec::Vec::new();
+        let mut from = 0;
+        while let Some((fd, file)) = table.close_next_on_exec(from) {
+            assert_eq!(fd, file);
+            closed.push(fd);
+            from = fd;
+        }
+        assert_eq!(closed, [0, 63, 64, 190, 191, 192, 193, 194, 195, 196, 197, 198, 199]);
+        assert_eq!(table.open_count(), 187);
+    }
+
+    #[test]
+    fn copy_is_independent_and_leaves_the_range_out() {
+        let table = table(10);
+        table.set_on_exec(4, OnExec::Close).unwrap();
+        let reserved = table.reserve(0, LIMIT, OnExec::Keep).unwrap();
+        let copy = table.try_clone_except(2, 3).unwrap();
+        assert_eq!(copy.open_count(), 8);
+        assert_eq!((copy.get(2), copy.on_exec(4)), (Err(ProcessError::BadDescriptor), Ok(OnExec::Close)));
+        assert_eq!(copy.insert(5, 0, LIMIT, OnExec::Keep), Ok(2));
+        assert_eq!(copy.insert(5, reserved, LIMIT, OnExec::Keep), Ok(reserved), "a reservation is not inherited");
+        copy.close(0).unwrap();
+        assert_eq!(table.get(0), Ok(0));
+    }
+
+    #[test]
+    fn taking_all_leaves_an_empty_table_and_drops_outside() {
+        let file = Arc::new(());
+        let table = FileTable::new();
+        for _ in 0..5 {
+            table.insert(file.clone(), 0, LIMIT, OnExec::Keep).unwrap();
+        }
+        let closed = table.take_all();
+        assert_eq!((table.open_count(), Arc::strong_count(&file)), (0, 6));
+        drop(closed);
+        assert_eq!(Arc::strong_count(&file), 1);
+    }
+
+    #[test]
+    fn table_agrees_with_a_map() {
+        for seed in 1..=20_u64 {
+            std::println!("seed {seed}");
+            let mut random = crate::testing::Random::new(seed);
+            let table = FileTable::new();
+            let mut model: BTreeMap<u32, (u32, OnExec)> = BTreeMap::new();
+            for value in 0..2000_u32 {
+                let fd = random.below(90) as u32;
+                let on_exec = if random.below(2) == 0 { OnExec::Keep } else { OnExec::Close };
+                let limit = 80;
+                let lowest = |min: u32| (min..).find(|n| !model.contains_key(n)).unwrap();
+                match random.below(6) {
+                    0 | 1 => {
+                        let expected = lowest(0);
+                        let got = table.insert(value, 0, limit, on_exec);
+                        if u64::from(expected) < limit {
+                            assert_eq!(got, Ok(expected));
+                            model.insert(expected, (value, on_exec));
+                        } else {
+                            assert_eq!(got, Err(ProcessError::TooManyFiles));
+                        }
+                    }
+                    2 => {
+                        let got = table.replace(fd, value, limit, on_exec);
+                        if u64::from(fd) < limit {
+                            assert_eq!(got, Ok(model.insert(fd, (value, on_exec)).map(|(v, _)| v)));
+                        } else {
+                            assert_eq!(got, Err(ProcessError::BadDescriptor));
+                        }
+                    }
+                    3 => assert_eq!(table.close(fd).ok(), model.remove(&fd).map(|(v, _)| v)),
+                    4 => {
+                        let first = model.range(fd..).next().map(|(fd, (v, _))| (*fd, *v));
+                        assert_eq!(table.close_next(fd, u32::MAX), first);
+                        first.map(|(fd, _)| model.remove(&fd));
+                    }
+                    _ => {
+                        let min = fd.min(79);
+                        let expected = lowest(min);
+                        let got = table.insert(value, min, limit, on_exec);
+                        if u64::from(expected) < limit {
+                            assert_eq!(got, Ok(expected));
+                            model.insert(expected, (value, on_exec));
+                        } else {
+                            assert_eq!(got, Err(ProcessError::TooManyFiles));
+                        }
+                    }
+                }
+                assert_eq!(table.open_count(), model.len());
+                let copy = table.try_clone().unwrap();
+                for fd in 0..90 {
+                    assert_eq!(copy.get(fd).ok(), model.get(&fd).map(|(v, _)| *v));
+                    assert_eq!(table.on_exec(fd).ok(), model.get(&fd).map(|(_, e)| *e));
+                }
+            }
+        }
+    }
+}

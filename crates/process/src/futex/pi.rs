@@ -1,0 +1,451 @@
+//! Futexes with priority inheritance: the word holds the owner's thread number (futex(2), `FUTEX_LOCK_PI`).
+//!
+//! The most urgent waiter gets the lock, handed over by the one who releases it:
+//!
+//! ```text
+//! waiter:   queue ─► word free: take it, leave      word owned: set WAITERS in it, sleep, report the owner
+//! releaser: no waiter: word := 0, look again        waiter: Queued ─► Granted ─► word := its tid ─► Owner, wake
+//! ```
+//!
+//! Between `Granted` and `Owner` the waiter is nowhere queued and does not return: the lock is its own, whatever else
+//! happens to it, but the word does not say so yet.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::future::Future;
+use core::hash::Hash;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::task::{Context, Poll, Waker};
+
+use sync::{Rank, SpinLock};
+use types::Tid;
+
+use super::table::hash;
+use super::{FutexTable, OWNER_DIED, TID_MASK, WAITERS};
+
+/// PI futexes are rare; their waiters are kept apart from the others.
+const BUCKETS: usize = 32;
+
+/// Atomic access to the word of a PI futex.
+pub trait PiWord {
+    /// Why user memory could not be accessed.
+    type Error;
+    /// Reads the word.
+    ///
+    /// # Errors
+    /// If the memory cannot be read.
+    fn load(&self) -> Result<u32, Self::Error>;
+    /// Stores `new` if the word is `old`; whether it was.
+    ///
+    /// # Errors
+    /// If the memory cannot be written.
+    fn compare_exchange(&self, old: u32, new: u32) -> Result<bool, Self::Error>;
+}
+
+/// Why a PI operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PiError<E> {
+    /// The caller holds it already (EDEADLK).
+    Deadlock,
+    /// The word names a thread that does not exist (ESRCH).
+    NoOwner,
+    /// The caller does not hold it (EPERM).
+    NotOwner,
+    /// Somebody else holds it (EAGAIN of `FUTEX_TRYLOCK_PI`).
+    Busy,
+    /// The word could not be accessed.
+    Memory(E),
+}
+
+impl<E> From<E> for PiError<E> {
+    fn from(error: E) -> Self {
+        Self::Memory(error)
+    }
+}
+
+/// What unlocking did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PiUnlocked {
+    /// Who holds it now; the caller takes its inherited priority back in any case.
+    pub new_owner: Option<Tid>,
+}
+
+const QUEUED: u8 = 0;
+const GRANTED: u8 = 1;
+const OWNER: u8 = 2;
+const ABANDONED: u8 = 3;
+
+#[derive(Debug)]
+pub(super) struct PiTable<K> {
+    // How many wait, so that an ending thread need not look at the buckets.
+    waiting: AtomicUsize,
+    buckets: [SpinLock<PiBucket<K>>; BUCKETS],
+}
+
+#[derive(Debug)]
+struct PiBucket<K> {
+    next_ticket: u64,
+    // By key, urgency, arrival.
+    waiters: BTreeMap<(K, u32, u64), Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    node: Arc<PiNode>,
+    owner: Tid,
+}
+
+#[derive(Debug)]
+struct PiNode {
+    tid: Tid,
+    state: AtomicU8,
+    waker: SpinLock<Option<Waker>>,
+}
+
+impl PiNode {
+    fn state(&self) -> u8 {
+        self.state.load(Ordering::Acquire)
+    }
+
+    fn wake(&self) {
+        let waker = self.waker.lock().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn set_waker(&self, waker: &Waker) {
+        let fresh = Some(waker.clone());
+        let old = core::mem::replace(&mut *self.waker.lock(), fresh);
+        drop(old);
+    }
+}
+
+impl<K> PiTable<K> {
+    pub(super) const fn new() -> Self {
+        Self {
+            waiting: AtomicUsize::new(0),
+            buckets: [const {
+                SpinLock::new(Rank::FUTEX, PiBucket { next_ticket: 0, waiters: BTreeMap::new() })
+            }; BUCKETS],
+        }
+    }
+}
+
+impl<K: Copy + Ord + Hash> PiTable<K> {
+    fn bucket(&self, key: &K) -> &SpinLock<PiBucket<K>> {
+        let [first, ..] = &self.buckets;
+        self.buckets.get(hash(key) as usize & (BUCKETS - 1)).unwrap_or(first)
+    }
+
+    fn has_waiters(&self, key: K) -> bool {
+        self.bucket(&key).lock().first(key).is_some()
+    }
+
+    fn has_others(&self, key: K, node: &Arc<PiNode>) -> bool {
+        let bucket = self.bucket(&key).lock();
+        let mut waiters = bucket.waiters.range((key, 0, 0)..=(key, u32::MAX, u64::MAX));
+        waiters.any(|(_, entry)| !Arc::ptr_eq(&entry.node, node))
+    }
+
+    /// Takes the most urgent waiter out and marks it as the next owner.
+    fn grant(&self, key: K) -> Option<((K, u32, u64), Entry)> {
+        let mut bucket = self.bucket(&key).lock();
+        let place = bucket.first(key)?;
+        let entry = bucket.waiters.remove(&place)?;
+        entry.node.state.store(GRANTED, Ordering::Release);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some((place, entry))
+    }
+
+    fn insert(&self, place: (K, u32, u64), entry: Entry) {
+        let mut bucket = self.bucket(&place.0).lock();
+        bucket.waiters.insert(place, entry);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes a waiter out; whether it was still queued.
+    fn remove(&self, place: &(K, u32, u64)) -> bool {
+        let removed = self.bucket(&place.0).lock().waiters.remove(place);
+        if removed.is_some() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        removed.is_some()
+    }
+
+    fn wake_first(&self, key: K) {
+        let first = {
+            let bucket = self.bucket(&key).lock();
+            bucket.first(key).and_then(|place| bucket.waiters.get(&place)).map(|entry| entry.node.clone())
+        };
+        if let Some(node) = first {
+            node.wake();
+        }
+    }
+}
+
+impl<K: Copy + Ord> PiBucket<K> {
+    fn first(&self, key: K) -> Option<(K, u32, u64)> {
+        self.waiters.range((key, 0, 0)..=(key, u32::MAX, u64::MAX)).next().map(|(place, _)| *place)
+    }
+}
+
+impl<K: Copy + Ord + Hash> FutexTable<K> {
+    /// `FUTEX_LOCK_PI`: waits until thread `tid` holds the lock at `key`. Smaller `urgency` comes first.
+    ///
+    /// `alive` tells whether a thread exists. After each poll that does not end, [`LockPi::owner`] says who holds the lock,
+    /// so that the caller can lend it its priority.
+    pub fn lock_pi<W: PiWord, A: Fn(Tid) -> bool>(
+        &self,
+        key: K,
+        tid: Tid,
+        urgency: u32,
+        word: W,
+        alive: A,
+    ) -> LockPi<'_, K, W, A> {
+        LockPi { table: &self.pi, key, tid, urgency, word, alive, queued: None, owner: None }
+    }
+
+    /// `FUTEX_TRYLOCK_PI`.
+    ///
+    /// # Errors
+    /// [`PiError::Busy`], [`PiError::Deadlock`], [`PiError::Memory`].
+    pub fn trylock_pi<W: PiWord>(&self, key: K, tid: Tid, word: &W) -> Result<(), PiError<W::Error>> {
+        loop {
+            let old = word.load()?;
+            match old & TID_MASK {
+                0 => {}
+                owner if owner == tid.0 => return Err(PiError::Deadlock),
+                _ => return Err(PiError::Busy),
+            }
+            let waiters = if self.pi.has_waiters(key) { WAITERS } else { 0 };
+            if word.compare_exchange(old, tid.0 | old & OWNER_DIED | waiters)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// `FUTEX_UNLOCK_PI`: hands the lock to the most urgent waiter, or frees it.
+    ///
+    /// # Errors
+    /// [`PiError::NotOwner`], [`PiError::Memory`].
+    pub fn unlock_pi<W: PiWord>(&self, key: K, tid: Tid, word: &W) -> Result<PiUnlocked, PiError<W::Error>> {
+        let mut holder = tid;
+        loop {
+            let old = word.load()?;
+            if old & TID_MASK != holder.0 {
+                return Err(PiError::NotOwner);
+            }
+            let Some((place, entry)) = self.pi.grant(key) else {
+                if !word.compare_exchange(old, 0)? {
+                    continue;
+                }
+                // One that queued before the word became free, and saw it owned, must look again.
+                self.pi.wake_first(key);
+                return Ok(PiUnlocked { new_owner: None });
+            };
+            let node = entry.node.clone();
+            match hand_over(word, holder, node.tid) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.take_back(place, entry);
+                    return Err(PiError::NotOwner);
+                }
+                Err(error) => {
+                    self.take_back(place, entry);
+                    return Err(PiError::Memory(error));
+                }
+            }
+            let seated = node.state.compare_exchange(GRANTED, OWNER, Ordering::AcqRel, Ordering::Acquire);
+            if seated.is_ok() {
+                node.wake();
+                return Ok(PiUnlocked { new_owner: Some(node.tid) });
+            }
+            // It ended while the lock was on its way to it: the next one gets it.
+            holder = node.tid;
+        }
+    }
+
+    /// Thread `tid` has ended (and `alive` says so already): those who wait for a lock it held look again, and one of them
+    /// takes it over with `FUTEX_OWNER_DIED`.
+    pub fn owner_exited(&self, tid: Tid) {
+        if self.pi.waiting.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        for bucket in &self.pi.buckets {
+            let mut after = None;
+            loop {
+                let next = {
+                    let bucket = bucket.lock();
+                    bucket
+                        .waiters
+                        .iter()
+                        .find(|(place, entry)| entry.owner == tid && after.is_none_or(|after| **place > after))
+                        .map(|(place, entry)| (*place, entry.node.clone()))
+                };
+                let Some((place, node)) = next else { break };
+                after = Some(place);
+                node.wake();
+            }
+        }
+    }
+
+    /// A grant that could not be completed: the waiter goes back to its place, unless it has given up.
+    fn take_back(&self, place: (K, u32, u64), entry: Entry) {
+        let node = entry.node.clone();
+        self.pi.insert(place, entry);
+        if node.state.compare_exchange(GRANTED, QUEUED, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            self.pi.remove(&place);
+        }
+        node.wake();
+    }
+}
+
+/// Writes the new owner into the word; `false` if the word no longer names `from`.
+fn hand_over<W: PiWord>(word: &W, from: Tid, to: Tid) -> Result<bool, W::Error> {
+    loop {
+        let old = word.load()?;
+        if old & TID_MASK != from.0 {
+            return Ok(false);
+        }
+        // WAITERS stays on in any case, as on Linux: the new owner's unlock comes to the kernel and finds out.
+        if word.compare_exchange(old, to.0 | WAITERS)? {
+            return Ok(true);
+        }
+    }
+}
+
+/// Future of [`FutexTable::lock_pi`].
+#[derive(Debug)]
+#[must_use]
+pub struct LockPi<'a, K: Copy + Ord + Hash, W, A> {
+    table: &'a PiTable<K>,
+    key: K,
+    tid: Tid,
+    urgency: u32,
+    word: W,
+    alive: A,
+    queued: Option<((K, u32, u64), Arc<PiNode>)>,
+    owner: Option<Tid>,
+}
+
+// Nothing in it refers to itself.
+impl<K: Copy + Ord + Hash, W, A> Unpin for LockPi<'_, K, W, A> {}
+
+impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> LockPi<'_, K, W, A> {
+    /// Who holds the lock, as of the last poll.
+    pub const fn owner(&self) -> Option<Tid> {
+        self.owner
+    }
+
+    /// Gives up after a timeout or a signal. `false`: the lock has been handed over meanwhile; poll again, it ends soon.
+    pub fn cancel(&mut self) -> bool {
+        let Some((place, _)) = &self.queued else { return true };
+        let left = self.table.remove(place);
+        if left {
+            self.queued = None;
+        }
+        left
+    }
+
+    /// Looks at the word and takes the lock, or makes sure that its owner's unlock comes to the kernel.
+    fn attempt(&mut self, node: &Arc<PiNode>, first: bool) -> Result<bool, PiError<W::Error>> {
+        loop {
+            let old = self.word.load()?;
+            let owner = Tid(old & TID_MASK);
+            if owner == self.tid {
+                return Err(PiError::Deadlock);
+            }
+            let dead = owner != Tid(0) && {
+                self.owner = Some(owner);
+                self.note_owner(owner);
+                !(self.alive)(owner)
+            };
+            if dead && first && old & OWNER_DIED == 0 {
+                return Err(PiError::NoOwner);
+            }
+            if owner == Tid(0) || dead {
+                let waiters = if self.table.has_others(self.key, node) { WAITERS } else { 0 };
+                let died = if dead { OWNER_DIED } else { old & OWNER_DIED };
+                if self.word.compare_exchange(old, self.tid.0 | died | waiters)? {
+                    return Ok(true);
+                }
+            } else if old & WAITERS != 0 || self.word.compare_exchange(old, old | WAITERS)? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Notes who is waited for, under the bucket's lock: an owner that ends either finds it or is found dead after.
+    fn note_owner(&self, owner: Tid) {
+        let Some((place, _)) = &self.queued else { return };
+        if let Some(entry) = self.table.bucket(&self.key).lock().waiters.get_mut(place) {
+            entry.owner = owner;
+        }
+    }
+
+    fn enqueue(&mut self, waker: &Waker) -> Arc<PiNode> {
+        let node = Arc::new(PiNode {
+            tid: self.tid,
+            state: AtomicU8::new(QUEUED),
+            waker: SpinLock::new(Rank::FUTEX_WAITER, Some(waker.clone())),
+        });
+        let place = {
+            let mut bucket = self.table.bucket(&self.key).lock();
+            let place = (self.key, self.urgency, bucket.next_ticket);
+            bucket.next_ticket += 1;
+            bucket.waiters.insert(place, Entry { node: node.clone(), owner: Tid(0) });
+            place
+        };
+        self.table.waiting.fetch_add(1, Ordering::AcqRel);
+        self.queued = Some((place, node.clone()));
+        node
+    }
+}
+
+impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> Future for LockPi<'_, K, W, A> {
+    type Output = Result<(), PiError<W::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let (node, first) = match &this.queued {
+            Some((_, node)) => {
+                node.set_waker(cx.waker());
+                (node.clone(), false)
+            }
+            None => (this.enqueue(cx.waker()), true),
+        };
+        let outcome = match node.state() {
+            OWNER => {
+                this.queued = None;
+                return Poll::Ready(Ok(()));
+            }
+            GRANTED => return Poll::Pending,
+            _ => this.attempt(&node, first),
+        };
+        if matches!(outcome, Ok(false)) {
+            return Poll::Pending;
+        }
+        if !this.cancel() {
+            // Handed over in between: it ends as soon as the word says so.
+            return Poll::Pending;
+        }
+        if outcome.is_err() {
+            // The word may have become free for somebody else who was not told because this one was first.
+            this.table.wake_first(this.key);
+        }
+        Poll::Ready(outcome.map(|_| ()))
+    }
+}
+
+impl<K: Copy + Ord + Hash, W, A> Drop for LockPi<'_, K, W, A> {
+    fn drop(&mut self) {
+        let Some((place, node)) = self.queued.take() else { return };
+        if self.table.remove(&place) {
+            self.table.wake_first(self.key);
+        } else {
+            let _ = node.state.compare_exchange(GRANTED, ABANDONED, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+}
