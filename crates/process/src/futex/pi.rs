@@ -126,9 +126,8 @@ impl<K> PiTable<K> {
     pub(super) const fn new() -> Self {
         Self {
             waiting: AtomicUsize::new(0),
-            buckets: [const {
-                SpinLock::new(Rank::FUTEX, PiBucket { next_ticket: 0, waiters: BTreeMap::new() })
-            }; BUCKETS],
+            buckets: [const { SpinLock::new(Rank::FUTEX, PiBucket { next_ticket: 0, waiters: BTreeMap::new() }) };
+                BUCKETS],
         }
     }
 }

@@ -172,10 +172,7 @@ mod tests {
         assert_eq!(death_action(0, tid, entry(0)), DeathAction::Leave);
         assert_eq!(death_action(77, tid, entry(0)), DeathAction::Mark { value: OWNER_DIED, wake: false });
         let waited = WAITERS | 77;
-        assert_eq!(
-            death_action(waited, tid, entry(0)),
-            DeathAction::Mark { value: WAITERS | OWNER_DIED, wake: true }
-        );
+        assert_eq!(death_action(waited, tid, entry(0)), DeathAction::Mark { value: WAITERS | OWNER_DIED, wake: true });
         let pi = RobustEntry { pi: true, ..entry(0) };
         assert_eq!(death_action(waited, tid, pi), DeathAction::Mark { value: WAITERS | OWNER_DIED, wake: false });
         let pending = RobustEntry { pending: true, ..entry(0) };

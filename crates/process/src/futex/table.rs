@@ -87,9 +87,8 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
     /// A table without waiters.
     pub const fn new() -> Self {
         Self {
-            buckets: [const {
-                SpinLock::new(Rank::FUTEX, Bucket { next_ticket: 0, waiters: BTreeMap::new() })
-            }; BUCKETS],
+            buckets: [const { SpinLock::new(Rank::FUTEX, Bucket { next_ticket: 0, waiters: BTreeMap::new() }) };
+                BUCKETS],
             pi: PiTable::new(),
         }
     }
@@ -144,10 +143,7 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
 
     /// Queues a waiter.
     pub(super) fn enqueue(&self, key: K, bitset: u32, waker: &Waker) -> Arc<Node<K>> {
-        let node = Arc::new(Node {
-            woken_by: AtomicU32::new(0),
-            place: SpinLock::new(Rank::FUTEX_WAITER, (key, 0)),
-        });
+        let node = Arc::new(Node { woken_by: AtomicU32::new(0), place: SpinLock::new(Rank::FUTEX_WAITER, (key, 0)) });
         let waiter = Waiter { node: node.clone(), waker: waker.clone(), bitset };
         let mut bucket = self.bucket(&key).lock();
         bucket.insert(key, waiter);
