@@ -1,0 +1,144 @@
+//! Memory for one program's state.
+
+use alloc::alloc::{Layout, alloc_zeroed, dealloc};
+use core::arch::asm;
+use core::ptr::NonNull;
+use core::slice;
+use core::sync::atomic::Ordering;
+
+use super::format::{self, BadState, FXSAVE_SIZE, INITIAL_MXCSR};
+use super::{MXCSR_MASK, components, size};
+
+/// What `xsave` demands.
+const ALIGN: usize = 64;
+
+/// A program's floating-point and vector state, outside the registers. Always one that the CPU can load.
+pub struct FpuArea {
+    bytes: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the memory belongs to this value alone.
+unsafe impl Send for FpuArea {}
+// SAFETY: shared references only read it.
+unsafe impl Sync for FpuArea {}
+
+fn layout(len: usize) -> Option<Layout> {
+    Layout::from_size_align(len, ALIGN).ok().filter(|layout| layout.size() != 0)
+}
+
+impl FpuArea {
+    /// The state of a fresh program. `None`: no memory, or before `init_bsp`.
+    pub fn new() -> Option<Self> {
+        let len = size();
+        let layout = layout(len)?;
+        // SAFETY: the size is not zero.
+        let bytes = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let mut area = Self { bytes, len };
+        area.reset();
+        Some(area)
+    }
+
+    /// A copy, for fork. `None`: no memory.
+    pub fn try_clone(&self) -> Option<Self> {
+        let mut copy = Self::new()?;
+        copy.bytes_mut().copy_from_slice(self.as_bytes());
+        Some(copy)
+    }
+
+    /// Back to the state of a fresh program, for exec.
+    pub fn reset(&mut self) {
+        format::write_initial(self.bytes_mut());
+    }
+
+    /// Copies the registers to the area.
+    pub fn save(&mut self) {
+        if components() == 0 {
+            // SAFETY: the area has 512 bytes and is aligned.
+            unsafe { asm!("fxsave64 [{}]", in(reg) self.bytes.as_ptr(), options(nostack, preserves_flags)) };
+        } else {
+            // SAFETY: the area has the size for all enabled components, and is aligned.
+            unsafe {
+                asm!("xsave64 [{}]", in(reg) self.bytes.as_ptr(), in("eax") u32::MAX, in("edx") u32::MAX,
+                    options(nostack, preserves_flags));
+            };
+        }
+    }
+
+    /// Copies the area to the registers.
+    pub fn restore(&self) {
+        if components() == 0 {
+            // SAFETY: the area is acceptable at all times; the kernel itself uses none of these registers.
+            unsafe { asm!("fxrstor64 [{}]", in(reg) self.bytes.as_ptr(), options(nostack, preserves_flags, readonly)) };
+        } else {
+            // SAFETY: as above.
+            unsafe {
+                asm!("xrstor64 [{}]", in(reg) self.bytes.as_ptr(), in("eax") u32::MAX, in("edx") u32::MAX,
+                    options(nostack, preserves_flags, readonly));
+            };
+        }
+    }
+
+    /// The state as it goes into a signal frame: `xsave`'s standard form, [`super::size`] bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: the memory belongs to this value and was zeroed.
+        unsafe { slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and exclusively borrowed.
+        unsafe { slice::from_raw_parts_mut(self.bytes.as_ptr(), self.len) }
+    }
+
+    /// Replaces the state by one from a signal frame: all of it, or only the first 512 bytes (the rest then becomes
+    /// initial).
+    ///
+    /// # Errors
+    /// [`BadState`], and nothing has changed, if the CPU could not load it or its length is neither.
+    pub fn set_bytes(&mut self, bytes: &[u8]) -> Result<(), BadState> {
+        let mask = MXCSR_MASK.load(Ordering::Relaxed);
+        if bytes.len() == self.len {
+            format::check(bytes, components(), mask)?;
+            self.bytes_mut().copy_from_slice(bytes);
+        } else if bytes.len() == FXSAVE_SIZE {
+            format::check(bytes, 0, mask)?;
+            self.reset();
+            if let Some(legacy) = self.bytes_mut().get_mut(..FXSAVE_SIZE) {
+                legacy.copy_from_slice(bytes);
+            }
+            format::set_legacy_header(self.bytes_mut());
+        } else {
+            return Err(BadState);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for FpuArea {
+    fn drop(&mut self) {
+        if let Some(layout) = layout(self.len) {
+            // SAFETY: allocated with this layout in `new`.
+            unsafe { dealloc(self.bytes.as_ptr(), layout) };
+        }
+    }
+}
+
+/// Sets the registers of this CPU to their state at reset.
+pub(super) fn reset() {
+    // SAFETY: the kernel uses no floating point.
+    unsafe { asm!("fninit", options(nomem, nostack)) };
+    // SAFETY: the value has no reserved bits.
+    unsafe { asm!("ldmxcsr [{}]", in(reg) &INITIAL_MXCSR, options(nostack, readonly)) };
+}
+
+/// Bits of MXCSR that this CPU has, as `fxsave` tells.
+pub(super) fn mxcsr_mask() -> Option<u32> {
+    #[repr(align(16))]
+    struct Legacy([u8; FXSAVE_SIZE]);
+    let mut legacy = Legacy([0; FXSAVE_SIZE]);
+    // SAFETY: the buffer has 512 bytes and is aligned.
+    unsafe { asm!("fxsave64 [{}]", in(reg) &raw mut legacy, options(nostack, preserves_flags)) };
+    let field = legacy.0.get(format::MXCSR_MASK..format::MXCSR_MASK + 4)?;
+    let mask = u32::from_le_bytes(field.try_into().ok()?);
+    (mask != 0).then_some(mask)
+}

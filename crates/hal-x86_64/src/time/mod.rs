@@ -1,0 +1,9 @@
+//! Clocks: the time-stamp counter as the monotonic clock, the local APIC as the alarm, the CMOS for the date.
+
+mod calibrate;
+mod clock;
+mod rtc;
+
+pub use calibrate::{References, Source};
+pub use clock::{init, now, set_deadline};
+pub use rtc::wall_clock;
