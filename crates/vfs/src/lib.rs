@@ -32,6 +32,7 @@ mod open_file;
 mod permission;
 pub mod pipe;
 mod poll;
+pub mod proc;
 mod ring;
 mod remove;
 pub mod statfs;
