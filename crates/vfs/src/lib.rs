@@ -34,6 +34,7 @@ pub mod pipe;
 mod poll;
 pub mod proc;
 mod ring;
+pub mod ramfs;
 mod remove;
 pub mod statfs;
 pub mod terminal;

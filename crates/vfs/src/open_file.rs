@@ -90,6 +90,16 @@ impl OpenFile {
         Arc::new(Self::new(file, None, flags))
     }
 
+    /// Opens a memory file for its maker, without looking at permissions.
+    pub(crate) fn memory(location: Location, flags: u32) -> Result<Arc<Self>> {
+        let credentials = types::Credentials::ROOT;
+        let caller = Caller::kernel(&credentials);
+        let request = crate::OpenRequest { read: true, write: true, flags, caller };
+        let file = location.inode().clone().open(&request)?;
+        Self::count_writer(&location)?;
+        Ok(Arc::new(Self::new(file, Some(location), flags)))
+    }
+
     fn new(file: Arc<dyn File>, location: Option<Location>, flags: u32) -> Self {
         let path_only = flags & linux::O_PATH != 0;
         let mode = flags & linux::O_ACCMODE;
@@ -398,6 +408,19 @@ impl OpenFile {
             return Ok(0);
         }
         self.file.ioctl(request, arg, bytes, caller)
+    }
+
+    /// Commands of fcntl(2) for the file itself; see [`File::control`].
+    ///
+    /// # Errors
+    /// [`VfsError::BadDescriptor`] for O_PATH, [`VfsError::NotPermitted`] for sealing without write access, else the
+    /// file's.
+    pub fn control(&self, command: u32, arg: u64) -> Result<u64> {
+        self.check_real()?;
+        if command == linux::F_ADD_SEALS && !self.writable {
+            return Err(VfsError::NotPermitted);
+        }
+        self.file.control(command, arg)
     }
 
     /// What it is ready for, of `interest` and what is always told.
