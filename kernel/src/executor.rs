@@ -19,7 +19,7 @@ use alloc::sync::Arc;
 use alloc::task::Wake;
 use core::future::Future;
 use core::pin::Pin;
-use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use hal::Cpu;
@@ -41,6 +41,8 @@ const TASK_RANK: Rank = Rank(1);
 /// A future and where it stands.
 pub(crate) struct Task {
     state: AtomicU8,
+    /// The CPU that polls it, or did so last.
+    cpu: AtomicU32,
     future: SpinLock<Option<TaskFuture>>,
     executor: &'static Executor,
 }
@@ -68,9 +70,10 @@ impl Executor {
         }
     }
 
-    /// Makes a task of `future`, runnable at once. `false` when there is no memory for its place in the queue.
+    /// Makes a task of `future`, runnable at once; `told` gets its waker before it runs. `false` when there is no memory
+    /// for its place in the queue.
     #[must_use]
-    pub(crate) fn spawn(&'static self, future: TaskFuture) -> bool {
+    pub(crate) fn spawn(&'static self, future: TaskFuture, told: impl FnOnce(Waker)) -> bool {
         let live = self.live.fetch_add(1, Ordering::Relaxed) + 1;
         {
             let mut queue = self.queue.lock();
@@ -81,7 +84,9 @@ impl Executor {
             }
         }
         let future = SpinLock::new(TASK_RANK, Some(future));
-        self.enqueue(Arc::new(Task { state: AtomicU8::new(QUEUED), future, executor: self }));
+        let task = Arc::new(Task { state: AtomicU8::new(QUEUED), cpu: AtomicU32::new(0), future, executor: self });
+        told(Waker::from(task.clone()));
+        self.enqueue(task);
         true
     }
 
@@ -145,6 +150,7 @@ impl Executor {
 
 impl Task {
     fn poll(self: Arc<Self>) {
+        self.cpu.store(self.executor.cpu.current().0, Ordering::Relaxed);
         self.state.store(RUNNING, Ordering::Release);
         let waker = Waker::from(self.clone());
         let outcome = {
@@ -186,6 +192,14 @@ impl Wake for Task {
 }
 
 impl Task {
+    /// Brings the CPU that polls it back from user mode, if that is another one.
+    fn interrupt(&self) {
+        let cpu = CpuId(self.cpu.load(Ordering::Relaxed));
+        if cpu != self.executor.cpu.current() {
+            self.executor.cpu.reschedule(cpu);
+        }
+    }
+
     /// Records a wake-up; whether the caller is to put the task into the queue.
     fn claim_wake_up(&self) -> bool {
         let mut state = self.state.load(Ordering::Acquire);
@@ -196,7 +210,12 @@ impl Task {
                 _ => return false,
             };
             match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return state == IDLE,
+                Ok(_) => {
+                    if state == RUNNING {
+                        self.interrupt();
+                    }
+                    return state == IDLE;
+                }
                 Err(now) => state = now,
             }
         }

@@ -3,6 +3,7 @@
 mod command_line;
 mod info;
 mod limine;
+pub(crate) mod memory;
 mod multiboot2;
 mod physical;
 mod pvh;

@@ -4,7 +4,7 @@
 # low: every absolute address is written "symbol - VMA". Maps the first 4 GiB at 0 and at 0xffff800000000000 and the first
 # GiB at VMA, turns on long mode, and calls the Rust side in the higher half with (info, entry time stamp).
 .set VMA, 0xffffffff80000000
-.set STACK_SIZE, 65536
+.set STACK_SIZE, 262144
 
 .section .note.pvh,"a",@note
 .balign 4

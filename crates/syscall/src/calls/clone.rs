@@ -1,0 +1,176 @@
+//! fork, vfork, clone, clone3.
+
+use alloc::sync::Arc;
+
+use abi::linux::general as linux;
+use abi::{CloneArgs, Errno, Wire};
+use process::signal::Restart;
+use process::{CloneCall, CloneFlags, CloneRequest, ProcessError};
+use types::USER_END;
+
+use crate::{Caller, NewThread, Process, Registers, SysError, SysResult};
+
+/// What all four calls come to.
+struct Wanted {
+    flags: CloneFlags,
+    exit_signal: u64,
+    /// Stack pointer of the child; 0 for the parent's.
+    stack: u64,
+    parent_tid: u64,
+    child_tid: u64,
+    pidfd: u64,
+    tls: u64,
+}
+
+pub(crate) async fn sys_fork(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+    clone(caller, registers, CloneCall::Clone, Wanted::plain(CloneFlags::FORK)).await
+}
+
+pub(crate) async fn sys_vfork(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+    clone(caller, registers, CloneCall::Clone, Wanted::plain(CloneFlags::VFORK_CALL)).await
+}
+
+pub(crate) async fn sys_clone(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+    let [flags, stack, parent_tid, child_tid, tls, _] = registers.context.syscall_args();
+    let exit_signal = flags & u64::from(linux::CSIGNAL);
+    // The upper half is not part of clone's flags.
+    let flags = CloneFlags::from_bits_truncate(flags & 0xffff_ff00);
+    // clone(2) stores a pidfd where it would store the child's tid.
+    let pidfd = if flags.contains(CloneFlags::PIDFD) { parent_tid } else { 0 };
+    let wanted = Wanted { flags, exit_signal, stack, parent_tid, child_tid, pidfd, tls };
+    clone(caller, registers, CloneCall::Clone, wanted).await
+}
+
+pub(crate) async fn sys_clone3(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+    /// CLONE_ARGS_SIZE_VER0.
+    const SMALLEST: u64 = 64;
+    let [address, size, ..] = registers.context.syscall_args();
+    if size < SMALLEST {
+        return Err(Errno::EINVAL.into());
+    }
+    if size > types::PAGE_SIZE as u64 {
+        return Err(Errno::E2BIG.into());
+    }
+    let args = read_clone_args(caller, address, size as usize)?;
+    let flags = CloneFlags::from_bits(args.flags).ok_or(Errno::EINVAL)?;
+    if args.flags & u64::from(linux::CSIGNAL) != 0 || (args.stack == 0) != (args.stack_size == 0) {
+        return Err(Errno::EINVAL.into());
+    }
+    let stack = args.stack.checked_add(args.stack_size).filter(|top| *top <= USER_END).ok_or(Errno::EINVAL)?;
+    if (args.set_tid == 0) != (args.set_tid_size == 0) {
+        return Err(Errno::EINVAL.into());
+    }
+    if args.set_tid_size != 0 {
+        // Choosing numbers is for checkpoint and restore, which is not offered.
+        return Err(Errno::EPERM.into());
+    }
+    let wanted = Wanted {
+        flags,
+        exit_signal: args.exit_signal,
+        stack,
+        parent_tid: args.parent_tid,
+        child_tid: args.child_tid,
+        pidfd: args.pidfd,
+        tls: args.tls,
+    };
+    clone(caller, registers, CloneCall::Clone3, wanted).await
+}
+
+impl Wanted {
+    fn plain(flags: CloneFlags) -> Self {
+        let exit_signal = u64::from(abi::Signal::CHLD.number());
+        Self { flags, exit_signal, stack: 0, parent_tid: 0, child_tid: 0, pidfd: 0, tls: 0 }
+    }
+}
+
+async fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wanted: Wanted) -> SysResult {
+    let flags = wanted.flags;
+    let exit_signal = flags.validate(call, wanted.exit_signal)?;
+    if flags.intersects(CloneFlags::NAMESPACES) || flags.contains(CloneFlags::INTO_CGROUP) {
+        return Err(Errno::EINVAL.into());
+    }
+    if flags.contains(CloneFlags::SETTLS) && wanted.tls >= USER_END {
+        return Err(Errno::EPERM.into());
+    }
+    let space = if flags.contains(CloneFlags::VM) { caller.space.clone() } else { Arc::new(caller.space.fork()?) };
+    let request = CloneRequest {
+        flags,
+        exit_signal,
+        space: space.clone(),
+        namespaces: None,
+        clear_child_tid: if flags.contains(CloneFlags::CHILD_CLEARTID) { wanted.child_tid } else { 0 },
+        now: caller.system.platform.now(),
+    };
+    let fpu = registers.fpu.duplicate().ok_or(Errno::ENOMEM)?;
+    let thread = match caller.system.processes.clone_thread(caller.thread, request) {
+        Ok(thread) => thread,
+        Err(ProcessError::Restart) => return Err(SysError::Restart(Restart::NoIntr)),
+        Err(error) => return Err(error.into()),
+    };
+    let child = thread.process().clone();
+    let number = thread.tid().0;
+
+    let mut start = *registers.context;
+    start.rax = 0;
+    start.orig_rax = u64::MAX;
+    if wanted.stack != 0 {
+        start.rsp = wanted.stack;
+    }
+    if flags.contains(CloneFlags::SETTLS) {
+        start.fs_base = wanted.tls;
+    }
+    let memory = caller.memory();
+    let mut prepare = || -> SysResult<()> {
+        if flags.contains(CloneFlags::PIDFD) {
+            let fd = super::pidfd::install(caller, &child)?;
+            memory.write(wanted.pidfd, &fd)?;
+        }
+        Ok(())
+    };
+    if let Err(error) = prepare() {
+        caller.system.processes.abandon(&thread).run();
+        return Err(error);
+    }
+    if flags.contains(CloneFlags::PARENT_SETTID) {
+        // A bad address is the program's own loss, as on Linux.
+        let _ = memory.write(wanted.parent_tid, &number);
+    }
+    if flags.contains(CloneFlags::CHILD_SETTID) {
+        // In the child's memory, which may be a copy that is not active here.
+        let _ = space.write(wanted.child_tid, &number.to_le_bytes());
+    }
+    let new = NewThread { process: child.clone(), thread: thread.clone(), start, fpu: Some(fpu) };
+    if caller.system.platform.start_thread(new).is_err() {
+        caller.system.processes.abandon(&thread).run();
+        return Err(Errno::ENOMEM.into());
+    }
+    if flags.contains(CloneFlags::VFORK) {
+        wait_for_release(caller, &child).await;
+    }
+    Ok(u64::from(number))
+}
+
+/// Sleeps until the child of a vfork has executed a program or ended. Only the end of the own process ends it early.
+async fn wait_for_release(caller: Caller<'_>, child: &Process) {
+    let released = child.changes().wait_until(|| {
+        (child.vfork_released() || caller.thread.signals().must_exit()).then_some(())
+    });
+    // A stop or a handler has to wait: the child runs on this thread's stack.
+    released.await;
+}
+
+fn read_clone_args(caller: Caller<'_>, address: u64, size: usize) -> SysResult<CloneArgs> {
+    let mut bytes = [0; CloneArgs::SIZE];
+    let known = size.min(bytes.len());
+    caller.memory().read_bytes(address, bytes.get_mut(..known).unwrap_or_default())?;
+    // What a newer program says beyond what we know must be zero.
+    let mut at = known;
+    while at < size {
+        let byte: u8 = caller.memory().read(address + at as u64)?;
+        if byte != 0 {
+            return Err(Errno::E2BIG.into());
+        }
+        at += 1;
+    }
+    Ok(CloneArgs::from_bytes(&bytes))
+}

@@ -1,0 +1,354 @@
+//! futex(2), set_robust_list, and what the end of a thread does to the words it promised to release.
+
+use abi::Errno;
+use abi::linux::general as linux;
+use memory::{AddressSpace, FutexKey, FutexScope, MemoryError};
+use process::futex::{
+    DeathAction, FutexTable, LockPi, PiError, PiWord, RobustList, UserWords, WaitError, WakeOp, death_action,
+};
+use process::signal::Restart;
+use types::{Nanos, Tid};
+
+use crate::clock::nanos;
+use crate::wait::{interruptible, until};
+use crate::{Caller, RestartBlock, SysError, SysResult, Thread};
+
+/// Wakes every waiter.
+const MATCH_ANY: u32 = linux::FUTEX_BITSET_MATCH_ANY;
+
+/// Operations that never wait; `None` for those that do.
+pub(crate) fn sys_futex_now(caller: Caller<'_>, args: [u64; 6]) -> Option<SysResult> {
+    let [address, operation, value, value2, address2, value3] = args;
+    let operation = operation as u32;
+    let scope = scope(operation);
+    let (value, value3) = (value as u32, value3 as u32);
+    Some(match operation & linux::FUTEX_CMD_MASK as u32 {
+        linux::FUTEX_WAKE => wake(caller, address, scope, value, MATCH_ANY),
+        linux::FUTEX_WAKE_BITSET => wake(caller, address, scope, value, value3),
+        linux::FUTEX_REQUEUE => requeue(caller, [address, address2], scope, [value, value2 as u32], None),
+        linux::FUTEX_CMP_REQUEUE => {
+            requeue(caller, [address, address2], scope, [value, value2 as u32], Some(value3))
+        }
+        linux::FUTEX_WAKE_OP => wake_op(caller, [address, address2], scope, [value, value2 as u32], value3),
+        linux::FUTEX_UNLOCK_PI => unlock_pi(caller, address, scope),
+        linux::FUTEX_TRYLOCK_PI => trylock_pi(caller, address, scope),
+        _ => return None,
+    })
+}
+
+/// Operations that may wait.
+pub(crate) async fn sys_futex(
+    caller: Caller<'_>,
+    restart: &mut Option<RestartBlock>,
+    args: [u64; 6],
+) -> SysResult {
+    let [address, operation, value, timeout, _, value3] = args;
+    let operation = operation as u32;
+    let real_time = operation & linux::FUTEX_CLOCK_REALTIME != 0;
+    match operation & linux::FUTEX_CMD_MASK as u32 {
+        linux::FUTEX_WAIT => {
+            let deadline = match read_timeout(caller, timeout)? {
+                None => None,
+                Some(span) => Some(caller.system.platform.now() + span),
+            };
+            wait(caller, restart, WaitArguments {
+                address,
+                operation,
+                value: value as u32,
+                deadline,
+                bitset: MATCH_ANY,
+                relative: true,
+            })
+            .await
+        }
+        linux::FUTEX_WAIT_BITSET => {
+            let deadline = absolute(caller, timeout, real_time)?;
+            wait(caller, restart, WaitArguments {
+                address,
+                operation,
+                value: value as u32,
+                deadline,
+                bitset: value3 as u32,
+                relative: false,
+            })
+            .await
+        }
+        linux::FUTEX_LOCK_PI => {
+            let deadline = absolute(caller, timeout, true)?;
+            lock_pi(caller, address, scope(operation), deadline).await
+        }
+        linux::FUTEX_LOCK_PI2 => {
+            let deadline = absolute(caller, timeout, real_time)?;
+            lock_pi(caller, address, scope(operation), deadline).await
+        }
+        _ => Err(Errno::ENOSYS.into()),
+    }
+}
+
+/// Goes on with an interrupted FUTEX_WAIT (`restart_syscall`).
+pub(crate) async fn resume_wait(
+    caller: Caller<'_>,
+    restart: &mut Option<RestartBlock>,
+    arguments: WaitArguments,
+) -> SysResult {
+    wait(caller, restart, arguments).await
+}
+
+/// A wait on a futex word.
+#[derive(Clone, Copy)]
+pub(crate) struct WaitArguments {
+    pub(crate) address: u64,
+    pub(crate) operation: u32,
+    pub(crate) value: u32,
+    pub(crate) deadline: Option<Nanos>,
+    pub(crate) bitset: u32,
+    /// The timeout was a span: restarts go on by `restart_syscall`.
+    pub(crate) relative: bool,
+}
+
+async fn wait(caller: Caller<'_>, restart: &mut Option<RestartBlock>, arguments: WaitArguments) -> SysResult {
+    let WaitArguments { address, operation, value, deadline, bitset, relative } = arguments;
+    if bitset == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let key = caller.space.futex_key(address, scope(operation))?;
+    let check = || caller.space.load_u32(address).map(|word| word == value);
+    let mut waiting = caller.system.futexes.wait(key, bitset, check);
+    match until(caller.system, deadline, interruptible(caller.thread, &mut waiting)).await {
+        Some(Ok(Ok(()))) => Ok(0),
+        Some(Ok(Err(error))) => Err(wait_error(error)),
+        // A wake-up that came together with the signal or the end of time counts: it was meant for us.
+        Some(Err(_)) if waiting.cancel() => Ok(0),
+        None if waiting.cancel() => Ok(0),
+        None => Err(Errno::ETIMEDOUT.into()),
+        Some(Err(_)) => match deadline {
+            Some(deadline) if relative => {
+                *restart = Some(RestartBlock::Futex { address, operation, value, deadline, bitset });
+                Err(SysError::Restart(Restart::Block))
+            }
+            _ => Err(SysError::Restart(Restart::Sys)),
+        },
+    }
+}
+
+fn wait_error(error: WaitError<MemoryError>) -> SysError {
+    match error {
+        WaitError::Mismatch => Errno::EAGAIN.into(),
+        WaitError::Memory(error) => error.into(),
+    }
+}
+
+fn wake(caller: Caller<'_>, address: u64, scope: FutexScope, count: u32, bitset: u32) -> SysResult {
+    if bitset == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let key = caller.space.futex_key(address, scope)?;
+    // A negative count wakes one, as on Linux.
+    let count = (count as i32).max(1) as usize;
+    Ok(caller.system.futexes.wake(key, count, bitset) as u64)
+}
+
+fn requeue(
+    caller: Caller<'_>,
+    addresses: [u64; 2],
+    scope: FutexScope,
+    counts: [u32; 2],
+    expected: Option<u32>,
+) -> SysResult {
+    let [from, to] = addresses;
+    let [wake, moved] = counts;
+    if (wake as i32) < 0 || (moved as i32) < 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let futexes = &caller.system.futexes;
+    let source = caller.space.futex_key(from, scope)?;
+    let target = caller.space.futex_key(to, scope)?;
+    let done = match expected {
+        None => futexes.requeue(source, target, wake as usize, moved as usize),
+        Some(value) => {
+            let check = || caller.space.load_u32(from).map(|word| word == value);
+            futexes.cmp_requeue(source, target, wake as usize, moved as usize, check)?.ok_or(Errno::EAGAIN)?
+        }
+    };
+    Ok((done.woken + done.moved) as u64)
+}
+
+fn wake_op(caller: Caller<'_>, addresses: [u64; 2], scope: FutexScope, counts: [u32; 2], word: u32) -> SysResult {
+    let [first, second] = addresses;
+    let [wake_first, wake_second] = counts;
+    let operation = WakeOp::decode(word).map_err(|_| Errno::ENOSYS)?;
+    let first_key = caller.space.futex_key(first, scope)?;
+    let second_key = caller.space.futex_key(second, scope)?;
+    let old = caller.space.fetch_update_u32(second, &mut |old| operation.apply(old))?;
+    let futexes = &caller.system.futexes;
+    let mut woken = futexes.wake(first_key, (wake_first as i32).max(1) as usize, MATCH_ANY);
+    if operation.test(old) {
+        woken += futexes.wake(second_key, (wake_second as i32).max(1) as usize, MATCH_ANY);
+    }
+    Ok(woken as u64)
+}
+
+/// A PI futex word in the caller's memory.
+struct Word<'a> {
+    space: &'a AddressSpace,
+    address: u64,
+}
+
+impl PiWord for Word<'_> {
+    type Error = MemoryError;
+
+    fn load(&self) -> Result<u32, MemoryError> {
+        self.space.load_u32(self.address)
+    }
+
+    fn compare_exchange(&self, old: u32, new: u32) -> Result<bool, MemoryError> {
+        self.space.compare_exchange_u32(self.address, old, new).map(|found| found == old)
+    }
+}
+
+async fn lock_pi(caller: Caller<'_>, address: u64, scope: FutexScope, deadline: Option<Nanos>) -> SysResult {
+    let key = caller.space.futex_key(address, scope)?;
+    let word = Word { space: caller.space, address };
+    let alive = |tid: Tid| caller.system.processes.thread(tid).is_some();
+    let urgency = caller.thread.scheduling().urgency();
+    let mut locking: LockPi<'_, FutexKey, _, _> =
+        caller.system.futexes.lock_pi(key, caller.thread.tid(), urgency, word, alive);
+    let outcome = until(caller.system, deadline, interruptible(caller.thread, &mut locking)).await;
+    let error = match outcome {
+        Some(Ok(result)) => return result.map(|()| 0).map_err(pi_error),
+        Some(Err(_)) => SysError::Restart(Restart::NoIntr),
+        None => Errno::ETIMEDOUT.into(),
+    };
+    if locking.cancel() {
+        return Err(error);
+    }
+    // Handed over meanwhile: take it.
+    locking.await.map(|()| 0).map_err(pi_error)
+}
+
+fn trylock_pi(caller: Caller<'_>, address: u64, scope: FutexScope) -> SysResult {
+    let key = caller.space.futex_key(address, scope)?;
+    let word = Word { space: caller.space, address };
+    caller.system.futexes.trylock_pi(key, caller.thread.tid(), &word).map(|()| 0).map_err(pi_error)
+}
+
+fn unlock_pi(caller: Caller<'_>, address: u64, scope: FutexScope) -> SysResult {
+    let key = caller.space.futex_key(address, scope)?;
+    let word = Word { space: caller.space, address };
+    caller.system.futexes.unlock_pi(key, caller.thread.tid(), &word).map(|_| 0).map_err(pi_error)
+}
+
+fn pi_error(error: PiError<MemoryError>) -> SysError {
+    match error {
+        PiError::Busy => Errno::EAGAIN.into(),
+        PiError::Deadlock => Errno::EDEADLK.into(),
+        PiError::NoOwner => Errno::ESRCH.into(),
+        PiError::NotOwner => Errno::EPERM.into(),
+        PiError::Memory(error) => error.into(),
+    }
+}
+
+fn scope(operation: u32) -> FutexScope {
+    if operation & linux::FUTEX_PRIVATE_FLAG != 0 { FutexScope::Private } else { FutexScope::Shared }
+}
+
+fn read_timeout(caller: Caller<'_>, address: u64) -> SysResult<Option<Nanos>> {
+    if address == 0 {
+        return Ok(None);
+    }
+    Ok(Some(nanos(caller.memory().read(address)?).ok_or(Errno::EINVAL)?))
+}
+
+fn absolute(caller: Caller<'_>, address: u64, real_time: bool) -> SysResult<Option<Nanos>> {
+    let time = read_timeout(caller, address)?;
+    let wall = &caller.system.wall_clock;
+    Ok(time.map(|time| if real_time { wall.to_monotonic(time.0 as i64) } else { time }))
+}
+
+pub(crate) fn sys_set_robust_list(caller: Caller<'_>, head: u64, len: u64) -> SysResult {
+    /// Bytes of `struct robust_list_head`.
+    const HEAD: u64 = 24;
+    if len != HEAD {
+        return Err(Errno::EINVAL.into());
+    }
+    caller.thread.set_robust_list(head, len);
+    Ok(0)
+}
+
+pub(crate) fn sys_get_robust_list(caller: Caller<'_>, tid: u64, head: u64, len: u64) -> SysResult {
+    let thread = if tid as u32 == 0 {
+        caller.thread.clone()
+    } else {
+        caller.system.processes.thread(Tid(tid as u32)).ok_or(Errno::ESRCH)?
+    };
+    if !alloc::sync::Arc::ptr_eq(&thread, caller.thread) && thread.uid() != caller.thread.uid() {
+        caller.require(types::Capabilities::SYS_PTRACE)?;
+    }
+    let (address, size) = thread.robust_list();
+    caller.memory().write(len, &size)?;
+    caller.memory().write(head, &address)?;
+    Ok(0)
+}
+
+/// Reads the words of a robust list.
+struct Words<'a>(&'a AddressSpace);
+
+impl UserWords for Words<'_> {
+    fn word(&mut self, address: u64) -> Option<u64> {
+        let mut bytes = [0; 8];
+        (self.0.read(address, &mut bytes) == bytes.len()).then(|| u64::from_le_bytes(bytes))
+    }
+}
+
+/// Gives up what an ending thread still holds: words of its robust list are marked, waiters woken, its tid word cleared.
+pub(crate) fn release_thread_words(
+    futexes: &FutexTable<FutexKey>,
+    thread: &Thread,
+    space: &AddressSpace,
+    memory_is_shared: bool,
+) {
+    let (head, _) = thread.robust_list();
+    if head != 0 {
+        for entry in RobustList::new(Words(space), head) {
+            release_robust(futexes, thread.tid(), space, entry);
+        }
+    }
+    let address = thread.clear_child_tid();
+    if address != 0 && memory_is_shared && space.write(address, &[0; 4]) == 4 {
+        for scope in [FutexScope::Private, FutexScope::Shared] {
+            if let Ok(key) = space.futex_key(address, scope) {
+                futexes.wake(key, 1, MATCH_ANY);
+            }
+        }
+    }
+}
+
+fn release_robust(
+    futexes: &FutexTable<FutexKey>,
+    tid: Tid,
+    space: &AddressSpace,
+    entry: process::futex::RobustEntry,
+) {
+    // Somebody may change the word meanwhile: judge again until the change is in.
+    loop {
+        let Ok(word) = space.load_u32(entry.address) else { return };
+        let (new, wake) = match death_action(word, tid, entry) {
+            DeathAction::Leave => return,
+            DeathAction::Wake => (word, true),
+            DeathAction::Mark { value, wake } => (value, wake),
+        };
+        match space.compare_exchange_u32(entry.address, word, new) {
+            Ok(found) if found != word => continue,
+            Ok(_) => {}
+            Err(_) => return,
+        }
+        if wake {
+            for scope in [FutexScope::Private, FutexScope::Shared] {
+                if let Ok(key) = space.futex_key(entry.address, scope) {
+                    futexes.wake(key, 1, MATCH_ANY);
+                }
+            }
+        }
+        return;
+    }
+}

@@ -1,0 +1,227 @@
+//! What happens between leaving user mode and going back: calls, faults, signals.
+
+use abi::Signal;
+use abi::linux::general as linux;
+use alloc::vec::Vec;
+use hal::{Exception, PageFault, Trap, UserContext};
+use memory::{FaultKind, FaultOutcome};
+use process::ExitStatus;
+use process::signal::frame::{self, FaultRecord};
+use process::signal::{Caught, Delivery, Restart, SigInfo, StopTicket, finish_interrupted};
+
+use crate::{Caller, Registers, SysError, dispatch, native};
+
+/// Whether the thread goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Back to user mode.
+    User,
+    /// The thread ends.
+    Exit,
+}
+
+/// Serves the reason for which user mode ended. Whether [`attend`] must be called before the thread goes back.
+pub async fn serve(caller: Caller<'_>, registers: &mut Registers<'_>, trap: Trap) -> bool {
+    let mut interrupted = false;
+    match trap {
+        Trap::Syscall => {
+            let result = dispatch(caller, registers).await;
+            interrupted = matches!(result, Err(SysError::Restart(_)));
+            registers.context.rax = return_value(result);
+        }
+        Trap::NativeCall => {
+            let result = native::dispatch(caller, registers).await;
+            interrupted = matches!(result, Err(SysError::Restart(_)));
+            registers.context.rax = return_value(result);
+        }
+        Trap::PageFault(fault) => page_fault(caller, registers, &fault),
+        Trap::Exception(exception) => self::exception(caller, registers, &exception),
+        Trap::Interrupt { .. } => {}
+    }
+    interrupted || caller.thread.signals().needs_attention()
+}
+
+/// Delivers signals, stops and ends: all that must happen before user mode.
+pub async fn attend(caller: Caller<'_>, registers: &mut Registers<'_>) -> Next {
+    loop {
+        let Some(delivery) = caller.process.signals().next_deliverable(caller.thread.signals()) else {
+            finish_interrupted(registers.context, None);
+            return Next::User;
+        };
+        match delivery {
+            Delivery::Handler(caught) => {
+                finish_interrupted(registers.context, Some(caught.action.flags));
+                caller.thread.charge_signal();
+                enter_handler(caller, registers, &caught);
+            }
+            Delivery::Terminate { info, core } => {
+                let status = ExitStatus::Signaled { signal: info.signal, core };
+                caller.system.processes.exit_group(caller.thread, status).run();
+                return Next::Exit;
+            }
+            Delivery::StopRequested(ticket) => stop(caller, ticket),
+            Delivery::Stop { report } => {
+                if let Some(signal) = report {
+                    caller.system.processes.report_stop(caller.process, signal).run();
+                }
+                parked(caller).await;
+            }
+            Delivery::Exit => return Next::Exit,
+        }
+    }
+}
+
+/// The register form of a result.
+pub fn return_value(result: Result<u64, SysError>) -> u64 {
+    match result {
+        Ok(value) => value,
+        Err(SysError::Errno(errno)) => errno.to_return_value() as u64,
+        Err(SysError::Restart(restart)) => restart.mark(),
+    }
+}
+
+/// Waits until the process is continued or killed.
+async fn parked(caller: Caller<'_>) {
+    core::future::poll_fn(|_| {
+        // Whoever ends the stop kicks the task.
+        if caller.thread.signals().is_stopped() { core::task::Poll::Pending } else { core::task::Poll::Ready(()) }
+    })
+    .await;
+}
+
+/// Stops the process, unless the signal came from a terminal nobody could continue it from.
+fn stop(caller: Caller<'_>, ticket: StopTicket) {
+    if ticket.signal != Signal::STOP && caller.system.processes.in_orphaned_group(caller.process) {
+        return;
+    }
+    let kick = caller.process.signals().begin_stop(caller.thread.signals(), ticket);
+    caller.kick_own(kick);
+}
+
+fn enter_handler(caller: Caller<'_>, registers: &mut Registers<'_>, caught: &Caught) {
+    let entered = write_frame(caller, registers, caught);
+    let signals = caller.process.signals();
+    match entered {
+        Some(context) => {
+            *registers.context = context;
+            let kick = signals.handler_entered(caller.thread.signals(), caught);
+            caller.kick_own(kick);
+        }
+        None => {
+            let effect = signals.force_bad_frame(caller.thread.signals(), caught.info.signal);
+            caller.after_send(effect);
+        }
+    }
+}
+
+fn write_frame(caller: Caller<'_>, registers: &mut Registers<'_>, caught: &Caught) -> Option<UserContext> {
+    let layout = caller.system.platform.fp_layout();
+    let mut fp = Vec::new();
+    fp.try_reserve_exact(layout.in_frame()).ok()?;
+    fp.resize(layout.in_frame(), 0);
+    registers.fpu.save(fp.get_mut(..layout.size)?);
+    let fault = FaultRecord {
+        trapno: registers.context.vector,
+        error_code: registers.context.error_code,
+        address: caught.info.address(),
+    };
+    let altstack = caller.thread.signals().altstack();
+    let built = frame::build(registers.context, caught, &altstack, &fault, &layout, &mut fp).ok()?;
+    let memory = caller.memory();
+    memory.write_bytes(built.fp_address, &fp).ok()?;
+    memory.write_bytes(built.address, &built.bytes).ok()?;
+    Some(built.context)
+}
+
+/// A page fault of the program: settled, or a signal.
+fn page_fault(caller: Caller<'_>, registers: &mut Registers<'_>, fault: &PageFault) {
+    let info = match caller.space.fault(fault) {
+        FaultOutcome::Resolved(kind) => {
+            charge_fault(caller, kind);
+            return;
+        }
+        FaultOutcome::NoMapping => SigInfo::fault(Signal::SEGV, linux::SEGV_MAPERR as i32, fault.address),
+        FaultOutcome::Access => SigInfo::fault(Signal::SEGV, linux::SEGV_ACCERR as i32, fault.address),
+        FaultOutcome::Bus => SigInfo::fault(Signal::BUS, linux::BUS_ADRERR as i32, fault.address),
+        FaultOutcome::OutOfMemory => {
+            log::warn!(
+                "memory: no frame left for process {}; it is killed (out of memory)",
+                caller.process.pid()
+            );
+            caller.process.set_flag(process::ProcessFlag::OutOfMemory);
+            SigInfo::kernel(Signal::KILL)
+        }
+    };
+    let _ = registers;
+    force(caller, info);
+}
+
+/// Counts a fault that memory management settled.
+pub fn charge_fault(caller: Caller<'_>, kind: FaultKind) {
+    caller.thread.charge_fault(match kind {
+        FaultKind::Minor => process::FaultKind::Minor,
+        FaultKind::Major => process::FaultKind::Major,
+    });
+}
+
+/// Any other exception of the program: always a signal (Intel SDM vol. 3, 6.15; Linux's choice of signal and code).
+fn exception(caller: Caller<'_>, registers: &mut Registers<'_>, exception: &Exception) {
+    let rip = registers.context.rip;
+    let info = match exception.vector {
+        0 => SigInfo::fault(Signal::FPE, linux::FPE_INTDIV as i32, rip),
+        1 => SigInfo::fault(Signal::TRAP, linux::TRAP_TRACE as i32, rip),
+        3 => SigInfo::kernel(Signal::TRAP),
+        6 => SigInfo::fault(Signal::ILL, linux::ILL_ILLOPN as i32, rip),
+        11 | 12 => SigInfo::kernel(Signal::BUS),
+        16 | 19 => SigInfo::fault(Signal::FPE, floating_point_code(registers, exception.vector), rip),
+        17 => SigInfo::fault(Signal::BUS, linux::BUS_ADRALN as i32, 0),
+        // 4 overflow, 5 bounds, 10 invalid TSS, 13 general protection, and what no program should be able to cause.
+        _ => SigInfo::kernel(Signal::SEGV),
+    };
+    force(caller, info);
+}
+
+/// Which floating-point error it was: from the unmasked flags of the x87 status word or MXCSR.
+fn floating_point_code(registers: &mut Registers<'_>, vector: u8) -> i32 {
+    let mut image = Vec::new();
+    let len = registers.fpu.len();
+    if image.try_reserve_exact(len).is_err() {
+        return linux::FPE_FLTINV as i32;
+    }
+    image.resize(len, 0);
+    registers.fpu.save(&mut image);
+    let word = |at: usize| image.get(at..at + 4).map_or(0, |bytes| {
+        bytes.iter().rev().fold(0_u32, |value, byte| value << 8 | u32::from(*byte))
+    });
+    let raised = if vector == 16 {
+        let (control, status) = (word(0) & 0xffff, word(0) >> 16);
+        status & !control & 0x3f
+    } else {
+        let mxcsr = word(24);
+        mxcsr & !(mxcsr >> 7) & 0x3f
+    };
+    (if raised & 1 != 0 {
+        linux::FPE_FLTINV
+    } else if raised & 4 != 0 {
+        linux::FPE_FLTDIV
+    } else if raised & 8 != 0 {
+        linux::FPE_FLTOVF
+    } else if raised & 0x12 != 0 {
+        linux::FPE_FLTUND
+    } else {
+        linux::FPE_FLTRES
+    }) as i32
+}
+
+fn force(caller: Caller<'_>, info: SigInfo) {
+    let signals = caller.process.signals();
+    let own = caller.thread.signals();
+    let effect = if info.signal == Signal::KILL { signals.force_fatal(own, info) } else { signals.force(own, info) };
+    caller.after_send(effect);
+}
+
+
+/// Whether a call ended because a signal came, and what becomes of it is not decided yet.
+pub fn was_interrupted(context: &UserContext) -> bool {
+    Restart::of(context).is_some()
+}

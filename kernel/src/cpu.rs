@@ -1,0 +1,89 @@
+//! What each CPU does when it runs no thread, and what interrupts leave to be done.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use hal::Timer;
+use hal_x86_64::{Machine, cpu, interrupts};
+use syscall::System;
+use types::{CpuId, MAX_CPUS, Nanos};
+
+use crate::{console, entry};
+
+/// Longest time a thread keeps a CPU that another one waits for. Linux's slices are of the same order; at 4 ms a switch
+/// costs less than a thousandth.
+const SLICE: Nanos = Nanos::from_millis(4);
+
+/// When each CPU has asked for its next timer interrupt; `u64::MAX` for never.
+static ARMED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(u64::MAX) }; MAX_CPUS];
+/// A slice has ended on each CPU since it was last asked.
+static SLICE_OVER: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
+
+/// Runs tasks on this CPU for ever.
+pub(crate) fn run(system: &'static System) -> ! {
+    let here = cpu::current();
+    let executor = crate::executor();
+    loop {
+        tick_within_a_slice(here);
+        while executor.run_one() {}
+        entry::release_dead_space();
+        if executor.enter_idle(here) {
+            arm(here, system.timers.next_deadline());
+            // A timer that somebody armed between the two lines has sent this CPU an interrupt or armed its own CPU.
+            interrupts::wait_for_interrupt();
+            executor.leave_idle(here);
+        }
+        serve_interrupt(system);
+    }
+}
+
+/// What an interrupt has left to be done: timers, input, samples.
+pub(crate) fn serve_interrupt(system: &'static System) {
+    let here = cpu::current();
+    let now = Machine.now();
+    if now.0 >= armed(here).load(Ordering::Relaxed) {
+        armed(here).store(u64::MAX, Ordering::Relaxed);
+        if let Some(over) = SLICE_OVER.get(here.index()) {
+            over.store(true, Ordering::Relaxed);
+        }
+        system.timers.expire(now);
+        system.load.sample(now, crate::executor().waiting() as u64 + 1);
+        tick_within_a_slice(here);
+    }
+    console::serve_input(system);
+}
+
+/// Whether the running thread should let others run; says so once per slice.
+pub(crate) fn slice_is_over() -> bool {
+    let Some(over) = SLICE_OVER.get(cpu::current().index()) else { return false };
+    over.load(Ordering::Relaxed) && {
+        over.store(false, Ordering::Relaxed);
+        crate::executor().has_waiting()
+    }
+}
+
+/// Somebody has armed a timer for `deadline`: this CPU will look at the timers then.
+pub(crate) fn arm_timer(deadline: Nanos) {
+    let here = cpu::current();
+    if deadline.0 < armed(here).load(Ordering::Relaxed) {
+        arm(here, Some(deadline));
+    }
+}
+
+/// While threads run, the timer comes at the end of a slice at the latest.
+fn tick_within_a_slice(here: CpuId) {
+    let end = Machine.now() + SLICE;
+    let next = crate::system().and_then(|system| system.timers.next_deadline()).map_or(end, |timer| timer.min(end));
+    if next.0 < armed(here).load(Ordering::Relaxed) {
+        arm(here, Some(next));
+    }
+}
+
+fn arm(here: CpuId, deadline: Option<Nanos>) {
+    armed(here).store(deadline.map_or(u64::MAX, |deadline| deadline.0), Ordering::Relaxed);
+    Machine.set_deadline(deadline);
+}
+
+fn armed(cpu: CpuId) -> &'static AtomicU64 {
+    static NOWHERE: AtomicU64 = AtomicU64::new(u64::MAX);
+    ARMED.get(cpu.index()).unwrap_or(&NOWHERE)
+}

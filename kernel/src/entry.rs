@@ -1,0 +1,332 @@
+//! The border to user mode, as far as it needs `unsafe`: which thread a CPU runs, its memory and vector registers, and
+//! the hooks that the entry stubs call.
+//!
+//! A [`ThreadSlot`] is what one thread owns of the machine. Only the CPU that polls the thread's future touches it, and a
+//! future is polled by one CPU at a time ([`crate::executor`]): that is what makes the cells inside sound. While a poll
+//! lasts, the CPU's entry of [`CURRENT`] points to the slot.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::arch::asm;
+use core::cell::{Cell, UnsafeCell};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use hal::{PageFault, UserContext};
+use hal_x86_64::fpu::FpuArea;
+use hal_x86_64::user::{self, FastOutcome};
+use hal_x86_64::{cpu, paging, set_kernel_fault};
+use memory::{AddressSpace, FaultOutcome};
+use sync::{Rank, SpinLock};
+use syscall::{Caller, FpuState, Process, SysError, Thread};
+use types::MAX_CPUS;
+
+/// The slot of the thread whose future each CPU polls; null while it polls none.
+static CURRENT: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+
+/// The address space each CPU translates by; kept alive by this reference. `None`: the kernel's own tables.
+static ACTIVE: [SpinLock<Option<Arc<AddressSpace>>>; MAX_CPUS] =
+    [const { SpinLock::new(Rank::INTERRUPTS, None) }; MAX_CPUS];
+
+/// Whose vector registers each CPU holds, if they are not yet somebody else's.
+static FPU_OWNER: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+
+/// What one thread owns of the machine.
+pub(crate) struct ThreadSlot {
+    pub(crate) process: Arc<Process>,
+    pub(crate) thread: Arc<Thread>,
+    space: UnsafeCell<Arc<AddressSpace>>,
+    fpu: UnsafeCell<FpuArea>,
+    /// The vector registers of the CPU that polls are this thread's and newer than `fpu`.
+    fpu_live: Cell<bool>,
+    /// `fpu` and the segment bases must be loaded before user mode.
+    stale: Cell<bool>,
+}
+
+// SAFETY: the cells are touched only by the CPU that polls the thread's future, and it is polled by one at a time.
+unsafe impl Sync for ThreadSlot {}
+// SAFETY: nothing in it is bound to a CPU between two polls.
+unsafe impl Send for ThreadSlot {}
+
+impl ThreadSlot {
+    pub(crate) fn new(process: Arc<Process>, thread: Arc<Thread>, space: Arc<AddressSpace>, fpu: FpuArea) -> Self {
+        Self {
+            process,
+            thread,
+            space: UnsafeCell::new(space),
+            fpu: UnsafeCell::new(fpu),
+            fpu_live: Cell::new(false),
+            stale: Cell::new(true),
+        }
+    }
+
+    /// The thread's memory. By its own task only.
+    pub(crate) fn space(&self) -> &Arc<AddressSpace> {
+        // SAFETY: `replace_space` is called by the same task, with no reference from here alive.
+        unsafe { &*self.space.get() }
+    }
+
+    /// Goes on with other memory (exec), active at once; no reference from [`ThreadSlot::space`] may be alive.
+    pub(crate) fn replace_space(&self, space: Arc<AddressSpace>) {
+        activate(&space);
+        // SAFETY: the only task that reads it is this one, and the caller holds no reference.
+        let old = unsafe { core::mem::replace(&mut *self.space.get(), space) };
+        drop(old);
+    }
+
+    /// Makes vector registers and segment bases this thread's, if they are not.
+    #[inline]
+    pub(crate) fn load_registers(&self, context: &UserContext) {
+        if self.stale.get() {
+            // SAFETY: see `Sync`.
+            unsafe { &*self.fpu.get() }.restore();
+            user::load_bases(context);
+            self.stale.set(false);
+            self.fpu_live.set(true);
+            self.own_fpu();
+        }
+    }
+
+    /// After the context's segment bases were changed by the kernel.
+    pub(crate) fn bases_changed(&self, context: &UserContext) {
+        if !self.stale.get() {
+            user::load_bases(context);
+        }
+    }
+
+    fn own_fpu(&self) {
+        if let Some(owner) = FPU_OWNER.get(cpu::current().index()) {
+            owner.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
+        }
+    }
+
+    /// Brings `fpu` up to date with the registers.
+    fn sync_fpu(&self) -> &mut FpuArea {
+        // SAFETY: see `Sync`; no other reference to the area outlives a call of this type's methods.
+        let area = unsafe { &mut *self.fpu.get() };
+        if self.fpu_live.get() {
+            area.save();
+        }
+        area
+    }
+
+    fn begin_poll(&self) {
+        activate(self.space());
+        if let Some(current) = CURRENT.get(cpu::current().index()) {
+            current.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
+        }
+        self.stale.set(true);
+    }
+
+    fn end_poll(&self) {
+        if self.fpu_live.get() {
+            self.sync_fpu();
+            self.fpu_live.set(false);
+        }
+        if let Some(current) = CURRENT.get(cpu::current().index()) {
+            current.store(ptr::null_mut(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for ThreadSlot {
+    fn drop(&mut self) {
+        // A new slot may get the same address.
+        for owner in &FPU_OWNER {
+            let _ = owner.compare_exchange(self, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Polls with `slot` as this CPU's current thread.
+pub(crate) fn with_slot<T>(slot: &ThreadSlot, poll: impl FnOnce() -> T) -> T {
+    slot.begin_poll();
+    let result = poll();
+    slot.end_poll();
+    result
+}
+
+/// The thread that this CPU runs.
+fn current() -> Option<&'static ThreadSlot> {
+    let slot = CURRENT.get(cpu::current().index())?.load(Ordering::Relaxed);
+    // SAFETY: set by `begin_poll` to a slot that outlives the poll, cleared by `end_poll`; only called during the poll, on
+    // the same CPU, by code that keeps nothing of it.
+    unsafe { slot.as_ref() }
+}
+
+/// Makes `space` the one this CPU translates by.
+pub(crate) fn activate(space: &Arc<AddressSpace>) {
+    if paging::current() == space.root() {
+        return;
+    }
+    switch_to(Some(space.clone()));
+}
+
+/// Lets go of an address space that nobody else needs any more. Called by a CPU that goes idle.
+pub(crate) fn release_dead_space() {
+    let Some(active) = ACTIVE.get(cpu::current().index()) else { return };
+    let dead = active.lock().as_ref().is_some_and(|space| Arc::strong_count(space) == 1);
+    if dead {
+        switch_to(None);
+    }
+}
+
+fn switch_to(next: Option<Arc<AddressSpace>>) {
+    let here = cpu::current();
+    let Some(active) = ACTIVE.get(here.index()) else { return };
+    let root = match &next {
+        Some(space) => {
+            space.cpu_entered(here);
+            space.root()
+        }
+        None => crate::boot::memory::tables().root(),
+    };
+    // SAFETY: every space maps the kernel's half as all others do, and `ACTIVE` keeps it until the next one is loaded.
+    unsafe { paging::activate(root) };
+    let old = core::mem::replace(&mut *active.lock(), next);
+    if let Some(old) = old {
+        old.cpu_left(here);
+        // May be the last reference: frees a whole space, on tables that are no longer in use here.
+        drop(old);
+    }
+}
+
+/// The vector registers of the calling thread, for system calls.
+pub(crate) struct SlotFpu<'a>(pub(crate) &'a ThreadSlot);
+
+// SAFETY: used by the slot's own task only.
+unsafe impl Send for SlotFpu<'_> {}
+
+impl FpuState for SlotFpu<'_> {
+    fn len(&self) -> usize {
+        hal_x86_64::fpu::size()
+    }
+
+    fn save(&mut self, out: &mut [u8]) {
+        let area = self.0.sync_fpu().as_bytes();
+        let len = area.len().min(out.len());
+        if let (Some(out), Some(area)) = (out.get_mut(..len), area.get(..len)) {
+            out.copy_from_slice(area);
+        }
+    }
+
+    fn load(&mut self, image: &[u8]) -> bool {
+        let loaded = self.0.sync_fpu().set_bytes(image).is_ok();
+        if loaded {
+            self.discard_registers();
+        }
+        loaded
+    }
+
+    fn reset(&mut self) {
+        self.0.sync_fpu().reset();
+        self.discard_registers();
+    }
+
+    fn duplicate(&mut self) -> Option<Box<dyn FpuState>> {
+        let copy = self.0.sync_fpu().try_clone()?;
+        Some(Box::new(StoredFpu(copy)))
+    }
+}
+
+impl SlotFpu<'_> {
+    /// `fpu` is newer than the registers now.
+    fn discard_registers(&self) {
+        self.0.fpu_live.set(false);
+        self.0.stale.set(true);
+    }
+}
+
+/// Vector registers of a thread that has not run yet.
+pub(crate) struct StoredFpu(pub(crate) FpuArea);
+
+impl FpuState for StoredFpu {
+    fn len(&self) -> usize {
+        hal_x86_64::fpu::size()
+    }
+
+    fn save(&mut self, out: &mut [u8]) {
+        let area = self.0.as_bytes();
+        let len = area.len().min(out.len());
+        if let (Some(out), Some(area)) = (out.get_mut(..len), area.get(..len)) {
+            out.copy_from_slice(area);
+        }
+    }
+
+    fn load(&mut self, image: &[u8]) -> bool {
+        self.0.set_bytes(image).is_ok()
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+
+    fn duplicate(&mut self) -> Option<Box<dyn FpuState>> {
+        Some(Box::new(Self(self.0.try_clone()?)))
+    }
+}
+
+/// Installs the hooks of the entry stubs.
+pub(crate) fn install_hooks() {
+    user::set_fast_syscall(fast_syscall);
+    user::set_fast_fault(fast_fault);
+    set_kernel_fault(kernel_fault);
+}
+
+/// A system call, before anything has been saved that a plain function does not clobber.
+extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
+    let Some(slot) = current() else { return FastOutcome::Slow };
+    let Some(system) = crate::system() else { return FastOutcome::Slow };
+    let caller = Caller { system, process: &slot.process, thread: &slot.thread, space: slot.space() };
+    match syscall::dispatch_now(caller, context.rax, context.syscall_args()) {
+        // Interrupted calls need the whole context to be restarted.
+        None | Some(Err(SysError::Restart(_))) => FastOutcome::Slow,
+        Some(result) => {
+            context.rax = syscall::return_value(result);
+            if slot.thread.signals().needs_attention() {
+                cpu::set_work(1);
+            }
+            FastOutcome::Done
+        }
+    }
+}
+
+/// A page fault of the running program.
+fn fast_fault(fault: &PageFault, _context: &UserContext) -> bool {
+    settle(fault)
+}
+
+/// A page fault of the kernel on the running program's memory.
+fn kernel_fault(fault: &PageFault) -> bool {
+    settle(fault)
+}
+
+fn settle(fault: &PageFault) -> bool {
+    let Some(slot) = current() else { return false };
+    let FaultOutcome::Resolved(kind) = slot.space().fault(fault) else { return false };
+    slot.thread.charge_fault(match kind {
+        memory::FaultKind::Minor => process::FaultKind::Minor,
+        memory::FaultKind::Major => process::FaultKind::Major,
+    });
+    true
+}
+
+/// The executing function's frame pointer, for backtraces.
+pub(crate) fn frame_pointer() -> u64 {
+    let pointer: u64;
+    // SAFETY: only reads a register.
+    unsafe { asm!("mov {}, rbp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
+}
+
+/// The caller's frame pointer and the return address stored at frame pointer `frame`, if that is a kernel address.
+pub(crate) fn stack_frame(frame: u64) -> Option<(u64, u64)> {
+    if frame < crate::boot::DIRECT_MAP_BASE || !frame.is_multiple_of(8) {
+        return None;
+    }
+    let words = frame as *const [u64; 2];
+    // SAFETY: kernel code keeps frame pointers, so an aligned one in the kernel half points to a saved pair. A broken stack
+    // can still fault here; the panic path then stops at its second entry.
+    let [next, address] = unsafe { words.read_volatile() };
+    Some((next, address))
+}

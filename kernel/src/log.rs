@@ -1,0 +1,136 @@
+//! The kernel log: `[    1.234567] room: message`, to a serial port and to a ring that /dev/kmsg and `dmesg` read.
+
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use hal_x86_64::serial::{self, Com};
+use hal_x86_64::time;
+use log::{LevelFilter, Log, Metadata, Record};
+use sync::{Rank, SpinLock};
+
+/// Bytes of the ring.
+const RING: usize = 32 * 1024;
+
+static LOGGER: KernelLog = KernelLog;
+/// 1 or 2: the port that shows the log; 0: none.
+static PORT: AtomicU8 = AtomicU8::new(1);
+static RECENT: SpinLock<Ring> = SpinLock::new(Rank::CONSOLE, Ring { bytes: [0; RING], written: 0 });
+
+struct Ring {
+    bytes: [u8; RING],
+    written: usize,
+}
+
+struct KernelLog;
+
+/// Makes this the log of all rooms.
+pub(crate) fn init() {
+    // Refused only if a logger is set already, and nobody else sets one.
+    let _ = log::set_logger(&LOGGER);
+    log::set_max_level(LevelFilter::Info);
+}
+
+/// Obeys `log=ttyS0|ttyS1|none` and `loglevel=0..7` of the command line (Linux's levels; 4 shows warnings).
+pub(crate) fn configure(line: crate::boot::CommandLine<'_>) {
+    let port = match line.value("log") {
+        Some("none") => 0,
+        Some("ttyS1") => 2,
+        _ => 1,
+    };
+    PORT.store(port, Ordering::Relaxed);
+    let level = match line.number("loglevel") {
+        Some(0..=2) => LevelFilter::Off,
+        Some(3) => LevelFilter::Error,
+        Some(4) => LevelFilter::Warn,
+        Some(5 | 6) | None => LevelFilter::Info,
+        Some(7) => LevelFilter::Debug,
+        Some(_) => LevelFilter::Trace,
+    };
+    log::set_max_level(level);
+}
+
+/// The port that shows the log.
+pub(crate) fn port() -> Option<Com> {
+    match PORT.load(Ordering::Relaxed) {
+        1 => Some(Com::One),
+        2 => Some(Com::Two),
+        _ => None,
+    }
+}
+
+/// A line for whoever runs this machine as a test, exactly as it is, on the log's port.
+pub(crate) fn marker(text: fmt::Arguments<'_>) {
+    if let Some(port) = port() {
+        let _ = writeln!(serial::Text(port), "{text}");
+    }
+}
+
+/// Copies log text from position `from` on (bytes since boot) to `out`; the position after it. What has been overwritten
+/// is skipped.
+pub(crate) fn read(from: usize, out: &mut [u8]) -> (usize, usize) {
+    let ring = RECENT.lock();
+    let start = from.max(ring.written.saturating_sub(RING));
+    let len = out.len().min(ring.written.saturating_sub(start));
+    for (i, slot) in out.iter_mut().take(len).enumerate() {
+        *slot = ring.bytes.get((start + i) % RING).copied().unwrap_or(0);
+    }
+    (len, start + len)
+}
+
+impl Log for KernelLog {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let now = time::now();
+        let mut line = Line { text: [0; 400], len: 0 };
+        let _ = writeln!(line, "[{:5}.{:06}] {}", now.secs(), now.subsec_nanos() / 1000, record.args());
+        let bytes = line.text.get(..line.len).unwrap_or_default();
+        RECENT.lock().push(bytes);
+        if let Some(port) = port()
+            && let Ok(text) = core::str::from_utf8(bytes)
+        {
+            let _ = serial::Text(port).write_str(text);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+impl Ring {
+    fn push(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if let Some(slot) = self.bytes.get_mut(self.written % RING) {
+                *slot = *byte;
+            }
+            self.written += 1;
+        }
+    }
+}
+
+/// One line, cut where it is too long.
+struct Line {
+    text: [u8; 400],
+    len: usize,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            let mut utf8 = [0; 4];
+            let bytes = c.encode_utf8(&mut utf8).as_bytes();
+            // Room for the line feed stays.
+            let limit = if c == '\n' { self.text.len() } else { self.text.len() - 1 };
+            match self.text.get_mut(self.len..limit).and_then(|rest| rest.get_mut(..bytes.len())) {
+                Some(slot) => slot.copy_from_slice(bytes),
+                None => continue,
+            }
+            self.len += bytes.len();
+        }
+        Ok(())
+    }
+}

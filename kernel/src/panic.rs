@@ -1,0 +1,67 @@
+//! The kernel's own end: a fixed record on the log's port, then a stop. Allocates nothing and takes no lock.
+
+use core::fmt::Write;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use hal_x86_64::serial::{Com, Text};
+use hal_x86_64::{FatalTrap, cpu, interrupts, power};
+
+/// Value for the debug-exit device; QEMU's status becomes 67.
+const EXIT_PANIC: u32 = 0x21;
+
+static PANICKING: AtomicBool = AtomicBool::new(false);
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    begin();
+    let mut out = Text(crate::log::port().unwrap_or(Com::One));
+    let _ = writeln!(out, "\n---- MultiOS panic on CPU {} ----\n{info}", cpu::current().0);
+    backtrace(&mut out, frame_pointer());
+    end(&mut out)
+}
+
+/// An exception in ring 0 that nobody expected.
+pub(crate) fn fatal_trap(trap: &FatalTrap<'_>) -> ! {
+    begin();
+    let mut out = Text(crate::log::port().unwrap_or(Com::One));
+    let frame = trap.frame;
+    let _ = writeln!(
+        out,
+        "\n---- MultiOS fatal trap on CPU {} ----\nvector {} error {:#x} rip {:#x} rsp {:#x} cr2 {:#x} cr3 {:#x}",
+        cpu::current().0, frame.vector, frame.error_code, frame.rip, frame.rsp, trap.fault_address, trap.page_table
+    );
+    let _ = writeln!(out, "{frame:x?}");
+    backtrace(&mut out, frame.rbp);
+    end(&mut out)
+}
+
+/// Stops the other CPUs; a second panic, here or elsewhere, just stops.
+fn begin() {
+    if PANICKING.swap(true, Ordering::SeqCst) {
+        interrupts::stop_this_cpu();
+    }
+    interrupts::stop_other_cpus();
+}
+
+fn end(out: &mut Text) -> ! {
+    let _ = writeln!(out, "MULTIOS-PANIC");
+    power::debug_exit(EXIT_PANIC);
+    interrupts::stop_this_cpu()
+}
+
+fn frame_pointer() -> u64 {
+    crate::entry::frame_pointer()
+}
+
+/// Return addresses by the chain of frame pointers, as far as it stays in the kernel half.
+fn backtrace(out: &mut Text, mut frame: u64) {
+    for _ in 0..24 {
+        let Some((next, address)) = crate::entry::stack_frame(frame) else { return };
+        let _ = writeln!(out, "  at {address:#x}");
+        if next <= frame {
+            return;
+        }
+        frame = next;
+    }
+}

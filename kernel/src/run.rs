@@ -1,0 +1,138 @@
+//! The life of a thread: user mode, a reason to leave it, what must be done about that, user mode again.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use hal::{Trap, UserContext};
+use hal_x86_64::fpu::FpuArea;
+use hal_x86_64::{time, user};
+use process::SwitchKind;
+use syscall::{Caller, FpuState, NewThread, Next, OutOfMemory, Registers, RestartBlock, System};
+
+use crate::cpu;
+use crate::entry::{self, SlotFpu, ThreadSlot};
+use crate::executor::Executor;
+
+/// Makes a task of a new thread and lets it run.
+///
+/// # Errors
+/// [`OutOfMemory`]; the thread never runs.
+pub(crate) fn start(system: &'static System, executor: &'static Executor, new: NewThread) -> Result<(), OutOfMemory> {
+    let NewThread { process, thread, start, fpu } = new;
+    let space = process.space().ok_or(OutOfMemory)?;
+    let mut area = FpuArea::new().ok_or(OutOfMemory)?;
+    if let Some(mut fpu) = fpu {
+        let mut image = [0; MAX_FPU];
+        let image = image.get_mut(..fpu.len()).ok_or(OutOfMemory)?;
+        fpu.save(image);
+        // The image comes from registers: the CPU takes it back.
+        let _ = area.set_bytes(image);
+    }
+    let slot = Arc::new(ThreadSlot::new(process, thread.clone(), space, area));
+    let task = Box::pin(ThreadTask { slot: slot.clone(), life: Box::pin(live(system, slot, start)) });
+    if executor.spawn(task, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
+}
+
+/// Largest XSAVE image of any x86-64 CPU that we copy by way of the stack.
+const MAX_FPU: usize = 12 * 1024;
+
+/// A thread's future, polled with its memory active and itself as the CPU's current thread.
+struct ThreadTask {
+    slot: Arc<ThreadSlot>,
+    life: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Future for ThreadTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { slot, life } = &mut *self;
+        let outcome = entry::with_slot(slot, || life.as_mut().poll(cx));
+        if outcome.is_pending() {
+            slot.thread.charge_switch(SwitchKind::Voluntary);
+        }
+        outcome
+    }
+}
+
+async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserContext) {
+    let mut restart = None;
+    let mut next = attend(system, &slot, &mut context, &mut restart).await;
+    while next == Next::User {
+        slot.load_registers(&context);
+        let entered = time::now();
+        let trap = user::enter_user(&mut context);
+        let left = time::now();
+        slot.thread.charge_user(left - entered);
+        user::save_bases(&mut context);
+        if let Trap::Interrupt { .. } = trap {
+            cpu::serve_interrupt(system);
+        }
+        if serve(system, &slot, &mut context, &mut restart, trap).await {
+            next = attend(system, &slot, &mut context, &mut restart).await;
+        }
+        slot.thread.charge_system(time::now() - left);
+        if cpu::slice_is_over() && next == Next::User {
+            slot.thread.charge_switch(SwitchKind::Involuntary);
+            yield_now().await;
+        }
+    }
+    system.thread_exit(&slot.thread).await;
+}
+
+/// Serves a trap and takes over the memory that exec made. Whether signals must be looked at.
+async fn serve(
+    system: &'static System,
+    slot: &ThreadSlot,
+    context: &mut UserContext,
+    restart: &mut Option<RestartBlock>,
+    trap: Trap,
+) -> bool {
+    let bases = (context.fs_base, context.gs_base);
+    let mut fpu = SlotFpu(slot);
+    let (attention, new_space) = {
+        let caller = Caller { system, process: &slot.process, thread: &slot.thread, space: slot.space() };
+        let mut registers = Registers { context, fpu: &mut fpu, restart, new_space: None };
+        let attention = syscall::serve(caller, &mut registers, trap).await;
+        (attention, registers.new_space.take())
+    };
+    if let Some(space) = new_space {
+        slot.replace_space(space);
+    }
+    if (context.fs_base, context.gs_base) != bases {
+        slot.bases_changed(context);
+    }
+    attention
+}
+
+/// Delivers signals, stops and ends.
+async fn attend(
+    system: &'static System,
+    slot: &ThreadSlot,
+    context: &mut UserContext,
+    restart: &mut Option<RestartBlock>,
+) -> Next {
+    if !slot.thread.signals().needs_attention() && !syscall::was_interrupted(context) {
+        return Next::User;
+    }
+    let mut fpu = SlotFpu(slot);
+    let caller = Caller { system, process: &slot.process, thread: &slot.thread, space: slot.space() };
+    syscall::attend(caller, &mut Registers { context, fpu: &mut fpu, restart, new_space: None }).await
+}
+
+/// Lets the tasks that wait for a CPU run first.
+pub(crate) async fn yield_now() {
+    let mut yielded = false;
+    core::future::poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
