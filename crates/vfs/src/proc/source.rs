@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use abi::{Rlimit, SigSet, Signal};
 use types::{CpuSet, Credentials, Gid, Nanos, Pgid, Pid, Sid, Tid, Uid};
 
-use crate::{Caller, DeviceNumber, LinkTarget, Result, VfsError};
+use crate::{Caller, DeviceNumber, LinkTarget, MountLine, Result, VfsError};
 
 /// Whom a file under /proc/PID tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,29 +344,6 @@ pub struct MapsLine<'a> {
     pub anonymous: u64,
 }
 
-/// A line of mounts and mountinfo.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountLine {
-    /// Number of the mount.
-    pub id: u64,
-    /// Number of the mount it is on.
-    pub parent: u64,
-    /// Device of the file system.
-    pub device: DeviceNumber,
-    /// What of the file system is mounted, `/` for all.
-    pub root: Vec<u8>,
-    /// Where, as the task sees it.
-    pub point: Vec<u8>,
-    /// Options of the mount: `rw,nosuid`.
-    pub options: String,
-    /// Type of the file system.
-    pub kind: String,
-    /// What was given as device.
-    pub source: Vec<u8>,
-    /// Options of the file system: `rw,size=1024k`.
-    pub super_options: String,
-}
-
 /// How busy the system is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Load {
@@ -511,7 +488,7 @@ pub trait ProcSource: Send + Sync {
     fn bytes(&self, pid: Pid, what: TaskBytes) -> Result<Vec<u8>>;
     /// Shows the mappings of a process in ascending order.
     fn maps(&self, pid: Pid, visit: &mut dyn FnMut(&MapsLine<'_>));
-    /// Mounts as that task sees them.
+    /// Mounts as that task sees them ([`crate::Namespace::list`] with its root).
     ///
     /// # Errors
     /// [`VfsError::NoProcess`], [`VfsError::NoMemory`].

@@ -2,9 +2,9 @@
 
 use core::fmt::{self, Write};
 
-use super::source::{MapsLine, MountLine, TaskSnapshot};
+use super::source::{MapsLine, TaskSnapshot};
 use super::text::Text;
-use crate::DeviceNumber;
+use crate::{DeviceNumber, MountFlags, MountLine};
 use types::{Nanos, PAGE_SIZE};
 
 /// Clock ticks of /proc: USER_HZ is 100.
@@ -300,10 +300,12 @@ pub(super) fn smaps_entry(out: &mut Text, line: &MapsLine<'_>) -> fmt::Result {
 /// Mounts as mount(8) wants them.
 pub(super) fn mounts(out: &mut Text, lines: &[MountLine]) -> fmt::Result {
     for line in lines {
-        out.push_escaped(&line.source, b"#");
+        push_source(out, line, b"#");
         out.push(b" ");
         out.push_escaped(&line.point, b"#");
-        writeln!(out, " {} {} 0 0", line.kind, joined(&line.options, &line.super_options))?;
+        write!(out, " {} ", line.kind)?;
+        push_flags(out, line.flags);
+        writeln!(out, "{} 0 0", line.options)?;
     }
     Ok(())
 }
@@ -311,23 +313,37 @@ pub(super) fn mounts(out: &mut Text, lines: &[MountLine]) -> fmt::Result {
 /// Mounts with their numbers and tree.
 pub(super) fn mountinfo(out: &mut Text, lines: &[MountLine]) -> fmt::Result {
     for line in lines {
-        write!(out, "{} {} {}:{} ", line.id, line.parent, line.device.major, line.device.minor)?;
+        write!(out, "{} {} {}:{} ", line.id, line.parent, line.dev.major, line.dev.minor)?;
         out.push_escaped(&line.root, b"");
         out.push(b" ");
         out.push_escaped(&line.point, b"");
-        write!(out, " {} - {} ", line.options, line.kind)?;
-        out.push_escaped(&line.source, b"");
-        writeln!(out, " {}", line.super_options)?;
+        out.push(b" ");
+        push_flags(out, line.flags);
+        write!(out, " - {} ", line.kind)?;
+        push_source(out, line, b"");
+        writeln!(out, " rw{}", line.options)?;
     }
     Ok(())
 }
 
-/// Options of mount and file system in one list, `rw` or `ro` once.
-fn joined(options: &str, more: &str) -> alloc::string::String {
-    let mut all = alloc::string::String::from(options);
-    for option in more.split(',').filter(|option| !option.is_empty() && *option != "rw" && *option != "ro") {
-        all.push(',');
-        all.push_str(option);
+fn push_source(out: &mut Text, line: &MountLine, more: &[u8]) {
+    if line.source.is_empty() { out.push(b"none") } else { out.push_escaped(&line.source, more) }
+}
+
+fn push_flags(out: &mut Text, flags: MountFlags) {
+    out.push(if flags.contains(MountFlags::READ_ONLY) { b"ro" } else { b"rw" });
+    for (flag, name) in [
+        (MountFlags::SYNCHRONOUS, ",sync"),
+        (MountFlags::NO_SET_ID, ",nosuid"),
+        (MountFlags::NO_DEVICES, ",nodev"),
+        (MountFlags::NO_EXECUTE, ",noexec"),
+        (MountFlags::NO_ACCESS_TIME, ",noatime"),
+        (MountFlags::NO_DIRECTORY_ACCESS_TIME, ",nodiratime"),
+        (MountFlags::RELATIVE_ACCESS_TIME, ",relatime"),
+        (MountFlags::NO_FOLLOW, ",nosymfollow"),
+    ] {
+        if flags.contains(flag) {
+            out.push(name.as_bytes());
+        }
     }
-    all
 }
