@@ -340,13 +340,13 @@ pub fn set_fast_fault(hook: FastFault) {
     FAST_FAULT.store(hook as *mut (), Ordering::Release);
 }
 
-/// From the entry code, on the kernel stack.
-extern "C" fn on_user_fault(address: u64, error_code: u32, context: &UserContext) -> bool {
+/// From the entry code, on the kernel stack; not zero: the program goes on.
+extern "C" fn on_user_fault(address: u64, error_code: u32, context: &UserContext) -> u32 {
     smap::close();
     let hook = FAST_FAULT.load(Ordering::Acquire);
     // SAFETY: only `FastFault`s are ever stored there.
     let hook: FastFault = unsafe { core::mem::transmute(hook) };
-    hook(&PageFault { address, flags: PageFaultFlags(error_code) }, context)
+    u32::from(hook(&PageFault { address, flags: PageFaultFlags(error_code) }, context))
 }
 
 /// Flags a program may have set as it likes; the rest is forced on the way in.
