@@ -32,6 +32,8 @@ impl Pte {
     pub const GLOBAL: u64 = 1 << 8;
     /// Ours: the page belongs to a shared mapping, so splitting a shared table leaves it writable.
     pub const SHARED_PAGE: u64 = 1 << 9;
+    /// Ours: holds a page though PRESENT is clear, because nothing may be done with it (`PROT_NONE`).
+    pub const HIDDEN: u64 = 1 << 10;
     /// No instruction fetches.
     pub const NO_EXECUTE: u64 = 1 << 63;
     /// Bits of the frame's address.
@@ -57,6 +59,11 @@ impl Pte {
     /// Whether the entry is valid.
     pub const fn is_present(self) -> bool {
         self.0 & Self::PRESENT != 0
+    }
+
+    /// Whether the entry leads to a table or a page, visible or hidden.
+    pub const fn is_used(self) -> bool {
+        self.0 & (Self::PRESENT | Self::HIDDEN) != 0
     }
 
     /// Whether stores are allowed.

@@ -1,18 +1,97 @@
-//! Address spaces.
+//! Address spaces: areas say what may be there, page tables what is there.
+//!
+//! One lock per space guards both. Page tables may be shared with other spaces (see `tables`); everything that changes an
+//! entry goes through there. One file per operation.
+
+mod advise;
+mod area;
+mod areas;
+mod brk;
+mod copy;
+mod fault;
+mod flush;
+mod fork;
+mod futex;
+mod map;
+mod protect;
+mod range;
+mod remap;
+mod report;
+mod tables;
+mod teardown;
+#[cfg(test)]
+mod tests;
+mod unmap;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use hal::{Mmu, PageFault};
-use types::{CpuId, CpuSet, PhysAddr};
+use hal::Mmu;
+use sync::{Rank, SpinLock};
+use types::{CpuId, CpuSet, PhysAddr, USER_END};
 
-use crate::{
-    Advice, AreaInfo, FaultOutcome, Frames, FutexKey, FutexScope, KernelTables, MapRequest, MemoryError, Prot,
-    RemapPlacement, SpaceLimits, Usage,
-};
+use crate::{Frames, KernelTables, MemoryError, Pager, SpaceLimits};
+use areas::Areas;
+use flush::Target;
+use tables::{SHARED_LEVEL, TableOps};
+
+const PAGE: u64 = 4096;
+/// Lowest address that can be mapped, so that small null-pointer offsets fault (Linux's `vm.mmap_min_addr`).
+const LOWEST: u64 = 0x1_0000;
+/// Most areas of a space (Linux's `vm.max_map_count`).
+const MOST_AREAS: usize = 65_530;
+/// Room kept free below a growing stack: 256 pages (Linux's `stack_guard_gap`).
+const GUARD: u64 = 256 * PAGE;
+/// Where the kernel's placement begins until it is told: 1 GiB below the top, room for any ordinary stack.
+const DEFAULT_MMAP_BASE: u64 = USER_END + PAGE - (1 << 30);
 
 /// The memory of one process (or several, with `CLONE_VM`): areas and page tables. Shared as `Arc<AddressSpace>`.
 pub struct AddressSpace {
     root: PhysAddr,
+    kernel_root: PhysAddr,
+    ops: TableOps,
+    mmu: &'static dyn Mmu,
+    /// CPUs that may hold translations.
+    active: AtomicU64,
+    /// Flushes so far.
+    generation: AtomicU64,
+    inner: SpinLock<Inner>,
 }
+
+/// What the space's lock guards, the page tables apart.
+#[derive(Clone)]
+struct Inner {
+    areas: Areas,
+    layout: Layout,
+    limits: SpaceLimits,
+    counts: Counts,
+    /// Some area wants something at fork.
+    special_fork: bool,
+    /// Being torn down: nothing may be added.
+    dying: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Layout {
+    mmap_base: u64,
+    brk_start: u64,
+    brk_end: u64,
+}
+
+/// In pages.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    size: u64,
+    peak_size: u64,
+    data: u64,
+    resident: u64,
+    peak_resident: u64,
+}
+
+/// Objects let go under the lock, to be dropped after it.
+type Let = Vec<Arc<dyn Pager>>;
 
 impl AddressSpace {
     /// An empty space with the kernel's half.
@@ -20,199 +99,103 @@ impl AddressSpace {
     /// # Errors
     ///
     /// [`MemoryError::NoMemory`].
-    pub fn new(_frames: &'static Frames, _mmu: &'static dyn Mmu, _kernel: &KernelTables) -> Result<Self, MemoryError> {
-        Err(MemoryError::NoMemory)
+    pub fn new(frames: &'static Frames, mmu: &'static dyn Mmu, kernel: &KernelTables) -> Result<Self, MemoryError> {
+        Self::with_shared_level(frames, mmu, kernel.root(), SHARED_LEVEL)
+    }
+
+    fn with_shared_level(
+        frames: &'static Frames,
+        mmu: &'static dyn Mmu,
+        kernel_root: PhysAddr,
+        shared_level: u32,
+    ) -> Result<Self, MemoryError> {
+        let inner = Inner {
+            areas: Areas::default(),
+            layout: Layout { mmap_base: DEFAULT_MMAP_BASE, brk_start: 0, brk_end: 0 },
+            limits: SpaceLimits::default(),
+            counts: Counts::default(),
+            special_fork: false,
+            dying: false,
+        };
+        Self::from_parts(TableOps::new(frames, shared_level), mmu, kernel_root, inner)
+    }
+
+    fn from_parts(
+        ops: TableOps,
+        mmu: &'static dyn Mmu,
+        kernel_root: PhysAddr,
+        inner: Inner,
+    ) -> Result<Self, MemoryError> {
+        let root = ops.new_root(kernel_root)?;
+        Ok(Self {
+            root,
+            kernel_root,
+            ops,
+            mmu,
+            active: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            inner: SpinLock::new(Rank::ADDRESS_SPACE, inner),
+        })
     }
 
     /// The top table, for CR3.
+    #[inline]
     pub fn root(&self) -> PhysAddr {
         self.root
     }
 
     /// `cpu` is about to load [`AddressSpace::root`]: from now on shoot-downs reach it. Call before writing CR3.
-    pub fn cpu_entered(&self, _cpu: CpuId) {}
+    #[inline]
+    pub fn cpu_entered(&self, cpu: CpuId) {
+        self.active.fetch_or(CpuSet::single(cpu).0, Ordering::SeqCst);
+    }
 
     /// `cpu` has loaded another root.
-    pub fn cpu_left(&self, _cpu: CpuId) {}
+    #[inline]
+    pub fn cpu_left(&self, cpu: CpuId) {
+        self.active.fetch_and(!CpuSet::single(cpu).0, Ordering::SeqCst);
+    }
 
     /// CPUs that may hold translations of this space.
+    #[inline]
     pub fn active_cpus(&self) -> CpuSet {
-        CpuSet::EMPTY
+        CpuSet(self.active.load(Ordering::SeqCst))
     }
 
     /// Number of flushes so far: a CPU that kept tagged translations (PCID) over [`AddressSpace::cpu_left`] compares it.
+    #[inline]
     pub fn tlb_generation(&self) -> u64 {
-        0
-    }
-
-    /// A copy, sharing pages and page tables until one side writes.
-    ///
-    /// # Errors
-    ///
-    /// [`MemoryError::NoMemory`].
-    pub fn fork(&self) -> Result<Self, MemoryError> {
-        Err(MemoryError::NoMemory)
-    }
-
-    /// Maps; gives the address.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid`, `NoMemory`, `Exists`.
-    pub fn map(&self, _request: MapRequest) -> Result<u64, MemoryError> {
-        Err(MemoryError::NoMemory)
-    }
-
-    /// Unmaps everything in `start .. start + len`.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid`; `NoMemory` if an area would have to be split beyond the limit.
-    pub fn unmap(&self, _start: u64, _len: u64) -> Result<(), MemoryError> {
-        Err(MemoryError::NoMemory)
-    }
-
-    /// Changes what may be done with `start .. start + len`.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid`; `NoMemory` at a hole (what comes before it is changed); `AccessDenied` beyond `max_prot`.
-    pub fn protect(&self, _start: u64, _len: u64, _prot: Prot) -> Result<(), MemoryError> {
-        Err(MemoryError::NoMemory)
-    }
-
-    /// Grows, shrinks or moves a mapping (`mremap`); gives its address.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid`, `NoMemory`, `Fault` for a range that is not one mapping.
-    pub fn remap(
-        &self,
-        _old: u64,
-        _old_len: u64,
-        _new_len: u64,
-        _placement: RemapPlacement,
-    ) -> Result<u64, MemoryError> {
-        Err(MemoryError::NoMemory)
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// Sets the highest end of mappings placed by the kernel. Keep it below the stack's limit.
-    pub fn set_mmap_base(&self, _base: u64) {}
-
-    /// Sets where the heap begins (and ends, for now): after the program's last segment.
-    pub fn set_brk_start(&self, _start: u64) {}
-
-    /// Moves the end of the heap and gives the new end, or the old one if that is not possible (`brk`).
-    pub fn brk(&self, _end: u64) -> u64 {
-        0
-    }
-
-    /// `madvise`.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid`; `NoMemory` at a hole.
-    pub fn advise(&self, _start: u64, _len: u64, _advice: Advice) -> Result<(), MemoryError> {
-        Err(MemoryError::NoMemory)
-    }
-
-    /// For each page from `start` on, writes 1 if it is present, else 0 (`mincore`).
-    ///
-    /// # Errors
-    ///
-    /// `Invalid`; `NoMemory` at a hole.
-    pub fn mincore(&self, _start: u64, _out: &mut [u8]) -> Result<(), MemoryError> {
-        Err(MemoryError::NoMemory)
-    }
-
-    /// Settles a page fault.
-    pub fn fault(&self, _fault: &PageFault) -> FaultOutcome {
-        FaultOutcome::NoMapping
-    }
-
-    /// Copies from user memory; faults pages in. Gives the bytes copied before the first that cannot be read: fewer than
-    /// asked for means a fault there.
-    pub fn read(&self, _address: u64, _out: &mut [u8]) -> usize {
-        0
-    }
-
-    /// Copies to user memory as the user's own stores would (breaks copy-on-write); result as for [`AddressSpace::read`].
-    pub fn write(&self, _address: u64, _data: &[u8]) -> usize {
-        0
-    }
-
-    /// Writes zeroes; result as for [`AddressSpace::read`].
-    pub fn zero(&self, _address: u64, _len: u64) -> u64 {
-        0
-    }
-
-    /// Copies a zero-terminated string without its zero.
-    ///
-    /// # Errors
-    ///
-    /// `Fault`; `Invalid` if there is no zero within `max` bytes.
-    pub fn read_cstr(&self, _address: u64, _max: usize) -> Result<Vec<u8>, MemoryError> {
-        Err(MemoryError::Fault)
-    }
-
-    /// Loads an aligned word.
-    ///
-    /// # Errors
-    ///
-    /// `Fault`; `Invalid` if not aligned.
-    pub fn load_u32(&self, _address: u64) -> Result<u32, MemoryError> {
-        Err(MemoryError::Fault)
-    }
-
-    /// Replaces an aligned word if it is `expected`; gives what was there.
-    ///
-    /// # Errors
-    ///
-    /// As for [`AddressSpace::load_u32`].
-    pub fn compare_exchange_u32(&self, _address: u64, _expected: u32, _new: u32) -> Result<u32, MemoryError> {
-        Err(MemoryError::Fault)
-    }
-
-    /// Replaces an aligned word by what `change` makes of it, atomically; gives the old one. `change` may run several times.
-    ///
-    /// # Errors
-    ///
-    /// As for [`AddressSpace::load_u32`].
-    pub fn fetch_update_u32(&self, _address: u64, _change: &mut dyn FnMut(u32) -> u32) -> Result<u32, MemoryError> {
-        Err(MemoryError::Fault)
-    }
-
-    /// Identity of the futex word at `address`.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` if not aligned; `Fault` if not mapped.
-    pub fn futex_key(&self, _address: u64, _scope: FutexScope) -> Result<FutexKey, MemoryError> {
-        Err(MemoryError::Fault)
-    }
-
-    /// All areas, lowest first.
-    ///
-    /// # Errors
-    ///
-    /// `NoMemory`.
-    pub fn areas(&self) -> Result<Vec<AreaInfo>, MemoryError> {
-        Err(MemoryError::NoMemory)
-    }
-
-    /// Sizes.
-    pub fn usage(&self) -> Usage {
-        Usage::default()
+    pub fn set_mmap_base(&self, base: u64) {
+        self.inner.lock().layout.mmap_base = base.min(USER_END) & !(PAGE - 1);
     }
 
     /// Limits; a new space has [`SpaceLimits::default`], fork copies them.
-    pub fn set_limits(&self, _limits: SpaceLimits) {}
-
-    /// Starts freeing everything in steps: from now on nothing is mapped and no fault resolves.
-    pub fn begin_teardown(&self) {}
-
-    /// Frees up to about `budget` pages and tables; `true` when nothing is left. Dropping the space does the rest at once.
-    pub fn teardown_step(&self, _budget: usize) -> bool {
-        true
+    pub fn set_limits(&self, limits: SpaceLimits) {
+        self.inner.lock().limits = limits;
     }
+
+    #[inline]
+    fn target(&self) -> Target<'_> {
+        Target { mmu: self.mmu, root: self.root, active: &self.active, generation: &self.generation }
+    }
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        self.ops.put_root(self.root, self.kernel_root);
+    }
+}
+
+/// `start .. start + len` in whole pages, within user addresses.
+fn page_range(start: u64, len: u64) -> Result<(u64, u64), MemoryError> {
+    if !start.is_multiple_of(PAGE) {
+        return Err(MemoryError::Invalid);
+    }
+    let len = len.checked_next_multiple_of(PAGE).ok_or(MemoryError::NoMemory)?;
+    let end = start.checked_add(len).filter(|end| *end <= USER_END).ok_or(MemoryError::NoMemory)?;
+    Ok((start, end))
 }

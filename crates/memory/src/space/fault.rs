@@ -1,0 +1,188 @@
+//! Page faults: the pages that areas promise are made here.
+
+use hal::PageFault;
+use types::{PhysAddr, USER_END};
+
+use super::area::Area;
+use super::flush::{Gather, SmallBatch};
+use super::tables::index;
+use super::{AddressSpace, Counts, GUARD, Inner, PAGE};
+use crate::{FaultKind, FaultOutcome, PageAccess, PagerError, Prot, Pte, Purpose};
+
+/// What is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+    Fetch,
+}
+
+const RESOLVED: FaultOutcome = FaultOutcome::Resolved(FaultKind::Minor);
+
+impl Access {
+    /// As on Linux, any right lets a page be read: the hardware knows no other way.
+    #[inline]
+    const fn allowed(self, prot: Prot) -> bool {
+        match self {
+            Self::Read => !prot.is_empty(),
+            Self::Write => prot.contains(Prot::WRITE),
+            Self::Fetch => prot.contains(Prot::EXEC),
+        }
+    }
+}
+
+impl Counts {
+    #[inline]
+    pub(super) fn add_resident(&mut self, pages: u64) {
+        self.resident += pages;
+        if self.resident > self.peak_resident {
+            self.peak_resident = self.resident;
+        }
+    }
+}
+
+impl AddressSpace {
+    /// Settles a page fault.
+    pub fn fault(&self, fault: &PageFault) -> FaultOutcome {
+        let access = if fault.flags.write() {
+            Access::Write
+        } else if fault.flags.fetch() {
+            Access::Fetch
+        } else {
+            Access::Read
+        };
+        self.resolve(&mut self.inner.lock(), fault.address, access)
+    }
+
+    /// Makes `address` accessible, if it may be.
+    #[inline]
+    pub(super) fn resolve(&self, inner: &mut Inner, address: u64, access: Access) -> FaultOutcome {
+        if inner.areas.find(address).is_none() && !grow_stack(inner, address) {
+            return FaultOutcome::NoMapping;
+        }
+        let Inner { areas, counts, .. } = inner;
+        let Some(area) = areas.find(address) else { return FaultOutcome::NoMapping };
+        if !access.allowed(area.prot) {
+            return FaultOutcome::Access;
+        }
+        let page = address & !(PAGE - 1);
+        let mut batch = SmallBatch::new(self.ops, self.target());
+        let Ok(table) = self.ops.own_path(self.root, page, &mut batch) else { return FaultOutcome::OutOfMemory };
+        let entry = self.ops.table(table).get(index(page, 1));
+        if !entry.is_used() {
+            match self.make_page(area, page, access) {
+                Ok(entry) => {
+                    self.ops.fill(table, index(page, 1), 1, entry);
+                    counts.add_resident(1);
+                }
+                Err(outcome) => return outcome,
+            }
+        } else if access == Access::Write && !entry.is_writable() {
+            return self.break_copy(area, table, page, entry, &mut batch);
+        }
+        RESOLVED
+    }
+
+    /// The entry for a page that is not there yet.
+    #[inline]
+    fn make_page(&self, area: &Area, page: u64, access: Access) -> Result<Pte, FaultOutcome> {
+        let frames = self.ops.frames;
+        if area.source.is_some() {
+            return self.make_source_page(area, page, access);
+        }
+        if access == Access::Write {
+            let frame = frames.alloc_zeroed(Purpose::User).ok_or(FaultOutcome::OutOfMemory)?;
+            return Ok(Pte::user_page(frame, area.prot, true));
+        }
+        frames.retain(frames.zero_frame());
+        Ok(Pte::user_page(frames.zero_frame(), area.prot, false))
+    }
+
+    fn make_source_page(&self, area: &Area, page: u64, access: Access) -> Result<Pte, FaultOutcome> {
+        let Some(source) = &area.source else { return Err(FaultOutcome::NoMapping) };
+        let frames = self.ops.frames;
+        let in_place = area.is_shared() && area.prot.contains(Prot::WRITE);
+        let wanted = if in_place { PageAccess::Write } else { PageAccess::Read };
+        let frame = source.pager.page(area.page_index(source, page), wanted).map_err(|error| match error {
+            PagerError::BeyondEnd => FaultOutcome::Bus,
+            PagerError::NoMemory => FaultOutcome::OutOfMemory,
+        })?;
+        if area.is_shared() {
+            return Ok(Pte::user_page(frame, area.prot, in_place).with(Pte::SHARED_PAGE));
+        }
+        if access != Access::Write {
+            return Ok(Pte::user_page(frame, area.prot, false));
+        }
+        let copy = self.copy_of(frame);
+        frames.release(frame);
+        Ok(Pte::user_page(copy?, area.prot, true))
+    }
+
+    #[inline]
+    fn copy_of(&self, frame: PhysAddr) -> Result<PhysAddr, FaultOutcome> {
+        let frames = self.ops.frames;
+        let copy = if frame == frames.zero_frame() {
+            frames.alloc_zeroed(Purpose::User)
+        } else {
+            let copy = frames.alloc(Purpose::User);
+            if let Some(copy) = copy {
+                frames.direct_map().copy(copy, frame);
+            }
+            copy
+        };
+        copy.ok_or(FaultOutcome::OutOfMemory)
+    }
+
+    /// A store to a page that is mapped read-only though the area lets it be written. `table` is ours.
+    #[inline]
+    fn break_copy(
+        &self,
+        area: &Area,
+        table: PhysAddr,
+        page: u64,
+        entry: Pte,
+        batch: &mut SmallBatch<'_>,
+    ) -> FaultOutcome {
+        let old = entry.frame();
+        if entry.has(Pte::SHARED_PAGE) || self.ops.frames.references(old) == 1 {
+            // No flush: at worst another CPU faults once more on what it remembers as read-only.
+            self.ops.table(table).set_bits(index(page, 1), Pte::WRITE | Pte::DIRTY | Pte::ACCESSED);
+            return RESOLVED;
+        }
+        let new = match self.copy_of(old) {
+            Ok(new) => new,
+            Err(outcome) => return outcome,
+        };
+        self.ops.table(table).set(index(page, 1), Pte::user_page(new, area.prot, true));
+        batch.stale(page);
+        batch.drop_frame(old);
+        RESOLVED
+    }
+}
+
+/// Extends the stack above `address` down to it, within its limit and with the gap below kept free.
+#[cold]
+fn grow_stack(inner: &mut Inner, address: u64) -> bool {
+    if address >= USER_END || inner.dying {
+        return false;
+    }
+    let place = inner.areas.seek(address);
+    let Some(stack) = inner.areas.get(place) else { return false };
+    let start = address & !(PAGE - 1);
+    let more = stack.start.saturating_sub(start) / PAGE;
+    let below = inner.areas.prev(place).and_then(|place| inner.areas.get(place));
+    let room = below.map_or(super::LOWEST, |area| if area.grows_down() { area.end } else { area.end + GUARD });
+    let limits = &inner.limits;
+    if !stack.grows_down()
+        || start < room
+        || stack.end - start > limits.stack
+        || (inner.counts.size + more).saturating_mul(PAGE) > limits.address_space
+    {
+        return false;
+    }
+    if let Some(stack) = inner.areas.get_mut(place) {
+        stack.set_start(start);
+    }
+    inner.counts.add_size(more);
+    true
+}

@@ -1,0 +1,59 @@
+//! A second space with the same memory.
+
+use alloc::vec::Vec;
+
+use super::flush::LargeBatch;
+use super::tables::TOP_LEVEL;
+use super::{AddressSpace, Let};
+use crate::{MapFlags, MemoryError};
+
+impl AddressSpace {
+    /// A copy, sharing pages and page tables until one side writes. Costs by page tables, not by pages or areas.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::NoMemory`].
+    pub fn fork(&self) -> Result<Self, MemoryError> {
+        let inner = self.inner.lock();
+        if inner.dying {
+            return Err(MemoryError::NoMemory);
+        }
+        let child = Self::from_parts(self.ops, self.mmu, self.kernel_root, inner.clone())?;
+        let mut lost = false;
+        let result = self.ops.fork(self.root, child.root, TOP_LEVEL, &mut lost);
+        if lost {
+            let mut batch = LargeBatch::new(self.ops, self.target());
+            batch.stale_all();
+        }
+        let special = inner.special_fork;
+        drop(inner);
+        result?;
+        if special {
+            child.after_special_fork()?;
+        }
+        Ok(child)
+    }
+
+    /// In the child: drops and wipes what is not to be passed on.
+    fn after_special_fork(&self) -> Result<(), MemoryError> {
+        let special = MapFlags::DONT_FORK | MapFlags::WIPE_ON_FORK;
+        let mut let_go = Let::new();
+        let mut inner = self.inner.lock();
+        let ranges: Vec<_> = inner
+            .areas
+            .iter_from(0)
+            .filter(|area| area.flags.intersects(special))
+            .map(|area| (area.start, area.end, area.flags))
+            .collect();
+        for (start, end, flags) in ranges {
+            if flags.contains(MapFlags::DONT_FORK) {
+                self.remove_range(&mut inner, start, end, &mut let_go)?;
+            } else {
+                let mut batch = LargeBatch::new(self.ops, self.target());
+                self.prepare_zap(start, end, &mut batch)?;
+                self.zap(&mut inner.counts, start, end, &mut batch);
+            }
+        }
+        Ok(())
+    }
+}
