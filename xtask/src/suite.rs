@@ -35,6 +35,9 @@ pub struct TestArgs {
     /// Boot the kernel with debug assertions
     #[arg(long)]
     pub debug: bool,
+    /// Differential: run on Linux twice in place of MultiOS, to find cases whose result is a matter of luck
+    #[arg(long)]
+    pub twice_on_linux: bool,
 }
 
 /// The command.
@@ -51,7 +54,7 @@ pub fn test(args: &TestArgs) -> Result<u8> {
         report.suite("system", |report| system::run(report, args.debug));
     }
     if wanted(Suite::Differential) {
-        report.suite("differential", |report| differential::run(report, args.debug));
+        report.suite("differential", |report| differential::run(report, args.debug, args.twice_on_linux));
     }
     if wanted(Suite::Boot) {
         report.suite("boot", |report| boot::run(report, args.debug));

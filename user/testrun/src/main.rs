@@ -20,7 +20,7 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlimit};
 
 /// How long a case may take; the slowest host under load needs a tenth of it.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -28,6 +28,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 const OUTPUT_LIMIT: u64 = 256 << 10;
 
 fn main() -> ExitCode {
+    // What a case may see of limits must not depend on who started us.
+    for (resource, limit) in [(Resource::Stack, 8 << 20), (Resource::Nofile, 1024), (Resource::Core, 0)] {
+        let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });
+    }
     for case in std::env::args().skip(1) {
         let name = Path::new(&case).file_name().unwrap_or_default().to_string_lossy().into_owned();
         println!("@@case {name}");
