@@ -255,7 +255,7 @@ impl ProcessSignals {
         if orphaned.is_empty() {
             return kick;
         }
-        for thread in state.threads.iter().filter(|thread| thread.tid() != leaving) {
+        for thread in state.threads.iter().filter(|thread| thread.tid() != leaving && !thread.must_exit()) {
             let own = thread.lock();
             if orphaned.difference(own.blocked.difference(own.waiting_for)).is_empty() {
                 continue;

@@ -73,7 +73,11 @@ impl ThreadSignals {
 
     fn with(tid: Tid, blocked: SigSet, altstack: AltStack) -> Arc<Self> {
         let state = ThreadState { blocked, saved: None, waiting_for: SigSet::EMPTY, altstack, pending: Pending::new() };
-        Arc::new(Self { tid: AtomicU32::new(tid.0), bits: AtomicU32::new(0), state: SpinLock::new(Rank::THREAD_SIGNALS, state) })
+        Arc::new(Self {
+            tid: AtomicU32::new(tid.0),
+            bits: AtomicU32::new(0),
+            state: SpinLock::new(Rank::THREAD_SIGNALS, state),
+        })
     }
 
     /// The thread's number.
