@@ -253,7 +253,7 @@ impl<R: Resources> ProcessTable<R> {
         let (files, fs) = thread.take_shared();
         let space = if thread.is_leader() { process.replace_space(None) } else { None };
         // Still New: it has no one to tell.
-        drop(thread.state_cell().advance(ProcessState::Terminated));
+        thread.state_cell().advance(ProcessState::Terminated).ok();
         {
             let mut tree = self.tree();
             self.delist(thread, &mut effects);
@@ -278,13 +278,7 @@ impl<R: Resources> ProcessTable<R> {
         effects
     }
 
-    fn check_creation(
-        &self,
-        parent: &Thread<R>,
-        identity: &Identity,
-        flags: CloneFlags,
-        now: Nanos,
-    ) -> Result<()> {
+    fn check_creation(&self, parent: &Thread<R>, identity: &Identity, flags: CloneFlags, now: Nanos) -> Result<()> {
         let process = parent.process();
         let limit = process.limit(Resource::Processes);
         let exempt = identity.user.uid() == types::Uid::ROOT
@@ -330,8 +324,7 @@ impl<R: Resources> ProcessTable<R> {
         } else {
             self.new_process(number, parent, &identity, flags, request.exit_signal, request.space, now)
         };
-        let clear_child_tid =
-            if flags.contains(CloneFlags::CHILD_CLEARTID) { request.clear_child_tid } else { 0 };
+        let clear_child_tid = if flags.contains(CloneFlags::CHILD_CLEARTID) { request.clear_child_tid } else { 0 };
         let thread = Arc::new(Thread::new(NewThread {
             process: process.clone(),
             signals,
@@ -348,7 +341,11 @@ impl<R: Resources> ProcessTable<R> {
             no_new_privs: parent.no_new_privs(),
             clear_child_tid,
         }));
-        if is_thread { self.register_thread(&thread)? } else { self.register_process(&thread, parent, flags)? }
+        if is_thread {
+            self.register_thread(&thread)?
+        } else {
+            self.register_process(&thread, parent, flags)?
+        }
         thread.identity().user.add_thread();
         self.count_thread();
         Ok(thread)
@@ -379,7 +376,7 @@ impl<R: Resources> ProcessTable<R> {
             bits |= ProcessFlag::SharesSpace as u32;
             old.set_flag(ProcessFlag::SharesSpace);
         }
-        for inherited in [ProcessFlag::SetUid, ProcessFlag::SetGid, ProcessFlag::Daemon, ProcessFlag::Foreground] {
+        for inherited in [ProcessFlag::SetUid, ProcessFlag::SetGid] {
             bits |= if old.has_flag(inherited) { inherited as u32 } else { 0 };
         }
         Arc::new(Process::new(NewProcess {

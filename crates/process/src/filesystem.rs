@@ -69,9 +69,6 @@ impl<P: Clone> FsContext<P> {
     /// A context of its own at the same places.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self {
-            umask: AtomicU32::new(self.umask()),
-            places: SpinLock::new(Rank::PATHS, self.places()),
-        }
+        Self { umask: AtomicU32::new(self.umask()), places: SpinLock::new(Rank::PATHS, self.places()) }
     }
 }

@@ -10,36 +10,59 @@ extern crate alloc;
 extern crate std;
 
 mod clone;
+mod credentials;
 mod effects;
+pub mod elf;
 mod error;
+mod exec;
+mod exit;
 mod files;
-pub mod futex;
 mod filesystem;
+pub mod futex;
+mod job_control;
+mod kill;
 mod limits;
+mod notify;
+mod permission;
 mod priority;
 mod process;
 mod resources;
+pub mod script;
 pub mod signal;
+pub mod stack;
 mod state;
 mod status;
 mod table;
 #[cfg(test)]
 mod testing;
 mod thread;
+pub mod timers;
 mod tree;
 mod usage;
 mod user;
+mod wait;
 
 pub use clone::{CloneCall, CloneFlags, CloneRequest, InitRequest};
+pub use credentials::{
+    CapabilitySets, ExecCredentials, ExecRights, capset, credentials_for_exec, drop_bounding, lower_ambient,
+    raise_ambient, set_keep_capabilities, set_securebits, setfsgid, setfsuid, setgid, setgroups, setregid, setresgid,
+    setresuid, setreuid, setuid,
+};
 pub use effects::{Effects, SessionEnd};
 pub use error::{ProcessError, Result};
+pub use exec::{ExecCommit, Executed};
+pub use exit::Departure;
 pub use files::{ClosedFiles, FileTable, NR_OPEN, OnExec};
 pub use filesystem::{FsContext, Places};
+pub use job_control::Role;
+pub use kill::KillTarget;
 pub use limits::{
-    Limit, LimitDecision, LimitPolicy, OwnLimit, OwnResource, RateMeter, Resource, ResourceLimits, UNLIMITED,
+    Limit, LimitDecision, LimitPolicy, OWN_RESOURCE_COUNT, OwnLimit, OwnResource, RESOURCE_COUNT, RateMeter, Resource,
+    ResourceLimits, UNLIMITED,
 };
+pub use permission::{may_inspect, may_limit, may_schedule, may_signal};
 pub use priority::{
-    NICE_MAX, NICE_MIN, PriorityClass, PriorityLevel, Scheduling, SchedulingPolicy, SchedulingRights, new_nice,
+    CRITICAL_RT_PRIORITY, NICE_MAX, NICE_MIN, PriorityClass, PriorityLevel, Scheduling, SchedulingPolicy, SchedulingRights, new_nice,
     new_policy,
 };
 pub use process::{Dumpable, IsolationLevel, Process, ProcessFlag};
@@ -50,5 +73,6 @@ pub use table::{PID_MAX, ProcessTable, TableConfig};
 pub use thread::{FaultKind, Identity, NAME_LEN, SwitchKind, Thread};
 pub use usage::{Counter, ResourceUsage, UsageSnapshot};
 pub use user::User;
+pub use wait::{WaitOptions, WaitRequest, WaitResult, WaitSelector};
 
 // Signals, futexes, images, timers.

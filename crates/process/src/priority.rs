@@ -320,15 +320,9 @@ mod tests {
     fn real_time_needs_right_or_limit() {
         let now = Scheduling::default();
         let limited = SchedulingRights { rt_priority_limit: 10, ..NOBODY };
-        assert_eq!(
-            new_policy(now, SchedulingPolicy::Fifo, 1, false, &NOBODY),
-            Err(ProcessError::PermissionDenied)
-        );
+        assert_eq!(new_policy(now, SchedulingPolicy::Fifo, 1, false, &NOBODY), Err(ProcessError::PermissionDenied));
         assert!(new_policy(now, SchedulingPolicy::Fifo, 10, false, &limited).is_ok());
-        assert_eq!(
-            new_policy(now, SchedulingPolicy::Fifo, 11, false, &limited),
-            Err(ProcessError::PermissionDenied)
-        );
+        assert_eq!(new_policy(now, SchedulingPolicy::Fifo, 11, false, &limited), Err(ProcessError::PermissionDenied));
         assert!(new_policy(now, SchedulingPolicy::RoundRobin, 99, false, &ROOT).is_ok());
     }
 

@@ -11,8 +11,8 @@ use types::{Nanos, Pgid, Pid, Sid, Tid};
 
 use crate::signal::ProcessSignals;
 use crate::{
-    ExitStatus, Identity, LimitDecision, NAME_LEN, ProcessError, ProcessState, RateMeter, Resource, ResourceLimits, ResourceUsage,
-    Resources, Result, StateCell, Thread,
+    ExitStatus, Identity, LimitDecision, NAME_LEN, ProcessError, ProcessState, RateMeter, Resource, ResourceLimits,
+    ResourceUsage, Resources, Result, StateCell, Thread,
 };
 
 /// A process: one or more threads with one address space, one set of signal handlers, one place in the tree.
@@ -119,8 +119,6 @@ pub(crate) struct NewProcess<R: Resources> {
 pub enum ProcessFlag {
     /// It adopts orphans among its descendants (PR_SET_CHILD_SUBREAPER).
     Subreaper = 1 << 0,
-    /// It left its terminal and parent behind: a session of its own under the first process.
-    Daemon = 1 << 1,
     /// It has executed a program since it was forked.
     Executed = 1 << 2,
     /// A debugger follows it.
@@ -133,8 +131,6 @@ pub enum ProcessFlag {
     VforkPending = 1 << 6,
     /// It shares its address space with another process (CLONE_VM).
     SharesSpace = 1 << 7,
-    /// A member of its terminal's foreground group; kept by the terminal's owner.
-    Foreground = 1 << 8,
     /// It was killed for want of memory.
     OutOfMemory = 1 << 9,
 }
@@ -168,15 +164,15 @@ pub enum IsolationLevel {
 impl<R: Resources> Process<R> {
     pub(crate) fn new(new: NewProcess<R>) -> Self {
         let group = ThreadGroup { list: Vec::new(), live: 0, exit: GroupExit::No, exec: None };
-        let limits =
-            LimitState { limits: new.limits, creation: RateMeter::default(), bandwidth: RateMeter::default() };
-        let image = Image { space: Some(new.space), executable: new.executable, identity: new.identity, name: [0; NAME_LEN] };
+        let limits = LimitState { limits: new.limits, creation: RateMeter::default(), bandwidth: RateMeter::default() };
+        let image =
+            Image { space: Some(new.space), executable: new.executable, identity: new.identity, name: [0; NAME_LEN] };
         Self {
             pid: new.pid,
             generation: new.generation,
             created_at: new.created_at,
             cell: new.cell,
-            life: StateCell::new(),
+            life: StateCell::alive(),
             parent: AtomicU32::new(0),
             group: AtomicU32::new(0),
             session: AtomicU32::new(0),

@@ -129,6 +129,11 @@ impl StateCell {
         Self(AtomicU8::new(ProcessState::New as u8))
     }
 
+    /// A cell in state `Ready`: for a process, whose threads say more while it lives.
+    pub(crate) const fn alive() -> Self {
+        Self(AtomicU8::new(ProcessState::Ready as u8))
+    }
+
     /// The state now.
     #[inline]
     pub fn get(&self) -> ProcessState {

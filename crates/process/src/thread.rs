@@ -11,7 +11,7 @@ use types::{CpuId, CpuSet, Credentials, Gid, Nanos, Pid, Tid, Uid};
 
 use crate::signal::ThreadSignals;
 use crate::{
-    FileTable, FsContext, Process, ProcessError, ProcessState, Resources, ResourceUsage, Result, Scheduling, StateCell,
+    FileTable, FsContext, Process, ProcessError, ProcessState, ResourceUsage, Resources, Result, Scheduling, StateCell,
     User,
 };
 

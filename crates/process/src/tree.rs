@@ -136,16 +136,8 @@ impl<R: Resources> Node<R> {
         }
     }
 
-    /// Whether the parent could learn something from it.
-    pub(crate) fn has_event(&self) -> bool {
-        self.ended.is_some() || self.stopped.is_some() || self.continued
-    }
-
     fn is_in_use(&self) -> bool {
-        self.process.is_some()
-            || self.thread
-            || self.head(List::Group).len != 0
-            || self.head(List::Session).len != 0
+        self.process.is_some() || self.thread || self.head(List::Group).len != 0 || self.head(List::Session).len != 0
     }
 }
 
@@ -478,9 +470,10 @@ impl<R: Resources> Tree<R> {
         self.members(group, List::Group).any(|member| {
             let node = self.node(member);
             node.ended.is_none()
-                && node.process.as_ref().is_some_and(|process| {
-                    matches!(process.signals().stop_view(), crate::signal::StopView::Stopped(_))
-                })
+                && node
+                    .process
+                    .as_ref()
+                    .is_some_and(|process| matches!(process.signals().stop_view(), crate::signal::StopView::Stopped(_)))
         })
     }
 

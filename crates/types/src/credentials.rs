@@ -1,6 +1,31 @@
 //! Who a process acts as.
 
+use bitflags::bitflags;
+
 use crate::{Capabilities, Gid, Uid};
+
+bitflags! {
+    /// How far user 0 is special (capabilities(7), "The securebits flags"); each has a lock beside it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct SecureBits: u8 {
+        /// Executing as user 0 gives no capabilities.
+        const NOROOT = 1 << 0;
+        /// Locks `NOROOT`.
+        const NOROOT_LOCKED = 1 << 1;
+        /// Changes of user ids leave capabilities alone.
+        const NO_SETUID_FIXUP = 1 << 2;
+        /// Locks `NO_SETUID_FIXUP`.
+        const NO_SETUID_FIXUP_LOCKED = 1 << 3;
+        /// Permitted capabilities survive the change to an ordinary user; cleared by exec.
+        const KEEP_CAPS = 1 << 4;
+        /// Locks `KEEP_CAPS`.
+        const KEEP_CAPS_LOCKED = 1 << 5;
+        /// No capability can become ambient.
+        const NO_CAP_AMBIENT_RAISE = 1 << 6;
+        /// Locks `NO_CAP_AMBIENT_RAISE`.
+        const NO_CAP_AMBIENT_RAISE_LOCKED = 1 << 7;
+    }
+}
 
 /// Most supplementary groups a process has. Linux allows 65,536; nobody here needs more than this many.
 pub const MAX_GROUPS: usize = 32;
@@ -34,6 +59,8 @@ pub struct Credentials {
     pub bounding: Capabilities,
     /// Capabilities kept over exec of an ordinary file.
     pub ambient: Capabilities,
+    /// How far user 0 is special.
+    pub securebits: SecureBits,
     groups: [Gid; MAX_GROUPS],
     group_count: u8,
 }
@@ -54,6 +81,7 @@ impl Credentials {
         inheritable: Capabilities::empty(),
         bounding: Capabilities::all(),
         ambient: Capabilities::empty(),
+        securebits: SecureBits::empty(),
         groups: [Gid(0); MAX_GROUPS],
         group_count: 0,
     };

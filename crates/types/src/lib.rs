@@ -12,7 +12,7 @@ mod time;
 
 pub use capabilities::Capabilities;
 pub use cpu::{ApicId, CpuId, CpuSet, MAX_CPUS};
-pub use credentials::{Credentials, MAX_GROUPS};
+pub use credentials::{Credentials, MAX_GROUPS, SecureBits};
 pub use id::{Gid, Pgid, Pid, Sid, Tid, Uid};
 pub use time::Nanos;
 pub use x86_64::{PhysAddr, VirtAddr};

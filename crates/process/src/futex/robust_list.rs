@@ -13,11 +13,11 @@ pub const ROBUST_LIST_LIMIT: usize = 2048;
 /// Reads words of user memory.
 pub trait UserWords {
     /// The eight bytes at `address`, or `None` where there is no readable memory.
-    fn read_u64(&mut self, address: u64) -> Option<u64>;
+    fn word(&mut self, address: u64) -> Option<u64>;
 }
 
 impl<F: FnMut(u64) -> Option<u64>> UserWords for F {
-    fn read_u64(&mut self, address: u64) -> Option<u64> {
+    fn word(&mut self, address: u64) -> Option<u64> {
         self(address)
     }
 }
@@ -47,7 +47,7 @@ pub struct RobustList<R> {
 impl<R: UserWords> RobustList<R> {
     /// The list whose head is at `head`: link, offset of the word in an entry, pending entry. Empty if it cannot be read.
     pub fn new(mut words: R, head: u64) -> Self {
-        let mut field = |index: u64| words.read_u64(head.checked_add(index * 8)?);
+        let mut field = |index: u64| words.word(head.checked_add(index * 8)?);
         let fields = (field(0), field(1), field(2));
         let (next, offset, pending) = match fields {
             (Some(next), Some(offset), Some(pending)) => (Some(next), offset, pending),
@@ -78,7 +78,7 @@ impl<R: UserWords> Iterator for RobustList<R> {
             }
             self.left -= 1;
             // The next link is read first: once a mutex is released its memory may go away.
-            self.next = self.words.read_u64(link & !1);
+            self.next = self.words.word(link & !1);
             if link & !1 == self.pending & !1 {
                 continue;
             }

@@ -1,0 +1,175 @@
+//! Executing a program: the process stays, what it runs is replaced.
+//!
+//! ```text
+//! prepare the image (may fail, process unharmed)
+//! begin_exec ─► the other threads are told to end; wait until exec_is_alone ── killed meanwhile ─► abort_exec
+//! ───────────────────────── point of no return: a failure from here on kills ─────────────────────────
+//! commit_exec ─► new space, signals, rights, name; the caller has the leader's number
+//! close descriptors marked so, one by one
+//! ```
+
+use alloc::sync::Arc;
+
+use abi::Signal;
+use types::{Credentials, Tid};
+
+use crate::process::GroupExit;
+use crate::thread::thread_name;
+use crate::tree::{List, NONE};
+use crate::{
+    Dumpable, Effects, Process, ProcessError, ProcessFlag, ProcessState, ProcessTable, Resources, Result, Thread,
+};
+
+/// What the process becomes.
+pub struct ExecCommit<'a, R: Resources> {
+    /// The new address space, loaded.
+    pub space: Arc<R::Space>,
+    /// The program's file.
+    pub executable: R::Path,
+    /// The last part of its path.
+    pub name: &'a [u8],
+    /// Its rights; see [`crate::credentials_for_exec`].
+    pub credentials: Credentials,
+    /// Whether it got rights its caller does not have: not dumpable, AT_SECURE.
+    pub secure: bool,
+    /// The set-user-id and set-group-id bits that were honoured.
+    pub set_ids: [bool; 2],
+}
+
+/// What a successful exec leaves to do.
+#[must_use = "dropping it frees the old memory"]
+pub struct Executed<R: Resources> {
+    /// The old address space: other users of it, such as a vfork parent, may still see it.
+    pub old_space: Option<Arc<R::Space>>,
+    /// The old program's file.
+    pub old_executable: Option<R::Path>,
+    /// In the old space, write 0 here and wake a futex; 0 if nowhere or nobody could see it.
+    pub clear_child_tid: u64,
+    /// In the old space, the head of the robust futex list; 0 if none.
+    pub robust_list: u64,
+    /// To be run with no lock held.
+    pub effects: Effects<R>,
+}
+
+impl<R: Resources> ProcessTable<R> {
+    /// Tells the other threads of the caller's process to end.
+    ///
+    /// # Errors
+    /// `ExecInProgress` if another thread is at it or the process is ending.
+    pub fn begin_exec(&self, thread: &Arc<Thread<R>>) -> Result<Effects<R>> {
+        let mut effects = Effects::new();
+        let mut group = thread.process().thread_group().lock();
+        if matches!(group.exit, GroupExit::Group(_)) || group.exec.is_some() {
+            return Err(ProcessError::ExecInProgress);
+        }
+        group.exec = Some(thread.tid());
+        for other in group.list.iter().filter(|other| !Arc::ptr_eq(other, thread)) {
+            other.signals().request_exit();
+            effects.kick(other.clone());
+        }
+        drop(group);
+        Ok(effects)
+    }
+
+    /// Whether the other threads have ended; [`Process::changes`] is woken when one does.
+    pub fn exec_is_alone(&self, thread: &Thread<R>) -> bool {
+        thread.process().thread_count() == 1
+    }
+
+    /// Gives up: the caller has been killed while it waited, or the image failed before the point of no return.
+    pub fn abort_exec(&self, thread: &Thread<R>) {
+        let mut group = thread.process().thread_group().lock();
+        if group.exec == Some(thread.tid()) {
+            group.exec = None;
+        }
+    }
+
+    /// Makes the process what the new program wants. The caller must be alone, have a descriptor table of its own
+    /// ([`Thread::unshare_files`]), and close what is marked afterwards.
+    ///
+    /// # Errors
+    /// `InvalidState` without [`ProcessTable::begin_exec`] or while other threads live; nothing changed.
+    pub fn commit_exec(&self, thread: &Arc<Thread<R>>, commit: ExecCommit<'_, R>) -> Result<Executed<R>> {
+        let process = thread.process();
+        let mut effects = Effects::new();
+        let was_shared = process.has_flag(ProcessFlag::SharesSpace);
+        {
+            let mut tree = self.tree();
+            {
+                let mut group = process.thread_group().lock();
+                if group.exec != Some(thread.tid()) || group.list.len() != 1 {
+                    return Err(ProcessError::InvalidState);
+                }
+                group.exec = None;
+                // What the old leader ended with is not the process's end.
+                if let GroupExit::Leader(_) = group.exit {
+                    group.exit = GroupExit::No;
+                }
+            }
+            if !thread.is_leader() {
+                self.take_leaders_number(&mut tree, thread, process, &mut effects);
+            }
+            process.set_exit_signal(Some(Signal::CHLD));
+            process.set_flag(ProcessFlag::Executed);
+        }
+        process.signals().exec(thread.signals());
+        for (flag, honoured) in [ProcessFlag::SetUid, ProcessFlag::SetGid].into_iter().zip(commit.set_ids) {
+            if honoured {
+                process.set_flag(flag)
+            } else {
+                process.clear_flag(flag)
+            };
+        }
+        thread.set_name(commit.name);
+        process.keep_name(thread_name(commit.name));
+        process.set_dumpable(if commit.secure { Dumpable::No } else { Dumpable::Yes });
+        self.set_credentials_for_exec(thread, commit.credentials, commit.secure);
+        let old_executable = process.replace_executable(Some(commit.executable));
+        let old_space = process.replace_space(Some(commit.space));
+        process.clear_flag(ProcessFlag::SharesSpace);
+        let clear_child_tid = thread.set_clear_child_tid(0);
+        let (robust_list, _) = thread.robust_list();
+        thread.set_robust_list(0, 0);
+        process.clear_flag(ProcessFlag::VforkPending);
+        effects.wake_watchers(process.clone());
+        Ok(Executed {
+            old_space,
+            old_executable,
+            clear_child_tid: if was_shared { clear_child_tid } else { 0 },
+            robust_list,
+            effects,
+        })
+    }
+
+    /// POSIX: the process keeps its number, and so does its one thread, whichever of them called.
+    fn take_leaders_number(
+        &self,
+        tree: &mut crate::tree::Tree<R>,
+        thread: &Arc<Thread<R>>,
+        process: &Process<R>,
+        effects: &mut Effects<R>,
+    ) {
+        let (old, number) = (thread.tid().0, process.pid().0);
+        thread.set_tid(Tid(number));
+        self.set_slot_thread(old, None).into_iter().for_each(|thread| effects.drop_thread(thread));
+        let before = self.set_slot_thread(number, Some(thread.clone()));
+        before.into_iter().for_each(|thread| effects.drop_thread(thread));
+        tree.node_mut(old).thread = false;
+        tree.release_if_unused(old);
+        let mut child = tree.first(number, List::Children);
+        while child != NONE {
+            let node = tree.node_mut(child);
+            if node.creator == old {
+                node.creator = number;
+            }
+            child = tree.next(child, List::Children);
+        }
+        // Two places in the user's account become one: the old leader's stayed with the process.
+        thread.identity().user.remove_thread();
+    }
+
+    /// The state a thread takes that stops running to wait: stopped ones are Suspended, all others Blocked.
+    pub fn waiting_state(thread: &Thread<R>) -> ProcessState {
+        if thread.signals().is_stopped() { ProcessState::Suspended } else { ProcessState::Blocked }
+    }
+}

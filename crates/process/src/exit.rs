@@ -1,0 +1,277 @@
+//! The end of threads and processes.
+//!
+//! ```text
+//! exit_group, fatal signal ─► begin_group_exit: status fixed, all threads told to end
+//! each thread              ─► begin_exit:  gives back what it holds; the last one the address space too
+//!   (robust futexes, clear_child_tid, closing of files: the caller, with the Departure)
+//!                          ─► finish_exit: off the lists; the last one makes the process a zombie
+//! the parent               ─► wait: reaped, number free
+//! ```
+//!
+//! Becoming a zombie, telling the parent and handing children on is one step under the tree's lock: no waiter looks
+//! between them, none sleeps after them.
+
+use alloc::sync::Arc;
+
+use types::Sid;
+
+use crate::notify::{self, Verdict};
+use crate::process::GroupExit;
+use crate::tree::{List, NONE, Number, Tree};
+use crate::{
+    ChildEvent, Effects, ExitStatus, FileTable, FsContext, Process, ProcessFlag, ProcessState, ProcessTable, Resources,
+    SessionEnd, Thread,
+};
+
+/// What an ending thread gives back. The caller first does what needs the address space (robust futexes,
+/// `clear_child_tid`), then drops this with no lock held: that closes files and frees memory.
+#[must_use = "dropping it closes files and frees memory"]
+pub struct Departure<R: Resources> {
+    /// Descriptors; closed if nobody else shares them.
+    pub files: Option<Arc<FileTable<R::File>>>,
+    /// Working directory and root.
+    pub fs: Option<Arc<FsContext<R::Path>>>,
+    /// The address space, from the last thread.
+    pub space: Option<Arc<R::Space>>,
+    /// Where to write 0 and wake a futex; 0 if nowhere, or if no one else could see it.
+    pub clear_child_tid: u64,
+    /// Head of the robust futex list, 0 if none.
+    pub robust_list: u64,
+    /// Whether this is the last thread of the process.
+    pub last: bool,
+    /// To be run at once: a vfork parent may go on.
+    pub effects: Effects<R>,
+}
+
+impl<R: Resources> ProcessTable<R> {
+    /// Tells a whole process to end with `status` (exit_group, a fatal signal). The first call decides the status.
+    pub fn begin_group_exit(&self, process: &Arc<Process<R>>, status: ExitStatus) -> Effects<R> {
+        let mut effects = Effects::new();
+        {
+            let mut group = process.thread_group().lock();
+            if matches!(group.exit, GroupExit::Group(_)) {
+                return effects;
+            }
+            group.exit = GroupExit::Group(status);
+        }
+        process.signals().begin_exit();
+        process.for_each_thread(|thread| effects.kick(thread.clone()));
+        effects
+    }
+
+    /// Begins to end `thread`, which is the caller. `status` counts if it is the process's first thread and the process
+    /// has not been told to end as a whole.
+    pub fn begin_exit(&self, thread: &Arc<Thread<R>>, status: ExitStatus) -> Departure<R> {
+        let process = thread.process();
+        let mut effects = Effects::new();
+        // From every state a thread may be killed in there is an arrow to Terminated.
+        thread.state_cell().advance(ProcessState::Terminated).ok();
+        if thread.is_leader() {
+            process.keep_name(thread.name());
+        }
+        let shared = process.space_is_shared();
+        let last = {
+            let mut group = process.thread_group().lock();
+            group.live = group.live.saturating_sub(1);
+            if group.exit == GroupExit::No && (thread.is_leader() || group.live == 0) {
+                group.exit = GroupExit::Leader(status);
+            }
+            group.live == 0
+        };
+        let (files, fs) = thread.take_shared();
+        let mut space = None;
+        if last {
+            process.life().advance(ProcessState::Terminated).ok();
+            // The memory goes with this thread: from here on a vfork parent has it for itself.
+            space = process.replace_space(None);
+            if process.clear_flag(ProcessFlag::VforkPending) {
+                effects.wake_watchers(process.clone());
+            }
+        }
+        let clear_child_tid = thread.set_clear_child_tid(0);
+        let (robust_list, _) = thread.robust_list();
+        Departure {
+            files,
+            fs,
+            space,
+            clear_child_tid: if shared { clear_child_tid } else { 0 },
+            robust_list,
+            last,
+            effects,
+        }
+    }
+
+    /// Ends `thread` for good, after [`ProcessTable::begin_exit`] and the drop of what that gave.
+    pub fn finish_exit(&self, thread: &Arc<Thread<R>>) -> Effects<R> {
+        let mut effects = Effects::new();
+        let process = thread.process();
+        let number = process.pid().0;
+        let tid = thread.tid().0;
+        let mut tree = self.tree();
+        let (removed, heir, exec_waits) = {
+            let mut group = process.thread_group().lock();
+            let at = group.list.iter().position(|other| Arc::ptr_eq(other, thread));
+            let removed = at.map(|at| group.list.remove(at));
+            (removed, group.list.first().cloned(), group.exec.is_some())
+        };
+        let Some(removed) = removed else { return effects };
+        effects.drop_thread(removed);
+        self.set_slot_thread(tid, None).into_iter().for_each(|thread| effects.drop_thread(thread));
+        self.uncount_thread();
+        let (kick, stopped) = process.signals().detach(thread.tid());
+        effects.kick_threads(process, kick);
+        if let Some(signal) = stopped {
+            notify::report(&mut tree, process, ChildEvent::Stopped(signal), &mut effects);
+        }
+        if tid == number {
+            // Its number and its place in the user's account stay with the process until that is reaped.
+        } else {
+            thread.state_cell().advance(ProcessState::Defunct).ok();
+            tree.node_mut(tid).thread = false;
+            tree.release_if_unused(tid);
+            thread.identity().user.remove_thread();
+        }
+        match heir {
+            Some(heir) => {
+                if thread.has_children() {
+                    hand_on_creations(&mut tree, number, tid, &heir, &mut effects);
+                }
+                if exec_waits {
+                    effects.wake_watchers(process.clone());
+                }
+            }
+            None => self.end_process(&mut tree, process, &mut effects),
+        }
+        drop(tree);
+        effects
+    }
+
+    /// The last thread is gone: orphans, zombie, news to the parent, all at once.
+    fn end_process(&self, tree: &mut Tree<R>, process: &Arc<Process<R>>, effects: &mut Effects<R>) {
+        let number = process.pid().0;
+        let status = match process.thread_group().lock().exit {
+            GroupExit::Group(status) | GroupExit::Leader(status) => status,
+            GroupExit::No => ExitStatus::Exited(0),
+        };
+        if process.is_init() {
+            effects.init_ended = true;
+        } else {
+            self.hand_on_children(tree, process, effects);
+        }
+        let node = tree.node(number);
+        let (group, session, parent) = (node.group, node.session, node.parent);
+        // It may have been the one link between its group and the rest of the session.
+        if tree.node(parent).group != group && tree.node(parent).session == session {
+            notify::hang_up_if_orphaned(tree, group, number, effects);
+        }
+        if session == number
+            && let Some(terminal) = tree.terminals.remove(&session)
+        {
+            effects.session_ended = Some(SessionEnd { session: Sid(session), terminal });
+        }
+        let event = ChildEvent::Ended(status);
+        {
+            let node = tree.node_mut(number);
+            (node.ended, node.stopped, node.continued) = (Some(status), None, false);
+        }
+        let verdict = notify::notify_end(tree, process, event, effects);
+        process.life().advance(ProcessState::Zombie).ok();
+        effects.wake_watchers(process.clone());
+        if let Verdict::Reap = verdict {
+            self.reap(tree, number, effects);
+        }
+    }
+
+    /// Gives the children of an ending process to its reaper: the nearest ancestor that adopts, else the first process.
+    fn hand_on_children(&self, tree: &mut Tree<R>, process: &Process<R>, effects: &mut Effects<R>) {
+        let father = process.pid().0;
+        if tree.first(father, List::Children) == NONE {
+            return;
+        }
+        let reaper = find_reaper(tree, father);
+        loop {
+            let child = tree.first(father, List::Children);
+            let Some(orphan) = tree.process(child).cloned() else { return };
+            send_parent_death(tree, &orphan, effects);
+            tree.reparent(child, reaper, reaper);
+            // Nobody shall kill the reaper with an exit signal it never chose.
+            orphan.set_exit_signal(Some(abi::Signal::CHLD));
+            if let Some(status) = tree.node(child).ended {
+                let verdict = notify::notify_end(tree, &orphan, ChildEvent::Ended(status), effects);
+                if let Verdict::Reap = verdict {
+                    self.reap(tree, child, effects);
+                    continue;
+                }
+            } else if (tree.node(child).stopped.is_some() || tree.node(child).continued)
+                && let Some(parent) = tree.process(reaper).cloned()
+            {
+                effects.wake_parent(parent);
+            }
+            let (group, session) = (tree.node(child).group, tree.node(child).session);
+            if tree.node(father).group != group && tree.node(father).session == session {
+                notify::hang_up_if_orphaned(tree, group, NONE, effects);
+            }
+        }
+    }
+
+    /// Takes a zombie out of the table: its number is free unless a group or session carries it.
+    pub(crate) fn reap(&self, tree: &mut Tree<R>, number: Number, effects: &mut Effects<R>) {
+        let Some(process) = tree.remove(number) else { return };
+        process.life().advance(ProcessState::Defunct).ok();
+        process.identity().user.remove_thread();
+        self.uncount_process();
+        let removed = self.set_slot(number, None, None);
+        removed.process.into_iter().chain([process]).for_each(|process| effects.drop_process(process));
+        removed.thread.into_iter().for_each(|thread| effects.drop_thread(thread));
+    }
+}
+
+/// Who adopts the children of `father`.
+fn find_reaper<R: Resources>(tree: &Tree<R>, father: Number) -> Number {
+    let mut at = tree.node(father).parent;
+    while at != NONE {
+        let node = tree.node(at);
+        let adopts = node.process.as_ref().is_some_and(|process| process.has_flag(ProcessFlag::Subreaper));
+        if adopts && node.ended.is_none() {
+            return at;
+        }
+        at = node.parent;
+    }
+    1
+}
+
+/// The thread `gone` of `process` made children; the signal they asked for is due, and another thread stands in for it.
+fn hand_on_creations<R: Resources>(
+    tree: &mut Tree<R>,
+    process: Number,
+    gone: Number,
+    heir: &Arc<Thread<R>>,
+    effects: &mut Effects<R>,
+) {
+    let mut at = tree.first(process, List::Children);
+    while at != NONE {
+        let next = tree.next(at, List::Children);
+        if tree.node(at).creator == gone {
+            tree.node_mut(at).creator = heir.tid().0;
+            if let Some(child) = tree.process(at).cloned() {
+                send_parent_death(tree, &child, effects);
+            }
+        }
+        at = next;
+    }
+    heir.note_child();
+}
+
+/// PR_SET_PDEATHSIG: the thread that made `orphan` has ended.
+fn send_parent_death<R: Resources>(tree: &mut Tree<R>, orphan: &Arc<Process<R>>, effects: &mut Effects<R>) {
+    let mut wanted = abi::SigSet::EMPTY;
+    orphan.for_each_thread(|thread| {
+        if let Some(signal) = thread.parent_death_signal() {
+            wanted = wanted.with(signal);
+        }
+    });
+    while let Some(signal) = wanted.first() {
+        wanted = wanted.without(signal);
+        notify::post(tree, orphan, notify::anonymous(signal), effects).ok();
+    }
+}
