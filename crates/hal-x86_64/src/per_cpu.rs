@@ -47,8 +47,6 @@ pub(crate) struct PerCpu {
     pub(crate) work: AtomicU32,
     id: AtomicU32,
     pub(crate) apic_id: AtomicU32,
-    /// Senders whose shoot-down this CPU has yet to serve, one bit each.
-    pub(crate) shootdowns: AtomicU64,
     pub(crate) stats: crate::stats::Counters,
     tss: UnsafeCell<TaskStateSegment>,
     gdt: UnsafeCell<[u64; GDT_LEN]>,
@@ -84,7 +82,6 @@ impl PerCpu {
             work: AtomicU32::new(0),
             id: AtomicU32::new(0),
             apic_id: AtomicU32::new(0),
-            shootdowns: AtomicU64::new(0),
             stats: crate::stats::Counters::new(),
             tss: UnsafeCell::new(TaskStateSegment::new()),
             gdt: UnsafeCell::new([0; GDT_LEN]),

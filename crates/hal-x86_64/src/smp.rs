@@ -8,6 +8,7 @@
 use alloc::vec::Vec;
 use core::arch::global_asm;
 use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use hal::Topology as _;
 use spin::Once;
@@ -162,6 +163,9 @@ unsafe extern "C" {
     static hal_trampoline_layout: Layout;
 }
 
+/// CPUs about which has been decided: the CPU sets its bit when it has come, the boot CPU when it gives up. Whoever is
+/// first has decided.
+static SETTLED: AtomicU64 = AtomicU64::new(0);
 static AP_MAIN: Once<ApMain> = Once::new();
 static TOPOLOGY: Once<Vec<ApicId>> = Once::new();
 
@@ -246,37 +250,37 @@ fn build(address: u32, page_table: u32, stacks: &[u64]) -> Vec<u8> {
 /// Sends the messages and waits.
 fn call(topology: &Topology, wanted: CpuSet, page: u8, patience: Nanos) {
     let ids = |cpus: CpuSet| cpus.iter().filter_map(|cpu| topology.apic_id(cpu)).collect::<Vec<_>>();
+    let missing = || CpuSet(wanted.0 & !cpu::online().0);
     let all = ids(wanted);
     all.iter().for_each(|id| apic::send_init(*id));
     // The manual's 10 ms are for the first multiprocessors; anything that runs 64-bit code needs far less.
-    pause(Nanos::from_micros(200));
+    wait_until(Nanos::from_micros(200), || false);
     all.iter().for_each(|id| apic::send_startup(*id, page));
-    let deadline = time::now() + patience;
-    let mut again = time::now() + Nanos::from_millis(10);
-    loop {
-        let missing = CpuSet(wanted.0 & !cpu::online().0);
-        if missing.is_empty() {
-            return;
-        }
-        tlb::serve_shootdowns();
-        core::hint::spin_loop();
-        let now = time::now();
-        if now >= deadline {
-            ids(missing).iter().for_each(|id| apic::send_init(*id));
-            pause(Nanos::from_millis(1));
-            return;
-        }
-        if now >= again {
-            // A second message, for CPUs that need it; one that runs ignores it.
-            ids(missing).iter().for_each(|id| apic::send_startup(*id, page));
-            again = Nanos::MAX;
-        }
+    if wait_until(Nanos::from_millis(10), || missing().is_empty()) {
+        return;
     }
+    // A second message, for CPUs that need it; one that runs ignores it.
+    ids(missing()).iter().for_each(|id| apic::send_startup(*id, page));
+    if wait_until(patience, || missing().is_empty()) {
+        return;
+    }
+    let absent = missing().0;
+    let late = CpuSet(absent & !SETTLED.fetch_or(absent, Ordering::SeqCst));
+    ids(late).iter().for_each(|id| apic::send_init(*id));
+    wait_until(Nanos::from_secs(1), || missing() == late);
 }
 
-fn pause(time: Nanos) {
+/// Waits until `condition` holds, at most for `time`; returns whether it holds.
+fn wait_until(time: Nanos, condition: impl Fn() -> bool) -> bool {
     let end = time::now() + time;
-    while time::now() < end {
+    loop {
+        if condition() {
+            return true;
+        }
+        if time::now() >= end {
+            return false;
+        }
+        tlb::serve_shootdowns();
         core::hint::spin_loop();
     }
 }
@@ -288,6 +292,10 @@ extern "C" fn ap_entry() -> ! {
     let cpu = TOPOLOGY.get().and_then(|ids| ids.iter().position(|known| *known == id)).map(|cpu| CpuId(cpu as u32));
     let (Some(cpu), Some(main)) = (cpu, AP_MAIN.get()) else { crate::interrupts::stop_this_cpu() };
     let Some(block) = per_cpu::of(cpu) else { crate::interrupts::stop_this_cpu() };
+    if CpuSet(SETTLED.fetch_or(CpuSet::single(cpu).0, Ordering::SeqCst)).contains(cpu) {
+        // Too late: the boot CPU has given up.
+        crate::interrupts::stop_this_cpu();
+    }
     // SAFETY: the block was made for this CPU, which comes here once.
     unsafe { cpu::init_ap(block) };
     apic::init_ap();

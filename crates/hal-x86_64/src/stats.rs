@@ -44,8 +44,9 @@ impl Counters {
         bump(&self.shootdowns_sent);
     }
 
-    pub(crate) fn count_shootdown_served(&self) {
-        bump(&self.shootdowns_served);
+    pub(crate) fn count_shootdowns_served(&self, count: u32) {
+        let served = self.shootdowns_served.load(Ordering::Relaxed);
+        self.shootdowns_served.store(served.wrapping_add(count.into()), Ordering::Relaxed);
     }
 }
 

@@ -155,7 +155,11 @@ pub(crate) fn clear_error() {
 fn send(target: ApicId, command: u32) {
     match mode() {
         Mode::Off => {}
-        Mode::X2Apic => X2APIC_COMMAND.write(u64::from(target.0) << 32 | u64::from(command)),
+        Mode::X2Apic => {
+            // Writing an MSR of the APIC does not wait for earlier stores (SDM vol. 3, 11.12.3).
+            core::sync::atomic::fence(Ordering::SeqCst);
+            X2APIC_COMMAND.write(u64::from(target.0) << 32 | u64::from(command));
+        }
         Mode::XApic => {
             wait_until_sent();
             write(Register::CommandHigh, target.0 << 24);
