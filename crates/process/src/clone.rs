@@ -11,9 +11,9 @@ use crate::signal::{HandlerSharing, ProcessSignals, ThreadSignals};
 use crate::thread::{NewThread, default_timer_slack, thread_name};
 use crate::tree::{List, NONE};
 use crate::{
-    Dumpable, Effects, FileTable, FsContext, Identity, IsolationLevel, LimitDecision, OwnResource, Process,
-    ProcessError, ProcessFlag, ProcessState, ProcessTable, Resource, ResourceLimits, Resources, Result, Scheduling,
-    Thread,
+    Dumpable, Effects, FileTable, FsContext, Identity, ImageRanges, IsolationLevel, LimitDecision, OwnResource,
+    Process, ProcessError, ProcessFlag, ProcessState, ProcessTable, Resource, ResourceLimits, Resources, Result,
+    Scheduling, Thread,
 };
 
 bitflags! {
@@ -187,6 +187,7 @@ impl<R: Resources> ProcessTable<R> {
             limits: Arc::new(request.limits),
             space: request.space,
             executable: None,
+            ranges: ImageRanges::default(),
             identity: identity.clone(),
             signals,
         }));
@@ -393,6 +394,7 @@ impl<R: Resources> ProcessTable<R> {
             limits: old.limits(),
             space,
             executable: old.executable(),
+            ranges: old.image_ranges(),
             identity: identity.clone(),
             signals,
         }))

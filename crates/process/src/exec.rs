@@ -17,7 +17,8 @@ use crate::process::GroupExit;
 use crate::thread::thread_name;
 use crate::tree::{List, NONE};
 use crate::{
-    Dumpable, Effects, Process, ProcessError, ProcessFlag, ProcessState, ProcessTable, Resources, Result, Thread,
+    Dumpable, Effects, ImageRanges, Process, ProcessError, ProcessFlag, ProcessState, ProcessTable, Resources, Result,
+    Thread,
 };
 
 /// What the process becomes.
@@ -26,6 +27,8 @@ pub struct ExecCommit<'a, R: Resources> {
     pub space: Arc<R::Space>,
     /// The program's file.
     pub executable: R::Path,
+    /// Where its parts lie in that space.
+    pub ranges: ImageRanges,
     /// The last part of its path.
     pub name: &'a [u8],
     /// Its rights; see [`crate::credentials_for_exec`].
@@ -124,7 +127,9 @@ impl<R: Resources> ProcessTable<R> {
         process.keep_name(thread_name(commit.name));
         process.set_dumpable(if commit.secure { Dumpable::No } else { Dumpable::Yes });
         self.set_credentials_for_exec(thread, commit.credentials, commit.secure);
-        let old_executable = process.replace_executable(Some(commit.executable));
+        let old_executable = process.replace_executable(commit.executable, commit.ranges);
+        let old_timers = core::mem::take(&mut process.timers().lock().posix);
+        drop(old_timers);
         let old_space = process.replace_space(Some(commit.space));
         process.clear_flag(ProcessFlag::SharesSpace);
         let clear_child_tid = thread.set_clear_child_tid(0);

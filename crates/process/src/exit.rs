@@ -82,6 +82,8 @@ impl<R: Resources> ProcessTable<R> {
         let mut space = None;
         if last {
             process.life().advance(ProcessState::Terminated).ok();
+            // No signal finds anyone any more.
+            process.signals().begin_exit();
             // The memory goes with this thread: from here on a vfork parent has it for itself.
             space = process.replace_space(None);
             if process.clear_flag(ProcessFlag::VforkPending) {

@@ -95,28 +95,24 @@ impl<R: Resources> ProcessTable<R> {
 
     /// Whether nobody is left outside `group` who could continue it: its stopped members would never run again. A read
     /// from the terminal fails then instead of stopping, and stop signals from the keyboard are ignored.
-    pub fn is_orphaned_group(&self, group: Pgid) -> bool {
+    pub fn group_is_orphaned(&self, group: Pgid) -> bool {
         self.tree().is_orphaned(group.0, crate::tree::NONE)
     }
 
     /// The controlling terminal of a session.
-    pub fn terminal(&self, session: Sid) -> Option<R::Terminal> {
+    pub fn terminal_of(&self, session: Sid) -> Option<R::Terminal> {
         self.tree().terminals.get(&session.0).cloned()
     }
 
-    /// Gives a session a controlling terminal, or takes it away; the old one, to be dropped by the caller.
-    ///
-    /// # Errors
-    /// `ProcessNotFound` if the session has no members.
-    pub fn set_terminal(&self, session: Sid, terminal: Option<R::Terminal>) -> Result<Option<R::Terminal>> {
+    /// Gives a session a controlling terminal, or takes it away; the old one, to be dropped by the caller. A session that
+    /// does not exist gets none: the terminal comes back.
+    pub fn set_terminal(&self, session: Sid, terminal: Option<R::Terminal>) -> Option<R::Terminal> {
         let mut tree = self.tree();
-        if tree.len(session.0, List::Session) == 0 {
-            return Err(ProcessError::ProcessNotFound);
-        }
-        Ok(match terminal {
-            Some(terminal) => tree.terminals.insert(session.0, terminal),
+        match terminal {
+            Some(terminal) if tree.len(session.0, List::Session) != 0 => tree.terminals.insert(session.0, terminal),
+            Some(terminal) => Some(terminal),
             None => tree.terminals.remove(&session.0),
-        })
+        }
     }
 
     /// How a process stands to its terminal, whose foreground group is `foreground`.

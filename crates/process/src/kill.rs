@@ -50,7 +50,7 @@ impl<R: Resources> ProcessTable<R> {
                 // A thread's number means its process.
                 let by_thread = || self.thread(types::Tid(pid.0)).map(|thread| thread.process().clone());
                 let process = tree.process(pid.0).cloned().or_else(by_thread).ok_or(ProcessError::ProcessNotFound)?;
-                check_and_post(&mut tree, Some(caller), &process, info, &mut effects)?;
+                check_and_post(&mut tree, caller, &process, info, &mut effects)?;
             }
             KillTarget::Group(group) => {
                 let mut result = Err(ProcessError::ProcessNotFound);
@@ -58,7 +58,7 @@ impl<R: Resources> ProcessTable<R> {
                 while at != NONE {
                     let next = tree.next(at, List::Group);
                     if let Some(process) = tree.process(at).cloned() {
-                        let sent = check_and_post(&mut tree, Some(caller), &process, info, &mut effects);
+                        let sent = check_and_post(&mut tree, caller, &process, info, &mut effects);
                         result = if result == Ok(()) { result } else { sent };
                     }
                     at = next;
@@ -71,13 +71,20 @@ impl<R: Resources> ProcessTable<R> {
         Ok(effects)
     }
 
-    /// Sends to one process: with `sender`, only what that one may do; without, as the kernel.
+    /// Sends to one process as the kernel. A real-time signal that finds the queue full is lost.
+    pub fn signal_process(&self, process: &Arc<Process<R>>, info: SigInfo) -> Effects<R> {
+        let mut effects = Effects::new();
+        notify::post(&mut self.tree(), process, info, &mut effects).ok();
+        effects
+    }
+
+    /// Sends to one process (pidfd_send_signal, rt_sigqueueinfo), or only asks whether it could.
     ///
     /// # Errors
     /// `ProcessNotFound` if it has been reaped, `PermissionDenied`, `WouldBlock`.
-    pub fn signal_process(
+    pub fn signal_process_as(
         &self,
-        sender: Option<&Thread<R>>,
+        sender: &Thread<R>,
         process: &Arc<Process<R>>,
         info: Option<SigInfo>,
     ) -> Result<Effects<R>> {
@@ -144,7 +151,7 @@ impl<R: Resources> ProcessTable<R> {
                 continue;
             }
             // As Linux: those the caller may not signal are passed over without an error.
-            match check_and_post(tree, Some(caller), &process, info, effects) {
+            match check_and_post(tree, caller, &process, info, effects) {
                 Ok(()) | Err(ProcessError::PermissionDenied) => {
                     result = if result == Err(ProcessError::ProcessNotFound) { Ok(()) } else { result };
                 }
@@ -157,14 +164,12 @@ impl<R: Resources> ProcessTable<R> {
 
 fn check_and_post<R: Resources>(
     tree: &mut Tree<R>,
-    sender: Option<&Thread<R>>,
+    sender: &Thread<R>,
     process: &Arc<Process<R>>,
     info: Option<SigInfo>,
     effects: &mut Effects<R>,
 ) -> Result<()> {
-    if let Some(sender) = sender {
-        check(sender, process, info.map(|info| info.signal))?;
-    }
+    check(sender, process, info.map(|info| info.signal))?;
     match info {
         Some(info) => notify::post(tree, process, info, effects),
         None => Ok(()),

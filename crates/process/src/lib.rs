@@ -65,7 +65,7 @@ pub use priority::{
     CRITICAL_RT_PRIORITY, NICE_MAX, NICE_MIN, PriorityClass, PriorityLevel, Scheduling, SchedulingPolicy, SchedulingRights, new_nice,
     new_policy,
 };
-pub use process::{Dumpable, IsolationLevel, Process, ProcessFlag};
+pub use process::{Dumpable, ImageRanges, IsolationLevel, Process, ProcessFlag, ProcessTimers};
 pub use resources::Resources;
 pub use state::{ProcessState, StateCell};
 pub use status::{ChildEvent, ExitStatus};

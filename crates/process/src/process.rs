@@ -10,6 +10,7 @@ use sync::{Rank, SpinLock, WaitQueue};
 use types::{Nanos, Pgid, Pid, Sid, Tid};
 
 use crate::signal::ProcessSignals;
+use crate::timers::{IntervalTimers, PosixTimers};
 use crate::{
     ExitStatus, Identity, LimitDecision, NAME_LEN, ProcessError, ProcessState, RateMeter, Resource, ResourceLimits,
     ResourceUsage, Resources, Result, StateCell, Thread,
@@ -50,6 +51,9 @@ pub struct Process<R: Resources> {
     // ---- Rank::PROCESS
     image: SpinLock<Image<R>>,
 
+    // ---- Rank::PROCESS_TIMERS
+    timers: SpinLock<ProcessTimers>,
+
     // ---- locks of its own inside
     signals: ProcessSignals,
     child_events: WaitQueue,
@@ -78,6 +82,35 @@ pub(crate) enum GroupExit {
     Group(ExitStatus),
 }
 
+/// Timers of a process: none after fork, the interval timers survive exec.
+#[derive(Debug, Default)]
+pub struct ProcessTimers {
+    /// alarm and setitimer.
+    pub interval: IntervalTimers,
+    /// timer_create.
+    pub posix: PosixTimers,
+}
+
+/// Where the parts of the program lie in its memory, for /proc/PID/{stat,cmdline,environ,auxv}; first byte and one past
+/// the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ImageRanges {
+    /// Instructions.
+    pub code: (u64, u64),
+    /// Initialised data.
+    pub data: (u64, u64),
+    /// The stack pointer at the start.
+    pub stack_start: u64,
+    /// The argument strings.
+    pub arguments: (u64, u64),
+    /// The environment strings.
+    pub environment: (u64, u64),
+    /// The auxiliary vector.
+    pub auxv: (u64, u64),
+    /// Where the heap starts.
+    pub brk_start: u64,
+}
+
 struct LimitState {
     limits: Arc<ResourceLimits>,
     creation: RateMeter,
@@ -88,6 +121,7 @@ struct LimitState {
 struct Image<R: Resources> {
     space: Option<Arc<R::Space>>,
     executable: Option<R::Path>,
+    ranges: ImageRanges,
     // As the leader's identity was last set: for signals to and from a process that has no thread left.
     identity: Arc<Identity>,
     // The first thread's name, once that has ended.
@@ -109,6 +143,7 @@ pub(crate) struct NewProcess<R: Resources> {
     pub(crate) limits: Arc<ResourceLimits>,
     pub(crate) space: Arc<R::Space>,
     pub(crate) executable: Option<R::Path>,
+    pub(crate) ranges: ImageRanges,
     pub(crate) identity: Arc<Identity>,
     pub(crate) signals: ProcessSignals,
 }
@@ -165,8 +200,13 @@ impl<R: Resources> Process<R> {
     pub(crate) fn new(new: NewProcess<R>) -> Self {
         let group = ThreadGroup { list: Vec::new(), live: 0, exit: GroupExit::No, exec: None };
         let limits = LimitState { limits: new.limits, creation: RateMeter::default(), bandwidth: RateMeter::default() };
-        let image =
-            Image { space: Some(new.space), executable: new.executable, identity: new.identity, name: [0; NAME_LEN] };
+        let image = Image {
+            space: Some(new.space),
+            executable: new.executable,
+            ranges: new.ranges,
+            identity: new.identity,
+            name: [0; NAME_LEN],
+        };
         Self {
             pid: new.pid,
             generation: new.generation,
@@ -188,6 +228,7 @@ impl<R: Resources> Process<R> {
             threads: SpinLock::new(Rank::PROCESS_THREADS, group),
             limits: SpinLock::new(Rank::LIMITS, limits),
             image: SpinLock::new(Rank::PROCESS, image),
+            timers: SpinLock::new(Rank::PROCESS_TIMERS, ProcessTimers::default()),
             signals: new.signals,
             child_events: WaitQueue::new(),
             changes: WaitQueue::new(),
@@ -484,8 +525,25 @@ impl<R: Resources> Process<R> {
         self.image.lock().executable.clone()
     }
 
-    pub(crate) fn replace_executable(&self, executable: Option<R::Path>) -> Option<R::Path> {
-        core::mem::replace(&mut self.image.lock().executable, executable)
+    /// Where the parts of that program lie.
+    pub fn image_ranges(&self) -> ImageRanges {
+        self.image.lock().ranges
+    }
+
+    /// Changes where the parts lie (PR_SET_MM and the like).
+    pub fn set_image_ranges(&self, ranges: ImageRanges) {
+        self.image.lock().ranges = ranges;
+    }
+
+    pub(crate) fn replace_executable(&self, executable: R::Path, ranges: ImageRanges) -> Option<R::Path> {
+        let mut image = self.image.lock();
+        image.ranges = ranges;
+        image.executable.replace(executable)
+    }
+
+    /// Its interval and POSIX timers.
+    pub const fn timers(&self) -> &SpinLock<ProcessTimers> {
+        &self.timers
     }
 
     /// Whose rights it has, as its first thread has them; also valid for a zombie.

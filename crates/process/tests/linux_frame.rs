@@ -60,14 +60,14 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 
 /// Raises SIGUSR2 on this thread and returns the frame that Linux built.
 fn linux_frame(flags: libc::c_int) -> Seen {
-    // SAFETY: an all-zero sigaction is valid, and the handler has the type that SA_SIGINFO wants.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | flags;
-        assert_eq!(libc::sigaction(libc::SIGUSR2, &action, std::ptr::null_mut()), 0);
-        libc::raise(libc::SIGUSR2);
-    }
+    // SAFETY: an all-zero sigaction is valid.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | flags;
+    // SAFETY: the handler has the type that SA_SIGINFO wants.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGUSR2, &action, std::ptr::null_mut()) }, 0);
+    // SAFETY: sends a signal to this thread, which handles it.
+    assert_eq!(unsafe { libc::raise(libc::SIGUSR2) }, 0);
     SEEN.lock().unwrap().take().expect("the handler ran")
 }
 
@@ -115,7 +115,7 @@ fn rebuild_and_compare(seen: &Seen, flags: ActionFlags, altstack: &AltStack) {
     assert_eq!(built.fp_address, seen.fp_address);
     assert_eq!(fp, seen.fp, "floating-point state");
     let mut expected = seen.bytes;
-    // Segment selectors are each kernel's own; `rcx` and `r11` after a system call are as the kernel left them.
+    // Segment selectors are each kernel's own.
     expected[SEGMENTS..SEGMENTS + 8].copy_from_slice(&built.bytes[SEGMENTS..SEGMENTS + 8]);
     for at in (0..FRAME_SIZE).step_by(8) {
         assert_eq!(word(&built.bytes, at), word(&expected, at), "word at offset {at} of the frame");
@@ -168,10 +168,14 @@ fn siginfo_fields_are_where_libc_reads_them() {
 fn a_frame_of_linux_is_rebuilt_byte_for_byte() {
     let _guard = ONE_AT_A_TIME.lock();
     let seen = linux_frame(0);
-    let mut stack: libc::stack_t = unsafe { std::mem::zeroed() };
+    let mut stack = no_stack();
     // SAFETY: asks for the current alternate stack only (the test runner gives its threads one).
     unsafe { libc::sigaltstack(std::ptr::null(), &mut stack) };
     rebuild_and_compare(&seen, ActionFlags::empty(), &as_altstack(&stack));
+}
+
+fn no_stack() -> libc::stack_t {
+    libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 }
 }
 
 fn as_altstack(stack: &libc::stack_t) -> AltStack {
@@ -191,7 +195,7 @@ fn a_frame_on_the_alternate_stack_is_rebuilt_byte_for_byte() {
         let mut memory = vec![0_u8; 256 * 1024];
         let stack =
             libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
-        let mut old: libc::stack_t = unsafe { std::mem::zeroed() };
+        let mut old = no_stack();
         // SAFETY: the buffer outlives the use of the alternate stack.
         assert_eq!(unsafe { libc::sigaltstack(&stack, &mut old) }, 0);
         let seen = linux_frame(libc::SA_ONSTACK);

@@ -24,6 +24,8 @@ impl Rank {
     pub const LIMITS: Self = Self(17);
     /// One process's signal state, limits, usage, credentials.
     pub const PROCESS: Self = Self(18);
+    /// A process's interval and POSIX timers.
+    pub const PROCESS_TIMERS: Self = Self(19);
     /// One thread's signal state.
     pub const THREAD: Self = Self(20);
     /// Pending signals and threads of one process.

@@ -417,3 +417,222 @@ impl Writer {
 
 const _: () = assert!(INFO + SIGINFO_SIZE == FRAME_SIZE);
 const _: () = assert!(MINSIGSTKSZ == linux::MINSIGSTKSZ as u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::{Action, SigInfo};
+    use abi::Signal;
+    use std::vec;
+    use std::vec::Vec;
+    use types::{Pid, Uid};
+
+    const LAYOUT: FpLayout = FpLayout { size: 832, features: 7, mxcsr_mask: 0xffff };
+
+    fn caught(flags: ActionFlags) -> Caught {
+        let action = Action {
+            handler: 0x40_0000,
+            flags: flags | ActionFlags::RESTORER,
+            restorer: 0x40_1000,
+            mask: SigSet::EMPTY,
+        };
+        let info = SigInfo::queue(Signal::USR1, Pid(3), Uid(4), 5);
+        Caught { action, info, frame_mask: SigSet(0xff00), handler_mask: SigSet::ALL }
+    }
+
+    fn context() -> UserContext {
+        let mut context = UserContext::new(0x41_2345, 0x7fff_0000_1238);
+        for (value, register) in (1..).zip([
+            &mut context.rax,
+            &mut context.rbx,
+            &mut context.rcx,
+            &mut context.rdx,
+            &mut context.rsi,
+            &mut context.rdi,
+            &mut context.rbp,
+            &mut context.r8,
+            &mut context.r9,
+            &mut context.r10,
+            &mut context.r11,
+            &mut context.r12,
+            &mut context.r13,
+            &mut context.r14,
+            &mut context.r15,
+        ]) {
+            *register = value * 0x0101_0101_0101_0101;
+        }
+        context.rflags = 0x202 | FLAG_DF | FLAG_TF | 0x8d5;
+        context
+    }
+
+    fn xsave() -> Vec<u8> {
+        let mut fp = vec![0; LAYOUT.in_frame()];
+        fp[MXCSR..MXCSR + 4].copy_from_slice(&0x1f80_u32.to_le_bytes());
+        fp[160..416].fill(0x5a);
+        fp[XSAVE_HEADER] = 7;
+        fp[576..832].fill(0xa5);
+        fp
+    }
+
+    fn built() -> (SignalFrame, Vec<u8>) {
+        let mut fp = xsave();
+        let none = AltStack::NONE;
+        let frame =
+            build(&context(), &caught(ActionFlags::empty()), &none, &FaultRecord::default(), &LAYOUT, &mut fp).unwrap();
+        (frame, fp)
+    }
+
+    #[test]
+    fn a_frame_round_trip_gives_everything_back() {
+        let (frame, fp) = built();
+        assert_eq!((frame.address % 16, frame.fp_address % 64), (8, 0));
+        assert!(frame.fp_address + fp.len() as u64 <= context().rsp - RED_ZONE);
+        assert!(frame.address + FRAME_SIZE as u64 <= frame.fp_address);
+        assert_eq!(frame.context.rflags & (FLAG_DF | FLAG_TF | FLAG_RF), 0);
+        assert_eq!(frame.context.rbx, context().rbx);
+        let saved = SavedFrame::parse(&frame.bytes, &frame.context).unwrap();
+        let expected = UserContext { orig_rax: u64::MAX, ..context() };
+        assert_eq!(saved.context, expected);
+        assert_eq!(saved.mask, SigSet(0xff00).difference(SigSet::UNBLOCKABLE));
+        assert_eq!(saved.fp_address, Some(frame.fp_address));
+        assert_eq!(saved.altstack_after(&AltStack::NONE), AltStack::NONE);
+        let mut out = vec![0xff; LAYOUT.size];
+        restore_fp(&fp, &LAYOUT, &mut out).unwrap();
+        let before = xsave();
+        assert_eq!(out[..LAYOUT.size], before[..LAYOUT.size]);
+    }
+
+    #[test]
+    fn sigreturn_cannot_gain_segments_flags_or_addresses() {
+        let (frame, _) = built();
+        let with = |at: usize, value: u64| {
+            let mut bytes = frame.bytes;
+            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            SavedFrame::parse(&bytes, &frame.context)
+        };
+        let flags = with(MCONTEXT + 17 * 8, u64::MAX).unwrap().context.rflags;
+        assert_eq!(flags, 0x202 | RESTORED_FLAGS);
+        assert_eq!(flags & (0x3000 | 0x4000 | 0x2_0000), 0, "IOPL, NT, VM");
+        assert_eq!(with(MCONTEXT + 17 * 8, 0).unwrap().context.rflags, 0x202, "interrupts stay on");
+        for rip in [USER_END, 0x8000_0000_0000_0000, 0xffff_8000_0000_0000, u64::MAX] {
+            assert_eq!(with(MCONTEXT + 16 * 8, rip), Err(FrameError::BadInstructionPointer));
+        }
+        for (cs, ss) in [(8, 0x1b), (0x10, 0x1b), (0x23, 0x10), (0, 0x1b), (0xffff, 0x1b)] {
+            assert_eq!(with(MC_SEGMENTS, cs | ss << 48), Err(FrameError::BadSegments), "{cs:#x} {ss:#x}");
+        }
+        for (cs, ss) in [(LINUX_CS, LINUX_SS), (0x20, 0x18)] {
+            let context = with(MC_SEGMENTS, cs | ss << 48).unwrap().context;
+            assert_eq!((context.cs, context.ss), (UserContext::USER_CS, UserContext::USER_SS));
+        }
+        assert_eq!(with(UC_SIGMASK, u64::MAX).unwrap().mask, SigSet::ALL.difference(SigSet::UNBLOCKABLE));
+    }
+
+    #[test]
+    fn random_frames_never_give_more_than_user_rights() {
+        let mut seed = 7_u64;
+        let mut good = 0;
+        for _ in 0..20_000 {
+            let (mut frame, _) = built();
+            for _ in 0..4 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let at = (seed >> 33) as usize % FRAME_SIZE;
+                frame.bytes[at] ^= 1 << (seed >> 60);
+            }
+            let Ok(saved) = SavedFrame::parse(&frame.bytes, &frame.context) else { continue };
+            good += 1;
+            let context = saved.context;
+            assert_eq!((context.cs, context.ss), (UserContext::USER_CS, UserContext::USER_SS));
+            assert_eq!(context.rflags & !(0x202 | RESTORED_FLAGS), 0);
+            assert!(context.rip < USER_END && context.orig_rax == u64::MAX);
+        }
+        assert!(good > 1000);
+    }
+
+    #[test]
+    fn xsave_headers_that_would_fault_are_refused() {
+        let (_, fp) = built();
+        let mut out = vec![0; LAYOUT.size];
+        let mut check = |at: usize, value: u8| {
+            let mut fp = fp.clone();
+            fp[at] = value;
+            restore_fp(&fp, &LAYOUT, &mut out)
+        };
+        assert_eq!(check(XSAVE_HEADER, 3), Ok(()));
+        assert_eq!(check(XSAVE_HEADER + 1, 1), Err(FrameError::BadFpState), "a component that is not enabled");
+        assert_eq!(check(XSAVE_HEADER + 15, 0x80), Err(FrameError::BadFpState), "the compacted format");
+        assert_eq!(check(XSAVE_HEADER + 16, 1), Err(FrameError::BadFpState), "reserved bytes");
+        assert_eq!(check(XSAVE_HEADER + 63, 1), Err(FrameError::BadFpState));
+        assert_eq!(check(MXCSR + 2, 1), Err(FrameError::BadFpState), "reserved MXCSR bits");
+    }
+
+    #[test]
+    fn a_frame_without_magic_restores_the_legacy_part_only() {
+        let (_, fp) = built();
+        let mut legacy = [0; FXSAVE_SIZE];
+        legacy.copy_from_slice(&fp[..FXSAVE_SIZE]);
+        assert_eq!(fp_extent(&legacy, &LAYOUT), LAYOUT.in_frame());
+        for (at, value) in [(SW_RESERVED, 0), (SW_RESERVED + 17, 0xff), (SW_RESERVED + 16, 0), (SW_RESERVED + 5, 0)] {
+            let mut bad = legacy;
+            bad[at] = value;
+            assert_eq!(fp_extent(&bad, &LAYOUT), FXSAVE_SIZE, "byte {at}");
+        }
+        let mut out = vec![0xff; LAYOUT.size];
+        restore_fp(&legacy, &LAYOUT, &mut out).unwrap();
+        assert_eq!(out[XSAVE_HEADER], 3);
+        assert_eq!(out[160..416], fp[160..416]);
+        assert!(out[576..].iter().all(|byte| *byte == 0), "AVX in its initial state");
+        let mut no_magic2 = fp.clone();
+        no_magic2[LAYOUT.size] ^= 1;
+        restore_fp(&no_magic2, &LAYOUT, &mut out).unwrap();
+        assert!(out[576..].iter().all(|byte| *byte == 0));
+        assert_eq!(restore_fp(&fp[..100], &LAYOUT, &mut out), Err(FrameError::BadFpState));
+    }
+
+    #[test]
+    fn components_the_frame_does_not_announce_are_initialised() {
+        let (_, mut fp) = built();
+        fp[SW_RESERVED + 8] = 3;
+        let mut out = vec![0; LAYOUT.size];
+        restore_fp(&fp, &LAYOUT, &mut out).unwrap();
+        assert_eq!(out[XSAVE_HEADER], 3);
+    }
+
+    #[test]
+    fn a_frame_needs_a_restorer_a_handler_and_room() {
+        let mut fp = xsave();
+        let mut attempt = |caught: &Caught, rsp: u64, stack: &AltStack| {
+            let context = UserContext { rsp, ..context() };
+            build(&context, caught, stack, &FaultRecord::default(), &LAYOUT, &mut fp).map(|frame| frame.address)
+        };
+        let none = AltStack::NONE;
+        let mut caught = caught(ActionFlags::ONSTACK);
+        caught.action.flags.remove(ActionFlags::RESTORER);
+        assert_eq!(attempt(&caught, 0x10000, &none), Err(FrameError::NoRestorer));
+        caught.action.flags.insert(ActionFlags::RESTORER);
+        assert_eq!(attempt(&caught, 0x100, &none), Err(FrameError::NoRoom));
+        assert_eq!(attempt(&caught, u64::MAX, &none), Err(FrameError::NoRoom));
+        assert!(attempt(&caught, 0x10000, &none).is_ok());
+        caught.action.handler = USER_END;
+        assert_eq!(attempt(&caught, 0x10000, &none), Err(FrameError::BadHandler));
+    }
+
+    #[test]
+    fn the_alternate_stack_is_entered_once_and_never_overrun() {
+        let raw = SigaltStack { ss_sp: 0x50_0000, ss_flags: 0, pad: 0, ss_size: 0x2000 };
+        let stack = AltStack::NONE.replace(&raw, 0, MINSIGSTKSZ).unwrap();
+        let mut fp = xsave();
+        let mut attempt = |flags: ActionFlags, rsp: u64, stack: &AltStack| {
+            let context = UserContext { rsp, ..context() };
+            build(&context, &caught(flags), stack, &FaultRecord::default(), &LAYOUT, &mut fp)
+        };
+        let entered = attempt(ActionFlags::ONSTACK, 0x7fff_0000, &stack).unwrap();
+        assert!(stack.contains(entered.address) && entered.fp_address + LAYOUT.in_frame() as u64 <= stack.top());
+        let elsewhere = attempt(ActionFlags::empty(), 0x7fff_0000, &stack).unwrap();
+        assert!(!stack.contains(elsewhere.address));
+        let nested = attempt(ActionFlags::ONSTACK, entered.address, &stack).unwrap();
+        assert!(nested.address < entered.address);
+        assert_eq!(attempt(ActionFlags::ONSTACK, 0x50_0400, &stack).err(), Some(FrameError::NoRoom));
+        let small = AltStack::NONE.replace(&SigaltStack { ss_size: 1000, ..raw }, 0, 1000).unwrap();
+        assert_eq!(attempt(ActionFlags::ONSTACK, 0x7fff_0000, &small).err(), Some(FrameError::NoRoom));
+    }
+}
