@@ -285,7 +285,11 @@ impl TableOps {
     /// Drops a top table and all of the user half.
     pub(super) fn put_root(&self, root: PhysAddr, kernel: PhysAddr) {
         let entries = self.table(root);
-        self.for_each(kernel, |at, _| entries.set(at, Pte::EMPTY));
+        self.for_each(kernel, |at, _| {
+            if at >= USER_SLOTS {
+                entries.set(at, Pte::EMPTY);
+            }
+        });
         self.put_table(root, TOP_LEVEL);
     }
 }
