@@ -49,7 +49,7 @@ impl Frames {
         let mut frames = Self {
             map,
             meta,
-            zones: [const { () }; MAX_ZONES].map(|()| Zone::new(map)),
+            zones: core::array::from_fn(|_| Zone::new(map)),
             caches: [const { CpuCache::new() }; MAX_CPUS],
             zone_of_cpu: [const { AtomicU64::new(0) }; MAX_CPUS],
             total: AtomicU64::new(0),

@@ -22,6 +22,7 @@ const CLASSES: usize = 14;
 /// Larger blocks are whole frames.
 const LARGEST: usize = 2048;
 /// Class of each multiple of 16 bytes, from 0 on.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const CLASS_OF: [u8; LARGEST / 16 + 1] = {
     let mut table = [0; LARGEST / 16 + 1];
     let mut units = 0;
@@ -254,7 +255,7 @@ impl Slabs {
 
     fn unlink(&mut self, slab: *mut Slab) {
         // SAFETY: `slab` is a slab in this list.
-        let (next, prev) = unsafe { ((*slab).next, (*slab).prev) };
+        let Slab { next, prev, .. } = *unsafe { &*slab };
         // SAFETY: null or a neighbour in the list.
         if let Some(next) = unsafe { next.as_mut() } {
             next.prev = prev;
@@ -397,7 +398,7 @@ mod tests {
             for align in [1, 8, 16, 32, 64, 256, 1024, 2048] {
                 let layout = Layout::from_size_align(size, align).unwrap();
                 let class = class_of(layout).unwrap();
-                assert!(SIZES[class] >= size && first_object(class) % align.min(SIZES[class]) == 0);
+                assert!(SIZES[class] >= size && first_object(class).is_multiple_of(align.min(SIZES[class])));
                 assert_eq!(SIZES[class] % align, 0, "size {size} align {align}");
             }
         }

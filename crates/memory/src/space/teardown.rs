@@ -2,7 +2,6 @@
 
 use types::PhysAddr;
 
-use super::areas::Areas;
 use super::flush::{Gather, LargeBatch};
 use super::tables::TOP_LEVEL;
 use super::{AddressSpace, Counts};
@@ -13,7 +12,7 @@ impl AddressSpace {
     pub fn begin_teardown(&self) {
         let mut inner = self.inner.lock();
         inner.dying = true;
-        let areas = core::mem::replace(&mut inner.areas, Areas::default());
+        let areas = core::mem::take(&mut inner.areas);
         let resident = inner.counts.resident;
         inner.counts = Counts { resident, ..Counts::default() };
         drop(inner);

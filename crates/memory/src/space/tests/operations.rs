@@ -10,8 +10,8 @@ use types::{CpuId, USER_END};
 use super::{RW, World};
 use crate::space::AddressSpace;
 use crate::{
-    Advice, AreaKind, FaultKind, FaultOutcome, FutexKey, FutexScope, MapFlags, MapRequest, MemoryError, Pager,
-    Placement, Prot, RemapPlacement, SharedMemory, SpaceLimits,
+    Advice, AreaKind, FaultKind, FaultOutcome, FutexKey, FutexScope, MapFlags, MapRequest, MemoryError, Placement,
+    Prot, RemapPlacement, SharedMemory, SpaceLimits,
 };
 
 const MIB: u64 = 1 << 20;
