@@ -50,6 +50,15 @@ pub(super) enum Input {
     TooFew,
 }
 
+/// How a character without special meaning is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Echo {
+    /// Control characters as `^X`.
+    AsTyped,
+    /// A newline made from a return: as a new line.
+    LineEnd,
+}
+
 /// Which of the erase characters was typed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Erase {
@@ -160,7 +169,7 @@ impl Discipline {
             byte = byte.to_ascii_lowercase();
         }
         if core::mem::take(&mut self.literal_next) {
-            return self.character(&s, byte, out, outcome);
+            return self.character(&s, byte, Echo::AsTyped, out, outcome);
         }
         if s.input(c::IXON) && self.flow_control(&s, byte, out, outcome) {
             return;
@@ -173,16 +182,17 @@ impl Discipline {
         if self.output.stopped() && s.input(c::IXON) && s.input(c::IXANY) {
             self.start(out, outcome);
         }
+        let mut echo = Echo::AsTyped;
         match byte {
             b'\r' if s.input(c::IGNCR) => return,
-            b'\r' if s.input(c::ICRNL) => byte = b'\n',
+            b'\r' if s.input(c::ICRNL) => (byte, echo) = (b'\n', Echo::LineEnd),
             b'\n' if s.input(c::INLCR) => byte = b'\r',
             _ => {}
         }
         if s.canonical() && self.line_editing(&s, byte, out, outcome) {
             return;
         }
-        self.character(&s, byte, out, outcome);
+        self.character(&s, byte, echo, out, outcome);
     }
 
     /// Writes what a program sends; how much of it was taken.
@@ -212,7 +222,6 @@ impl Discipline {
         outcome.signals = outcome.signals.with(signal);
         if !s.local(c::NOFLSH) {
             self.output.discard_held();
-            out.discard();
             self.flush_input();
             outcome.writable = true;
         }
@@ -272,10 +281,10 @@ impl Discipline {
     }
 
     /// A character without special meaning.
-    fn character(&mut self, s: &Settings, byte: u8, out: &mut dyn Out, outcome: &mut Outcome) {
+    fn character(&mut self, s: &Settings, byte: u8, echo: Echo, out: &mut dyn Out, outcome: &mut Outcome) {
         if s.local(c::ECHO) {
             self.finish_erasing(s, out);
-            if byte == b'\n' {
+            if echo == Echo::LineEnd {
                 self.output.echo(s, byte, out);
             } else {
                 self.mark_line_start();
@@ -332,19 +341,22 @@ impl Discipline {
     }
 
     fn erase(&mut self, s: &Settings, what: Erase, out: &mut dyn Out) {
+        if self.queue.typed() == 0 {
+            return;
+        }
         let mut in_word = false;
         while self.queue.typed() > 0 {
             // One character: its UTF-8 continuation bytes and its first byte.
             let mut count = 1;
-            while self.is_continuation(s, self.last_typed(count)) && count < self.queue.typed() {
+            while s.is_continuation(self.last_typed(count)) && count < self.queue.typed() {
                 count += 1;
             }
             let first = self.last_typed(count);
-            if self.is_continuation(s, first) {
+            if s.is_continuation(first) {
                 break;
             }
             if what == Erase::Word {
-                if first.is_ascii_alphanumeric() || first == b'_' {
+                if is_word(first) {
                     in_word = true;
                 } else if in_word {
                     break;
@@ -378,6 +390,7 @@ impl Discipline {
             self.echo(s, first, out);
             for byte in character.iter().skip(1) {
                 self.output.echo(s, *byte, out);
+                self.output.move_back();
             }
         } else if what == Erase::Character && !s.local(c::ECHOE) {
             self.echo(s, s.control(c::VERASE), out);
@@ -407,7 +420,7 @@ impl Discipline {
                 return (columns, true);
             } else if is_control(byte) {
                 columns += if s.local(c::ECHOCTL) { 2 } else { 0 };
-            } else if !self.is_continuation(s, byte) {
+            } else if !s.is_continuation(byte) {
                 columns += 1;
             }
         }
@@ -423,10 +436,6 @@ impl Discipline {
     fn last_typed(&self, back: usize) -> u8 {
         self.queue.typed_byte(self.queue.typed().saturating_sub(back))
     }
-
-    fn is_continuation(&self, s: &Settings, byte: u8) -> bool {
-        s.input(c::IUTF8) && byte & 0xc0 == 0x80
-    }
 }
 
 fn signal_of(s: &Settings, byte: u8) -> Option<Signal> {
@@ -439,6 +448,11 @@ fn signal_of(s: &Settings, byte: u8) -> Option<Signal> {
     } else {
         None
     }
+}
+
+/// Letters (of Latin 1, as in Linux), digits and the underscore.
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || (byte >= 0xc0 && byte != 0xd7 && byte != 0xf7)
 }
 
 const fn is_control(byte: u8) -> bool {

@@ -175,16 +175,19 @@ fn flush(terminal: &Terminal, arg: u64, side: Side) -> Result<u64> {
     };
     let (typed, shown) = if side == Side::Slave { (input, output) } else { (output, input) };
     let keeps_line = side == Side::Master;
-    terminal.change(|state, out| {
+    terminal.change(|state, _| {
         if typed {
             state.backlog.clear();
             if !keeps_line {
                 state.discipline.flush_input();
             }
         }
+        // What the master could have read already stays, as on Linux, where it has passed on by then.
         if shown {
             state.discipline.output.discard_held();
-            out.discard();
+            if keeps_line {
+                state.to_master.clear();
+            }
         }
         Outcome { readable: true, writable: true, ..Outcome::default() }
     });

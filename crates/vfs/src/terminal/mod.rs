@@ -21,6 +21,8 @@ mod pty;
 mod termios;
 
 #[cfg(test)]
+mod host_tests;
+#[cfg(test)]
 mod tests;
 
 pub use device::{ControlCaller, Steal, Terminal};

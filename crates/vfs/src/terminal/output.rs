@@ -11,8 +11,6 @@ pub(super) trait Out {
     fn room(&self) -> usize;
     /// Takes `bytes`, which fit.
     fn put(&mut self, bytes: &[u8]);
-    /// Forgets what was put and has not been seen yet.
-    fn discard(&mut self);
 }
 
 /// Bytes collected under the terminal's lock, written to the device after it.
@@ -47,8 +45,6 @@ impl Out for Staging {
             self.len += bytes.len();
         }
     }
-
-    fn discard(&mut self) {}
 }
 
 impl Out for ByteRing {
@@ -58,10 +54,6 @@ impl Out for ByteRing {
 
     fn put(&mut self, bytes: &[u8]) {
         self.push(bytes);
-    }
-
-    fn discard(&mut self) {
-        self.clear();
     }
 }
 
@@ -143,7 +135,7 @@ impl OutputState {
             if plain > 0 {
                 let run = rest.get(..plain).unwrap_or(&[]);
                 out.put(run);
-                self.column += run.iter().filter(|byte| !is_continuation(**byte)).count();
+                self.column += run.iter().filter(|byte| !settings.is_continuation(**byte)).count();
                 done += plain;
                 continue;
             }
@@ -161,7 +153,11 @@ impl OutputState {
 
     /// Echoes one byte through output processing.
     pub(super) fn echo(&mut self, settings: &Settings, byte: u8, out: &mut dyn Out) {
-        if settings.output(c::OPOST) {
+        if byte == 0xff {
+            // Counts as a column even without output processing, as on Linux.
+            self.column += 1;
+            self.echo_raw(&[byte], out);
+        } else if settings.output(c::OPOST) {
             let (bytes, len) = self.process(settings, byte);
             self.advance(settings, byte);
             self.echo_raw(bytes.get(..len).unwrap_or(&[]), out);
@@ -183,6 +179,11 @@ impl OutputState {
             self.column = self.column.saturating_sub(1);
             self.echo_raw(&[8], out);
         }
+    }
+
+    /// Counts a column back without moving the cursor, as Linux does for each further byte of an erased character.
+    pub(super) fn move_back(&mut self) {
+        self.column = self.column.saturating_sub(1);
     }
 
     /// The line being typed begins where the cursor is.
@@ -231,7 +232,7 @@ impl OutputState {
             }
             b'\t' => self.column += 8 - (self.column & 7),
             8 => self.column = self.column.saturating_sub(1),
-            byte if byte < 0x20 || byte == 0x7f || is_continuation(byte) => {}
+            byte if byte < 0x20 || byte == 0x7f || settings.is_continuation(byte) => {}
             _ => self.column += 1,
         }
     }
@@ -240,9 +241,4 @@ impl OutputState {
 /// Whether output processing leaves `byte` as it is and moves the cursor by at most one.
 fn is_plain(byte: u8, settings: &Settings) -> bool {
     byte >= 0x20 && byte != 0x7f && !(settings.output(c::OLCUC) && byte.is_ascii_lowercase())
-}
-
-/// Second and later bytes of a UTF-8 character take no column.
-const fn is_continuation(byte: u8) -> bool {
-    byte & 0xc0 == 0x80
 }

@@ -105,6 +105,12 @@ impl Settings {
         byte != DISABLED && self.control(index) == byte
     }
 
+    /// Whether `byte` is the second or a later one of a UTF-8 character: these take no column.
+    #[inline]
+    pub(super) const fn is_continuation(&self, byte: u8) -> bool {
+        self.input(c::IUTF8) && byte & 0xc0 == 0x80
+    }
+
     /// Whether lines are collected before a reader sees them.
     pub(super) const fn canonical(&self) -> bool {
         self.local(c::ICANON)
