@@ -179,12 +179,8 @@ fn no_stack() -> libc::stack_t {
 }
 
 fn as_altstack(stack: &libc::stack_t) -> AltStack {
-    let raw = abi::SigaltStack {
-        ss_sp: stack.ss_sp as u64,
-        ss_flags: stack.ss_flags,
-        pad: 0,
-        ss_size: stack.ss_size as u64,
-    };
+    let raw =
+        abi::SigaltStack { ss_sp: stack.ss_sp as u64, ss_flags: stack.ss_flags, pad: 0, ss_size: stack.ss_size as u64 };
     AltStack::NONE.replace(&raw, 0, MINSIGSTKSZ).unwrap()
 }
 
@@ -193,8 +189,7 @@ fn a_frame_on_the_alternate_stack_is_rebuilt_byte_for_byte() {
     let _guard = ONE_AT_A_TIME.lock();
     std::thread::spawn(|| {
         let mut memory = vec![0_u8; 256 * 1024];
-        let stack =
-            libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
+        let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
         let mut old = no_stack();
         // SAFETY: the buffer outlives the use of the alternate stack.
         assert_eq!(unsafe { libc::sigaltstack(&stack, &mut old) }, 0);

@@ -18,6 +18,9 @@ mod wait;
 mod wait_many;
 mod wake_op;
 
+#[cfg(test)]
+mod tests;
+
 pub use pi::{LockPi, PiError, PiUnlocked, PiWord};
 pub use robust_list::{DeathAction, ROBUST_LIST_LIMIT, RobustEntry, RobustList, UserWords, death_action};
 pub use table::{FutexKey, FutexTable, Requeued};

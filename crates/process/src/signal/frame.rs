@@ -536,7 +536,7 @@ mod tests {
             for _ in 0..4 {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let at = (seed >> 33) as usize % FRAME_SIZE;
-                frame.bytes[at] ^= 1 << (seed >> 60);
+                frame.bytes[at] ^= 1 << (seed >> 61);
             }
             let Ok(saved) = SavedFrame::parse(&frame.bytes, &frame.context) else { continue };
             good += 1;
@@ -571,7 +571,7 @@ mod tests {
         let mut legacy = [0; FXSAVE_SIZE];
         legacy.copy_from_slice(&fp[..FXSAVE_SIZE]);
         assert_eq!(fp_extent(&legacy, &LAYOUT), LAYOUT.in_frame());
-        for (at, value) in [(SW_RESERVED, 0), (SW_RESERVED + 17, 0xff), (SW_RESERVED + 16, 0), (SW_RESERVED + 5, 0)] {
+        for (at, value) in [(SW_RESERVED, 0), (SW_RESERVED + 17, 0xff), (SW_RESERVED + 17, 0), (SW_RESERVED + 5, 0)] {
             let mut bad = legacy;
             bad[at] = value;
             assert_eq!(fp_extent(&bad, &LAYOUT), FXSAVE_SIZE, "byte {at}");

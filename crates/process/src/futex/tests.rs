@@ -1,0 +1,411 @@
+//! The table against a naive model, and against many threads at once.
+
+use super::*;
+use alloc::sync::Arc;
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::task::{Context, Poll, Waker};
+use std::task::Wake;
+use std::vec::Vec;
+use types::Tid;
+
+type Table = FutexTable<u64>;
+
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn sleep() -> Result<bool, ()> {
+    Ok(true)
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+#[test]
+fn a_changed_word_does_not_sleep_and_leaves_no_waiter() {
+    let table = Table::new();
+    let mut wait = table.wait(1, MATCH_ANY, || Ok::<_, ()>(false));
+    assert_eq!(poll(&mut wait), Poll::Ready(Err(WaitError::Mismatch)));
+    let mut wait = table.wait(1, MATCH_ANY, || Err("fault"));
+    assert_eq!(poll(&mut wait), Poll::Ready(Err(WaitError::Memory("fault"))));
+    assert_eq!(table.waiting(1), 0);
+}
+
+#[test]
+fn a_wake_up_that_meets_a_leaving_waiter_goes_to_the_next() {
+    let table = Table::new();
+    let mut second = table.wait(1, MATCH_ANY, sleep);
+    let mut first = table.wait(1, MATCH_ANY, || {
+        assert!(poll(&mut second).is_pending());
+        assert_eq!(table.wake(1, 1, MATCH_ANY), 1, "the first one is queued already");
+        Ok::<_, ()>(false)
+    });
+    assert_eq!(poll(&mut first), Poll::Ready(Err(WaitError::Mismatch)));
+    drop(first);
+    assert_eq!(poll(&mut second), Poll::Ready(Ok(())));
+}
+
+#[test]
+fn a_dropped_waiter_hands_its_wake_up_on_and_a_cancelled_one_keeps_it() {
+    let table = Table::new();
+    let mut waits: Vec<_> = (0..3).map(|_| table.wait(1, MATCH_ANY, sleep)).collect();
+    waits.iter_mut().for_each(|wait| assert!(poll(wait).is_pending()));
+    assert_eq!(table.wake(1, 1, MATCH_ANY), 1);
+    drop(waits.remove(0));
+    assert_eq!(poll(&mut waits[0]), Poll::Ready(Ok(())), "handed on");
+    assert!(poll(&mut waits[1]).is_pending());
+    assert_eq!(table.wake(1, 1, MATCH_ANY), 1);
+    assert!(waits[1].cancel(), "a wake-up that came before the timeout counts");
+    assert!(!waits[1].cancel());
+}
+
+#[test]
+fn requeued_waiters_belong_to_the_second_futex() {
+    let table = Table::new();
+    let mut waits: Vec<_> = (0..50).map(|_| table.wait(1, MATCH_ANY, sleep)).collect();
+    waits.iter_mut().for_each(|wait| assert!(poll(wait).is_pending()));
+    assert_eq!(table.requeue(1, 2, 1, 40), Requeued { woken: 1, moved: 40 });
+    assert_eq!((table.waiting(1), table.waiting(2)), (9, 40));
+    assert_eq!(table.wake(2, 1, MATCH_ANY), 1);
+    assert_eq!(poll(&mut waits[1]), Poll::Ready(Ok(())), "in order of arrival");
+    assert!(!waits[2].cancel(), "a moved waiter can leave");
+    assert_eq!(table.waiting(2), 38);
+    assert_eq!(table.cmp_requeue(2, 1, 0, 100, || Ok::<_, ()>(false)), Ok(None));
+    assert_eq!(table.requeue(2, 2, 0, 100), Requeued { woken: 0, moved: 38 }, "onto itself ends");
+    assert_eq!(table.cmp_requeue(2, 1, 0, usize::MAX, || Ok::<_, ()>(true)).unwrap().unwrap().moved, 38);
+    assert_eq!(table.wake(1, usize::MAX, MATCH_ANY), 47);
+}
+
+#[test]
+fn waiting_on_many_ends_with_the_index_of_the_woken_one() {
+    let table = Table::new();
+    let keys = || (0..128_u64).map(|key| (key, MATCH_ANY)).collect::<Vec<_>>();
+    let mut wait = table.wait_many(keys(), |_| Ok::<_, ()>(true)).unwrap();
+    assert!(poll(&mut wait).is_pending());
+    assert_eq!(table.wake(77, 1, MATCH_ANY), 1);
+    assert_eq!(poll(&mut wait), Poll::Ready(Ok(77)));
+    assert!((0..128).all(|key| table.waiting(key) == 0));
+    let mut wait = table.wait_many(keys(), |index| Ok::<_, ()>(index != 5)).unwrap();
+    assert_eq!(poll(&mut wait), Poll::Ready(Err(WaitError::Mismatch)));
+    assert!((0..128).all(|key| table.waiting(key) == 0));
+    let mut wait = table.wait_many(keys(), |_| Ok::<_, ()>(true)).unwrap();
+    assert!(poll(&mut wait).is_pending());
+    table.wake(3, 1, MATCH_ANY);
+    let mut other = table.wait(3, MATCH_ANY, sleep);
+    assert!(poll(&mut other).is_pending());
+    drop(wait);
+    assert_eq!(poll(&mut other), Poll::Ready(Ok(())), "dropped with a wake-up: handed on");
+}
+
+/// Random sequences against one list of waiters in order of arrival.
+#[test]
+fn order_of_wake_ups_agrees_with_a_naive_list_in_random_sequences() {
+    let mut compared = 0;
+    for seed in 0..300 {
+        std::println!("seed {seed}");
+        let mut random = Random(seed);
+        let table = Table::new();
+        let mut waits = Vec::new();
+        // (index, key, bitset) of everybody who sleeps, in order of arrival at the key.
+        let mut model: Vec<(usize, u64, u32)> = Vec::new();
+        let mut awake: Vec<bool> = Vec::new();
+        for _ in 0..150 {
+            let key = random.below(4);
+            let bitset = 1 + random.below(7) as u32;
+            let count = random.below(4) as usize;
+            match random.below(6) {
+                0..=2 => {
+                    let count = Arc::new(Count(AtomicUsize::new(0)));
+                    let waker = Waker::from(count.clone());
+                    let mut wait = table.wait(key, bitset, sleep);
+                    assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(&waker)).is_pending());
+                    model.push((waits.len(), key, bitset));
+                    waits.push(Some((wait, count)));
+                    awake.push(false);
+                }
+                3 => {
+                    let mut woken = 0;
+                    model.retain(|(index, k, b)| {
+                        let hit = *k == key && b & bitset != 0 && woken < count;
+                        woken += usize::from(hit);
+                        awake[*index] |= hit;
+                        !hit
+                    });
+                    assert_eq!(table.wake(key, count, bitset), woken, "seed {seed}");
+                }
+                4 => {
+                    let to = random.below(4);
+                    let wake = random.below(2) as usize;
+                    let (mut woken, mut moved) = (0, Vec::new());
+                    model.retain(|(index, k, b)| {
+                        if *k != key {
+                            return true;
+                        }
+                        if woken < wake {
+                            woken += 1;
+                            awake[*index] = true;
+                            return false;
+                        }
+                        if moved.len() < count {
+                            moved.push((*index, to, *b));
+                            return false;
+                        }
+                        true
+                    });
+                    assert_eq!(table.requeue(key, to, wake, count), Requeued { woken, moved: moved.len() });
+                    model.extend(moved);
+                }
+                _ => {
+                    if let Some((index, _, _)) = model.get(random.below(64) as usize).copied() {
+                        model.retain(|(i, _, _)| *i != index);
+                        let (mut wait, _) = waits[index].take().unwrap();
+                        assert!(!wait.cancel());
+                    }
+                }
+            }
+            for (index, slot) in waits.iter().enumerate() {
+                let Some((_, count)) = slot else { continue };
+                assert_eq!(count.0.load(Ordering::SeqCst), usize::from(awake[index]), "seed {seed} waiter {index}");
+                compared += 1;
+            }
+            for key in 0..4 {
+                assert_eq!(table.waiting(key), model.iter().filter(|(_, k, _)| *k == key).count());
+            }
+        }
+    }
+    assert!(compared > 100_000);
+}
+
+/// The mutex of Drepper's "Futexes are tricky": 0 free, 1 held, 2 held with waiters.
+struct Mutex<'a> {
+    table: &'a Table,
+    word: AtomicU32,
+    key: u64,
+}
+
+impl Mutex<'_> {
+    fn lock(&self) {
+        if self.word.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            return;
+        }
+        while self.word.swap(2, Ordering::SeqCst) != 0 {
+            let check = || Ok::<_, ()>(self.word.load(Ordering::SeqCst) == 2);
+            let _ = block_on(self.table.wait(self.key, MATCH_ANY, check));
+        }
+    }
+
+    fn unlock(&self) {
+        if self.word.swap(0, Ordering::SeqCst) == 2 {
+            self.table.wake(self.key, 1, MATCH_ANY);
+        }
+    }
+}
+
+#[test]
+fn no_wake_up_is_lost_between_threads_that_share_mutexes() {
+    const THREADS: usize = 6;
+    const ROUNDS: usize = 3_000;
+    let table = Table::new();
+    let mutexes: Vec<_> = (0..2).map(|key| Mutex { table: &table, word: AtomicU32::new(0), key }).collect();
+    let inside = [const { AtomicUsize::new(0) }; 2];
+    let total = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (mutexes, inside, total) = (&mutexes, &inside, &total);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let at = (thread + round) % 2;
+                    mutexes[at].lock();
+                    assert_eq!(inside[at].fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+                    if round % 16 == 0 {
+                        std::thread::yield_now();
+                    }
+                    inside[at].fetch_sub(1, Ordering::SeqCst);
+                    mutexes[at].unlock();
+                    total.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    assert_eq!(total.load(Ordering::SeqCst), THREADS * ROUNDS);
+    assert_eq!(table.waiting(0) + table.waiting(1), 0);
+}
+
+/// Waiters on a counter that is requeued back and forth, dropped and woken at the same time: everyone ends.
+#[test]
+fn requeue_cancel_and_wake_race_without_losing_a_waiter() {
+    const THREADS: usize = 4;
+    const ROUNDS: usize = 1_500;
+    let table = Table::new();
+    let finished = AtomicUsize::new(0);
+    let left = AtomicUsize::new(THREADS);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (table, finished, left) = (&table, &finished, &left);
+            scope.spawn(move || {
+                let mut random = Random(thread as u64);
+                for _ in 0..ROUNDS {
+                    let mut wait = table.wait(random.below(2), MATCH_ANY, sleep);
+                    if random.below(3) == 0 {
+                        assert!(poll(&mut wait).is_pending());
+                        for _ in 0..random.below(50) {
+                            core::hint::spin_loop();
+                        }
+                        drop(wait);
+                    } else {
+                        block_on(wait).unwrap();
+                    }
+                    finished.fetch_add(1, Ordering::SeqCst);
+                }
+                left.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        let mut round = 0;
+        while left.load(Ordering::SeqCst) > 0 {
+            round += 1;
+            let (from, to) = (round % 2, (round + 1) % 2);
+            table.requeue(from, to, 0, 2);
+            table.wake(to, 1, MATCH_ANY);
+            if round % 64 == 0 {
+                std::thread::yield_now();
+            }
+        }
+    });
+    assert_eq!(finished.load(Ordering::SeqCst), THREADS * ROUNDS);
+    assert_eq!(table.waiting(0) + table.waiting(1), 0);
+}
+
+/// A PI word of the test's own memory.
+struct Word<'a>(&'a AtomicU32);
+
+impl PiWord for Word<'_> {
+    type Error = ();
+
+    fn load(&self) -> Result<u32, ()> {
+        Ok(self.0.load(Ordering::SeqCst))
+    }
+
+    fn compare_exchange(&self, old: u32, new: u32) -> Result<bool, ()> {
+        Ok(self.0.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).is_ok())
+    }
+}
+
+#[test]
+fn a_pi_lock_goes_to_the_most_urgent_waiter() {
+    let table = Table::new();
+    let word = AtomicU32::new(10);
+    let alive = |_| true;
+    let mut calm = table.lock_pi(1, Tid(11), 5, Word(&word), alive);
+    let mut urgent = table.lock_pi(1, Tid(12), 1, Word(&word), alive);
+    assert!(poll(&mut calm).is_pending());
+    assert_eq!(word.load(Ordering::SeqCst), WAITERS | 10, "the owner's unlock must come to the kernel");
+    assert_eq!(calm.owner(), Some(Tid(10)));
+    assert!(poll(&mut urgent).is_pending());
+    assert_eq!(table.unlock_pi(1, Tid(99), &Word(&word)), Err(PiError::NotOwner));
+    assert_eq!(table.unlock_pi(1, Tid(10), &Word(&word)), Ok(PiUnlocked { new_owner: Some(Tid(12)) }));
+    assert_eq!(word.load(Ordering::SeqCst), WAITERS | 12);
+    assert!(poll(&mut calm).is_pending());
+    assert_eq!(calm.owner(), Some(Tid(12)));
+    assert_eq!(poll(&mut urgent), Poll::Ready(Ok(())));
+    assert!(calm.cancel());
+    assert_eq!(table.unlock_pi(1, Tid(12), &Word(&word)), Ok(PiUnlocked { new_owner: None }));
+    assert_eq!(word.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn pi_locks_refuse_the_owner_the_unknown_owner_and_the_busy_try() {
+    let table = Table::new();
+    let word = AtomicU32::new(10);
+    assert_eq!(table.trylock_pi(1, Tid(10), &Word(&word)), Err(PiError::Deadlock));
+    assert_eq!(table.trylock_pi(1, Tid(11), &Word(&word)), Err(PiError::Busy));
+    assert_eq!(poll(&mut table.lock_pi(1, Tid(10), 0, Word(&word), |_| true)), Poll::Ready(Err(PiError::Deadlock)));
+    assert_eq!(poll(&mut table.lock_pi(1, Tid(11), 0, Word(&word), |_| false)), Poll::Ready(Err(PiError::NoOwner)));
+    word.store(OWNER_DIED, Ordering::SeqCst);
+    assert_eq!(table.trylock_pi(1, Tid(11), &Word(&word)), Ok(()));
+    assert_eq!(word.load(Ordering::SeqCst), OWNER_DIED | 11, "the new owner learns that the old one died");
+}
+
+#[test]
+fn a_waiter_takes_over_from_an_owner_that_ended() {
+    let table = Table::new();
+    let word = AtomicU32::new(10);
+    let dead = core::cell::Cell::new(false);
+    let mut wait = table.lock_pi(1, Tid(11), 0, Word(&word), |tid| !(dead.get() && tid == Tid(10)));
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(count.clone());
+    assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(&waker)).is_pending());
+    table.owner_exited(Tid(9));
+    assert_eq!(count.0.load(Ordering::SeqCst), 0);
+    dead.set(true);
+    table.owner_exited(Tid(10));
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert_eq!(poll(&mut wait), Poll::Ready(Ok(())));
+    assert_eq!(word.load(Ordering::SeqCst), OWNER_DIED | 11);
+}
+
+#[test]
+fn pi_locks_exclude_each_other_between_threads() {
+    const THREADS: u32 = 5;
+    const ROUNDS: usize = 2_000;
+    let table = Table::new();
+    let word = AtomicU32::new(0);
+    let inside = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 1..=THREADS {
+            let (table, word, inside) = (&table, &word, &inside);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    if word.compare_exchange(0, thread, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+                        block_on(table.lock_pi(7, Tid(thread), thread, Word(word), |_| true)).unwrap();
+                    }
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+                    assert_eq!(word.load(Ordering::SeqCst) & TID_MASK, thread);
+                    if round % 8 == 0 {
+                        std::thread::yield_now();
+                    }
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    if word.compare_exchange(thread, 0, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+                        table.unlock_pi(7, Tid(thread), &Word(word)).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(word.load(Ordering::SeqCst) & TID_MASK, 0);
+}
