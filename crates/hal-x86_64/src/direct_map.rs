@@ -11,6 +11,11 @@ pub(crate) fn set(offset: u64) {
     OFFSET.store(offset, Ordering::Release);
 }
 
+/// Whether [`set`] was called.
+pub(crate) fn is_set() -> bool {
+    OFFSET.load(Ordering::Acquire) != 0
+}
+
 /// The virtual address of `physical`.
 pub(crate) fn pointer<T>(physical: PhysAddr) -> *mut T {
     core::ptr::with_exposed_provenance_mut((physical.as_u64().wrapping_add(OFFSET.load(Ordering::Acquire))) as usize)

@@ -47,6 +47,8 @@ pub(crate) struct PerCpu {
     pub(crate) work: AtomicU32,
     id: AtomicU32,
     pub(crate) apic_id: AtomicU32,
+    /// Division of the timer's clock, as a power of two.
+    pub(crate) timer_shift: AtomicU32,
     pub(crate) stats: crate::stats::Counters,
     tss: UnsafeCell<TaskStateSegment>,
     gdt: UnsafeCell<[u64; GDT_LEN]>,
@@ -82,6 +84,7 @@ impl PerCpu {
             work: AtomicU32::new(0),
             id: AtomicU32::new(0),
             apic_id: AtomicU32::new(0),
+            timer_shift: AtomicU32::new(0),
             stats: crate::stats::Counters::new(),
             tss: UnsafeCell::new(TaskStateSegment::new()),
             gdt: UnsafeCell::new([0; GDT_LEN]),

@@ -16,9 +16,9 @@ use alloc::vec::Vec;
 use types::{ApicId, PhysAddr};
 
 use crate::apic::{DEFAULT_LOCAL_APIC, IoApicInfo, Override};
+use crate::direct_map;
 use crate::power::PowerMethods;
 use crate::time::References;
-use crate::{direct_map, paging};
 use tables::{Memory, Tables};
 
 pub use numa::{MemoryNode, Topology};
@@ -75,7 +75,7 @@ struct DirectMap;
 impl Memory for DirectMap {
     fn bytes(&self, address: PhysAddr, len: usize) -> Option<&[u8]> {
         let end = address.as_u64().checked_add(len as u64)?;
-        if address.is_null() || len > MAX_TABLE || end >= 1 << 46 || paging::current().is_null() {
+        if address.is_null() || len > MAX_TABLE || end >= 1 << 46 || !direct_map::is_set() {
             return None;
         }
         // SAFETY: tables are in memory that `init_bsp`'s caller has promised to show, and nobody writes to them.

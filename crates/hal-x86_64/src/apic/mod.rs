@@ -10,7 +10,10 @@ pub(crate) use io_apic::route_irq;
 pub use io_apic::{IoApicInfo, Override, Polarity, TriggerMode, init_io_apics};
 pub use local::{Mode, local_id, mode};
 pub(crate) use local::{clear_error, end_of_interrupt, send_init, send_nmi_to_others, send_startup};
-pub(crate) use timer::{count as timer_count, set_frequency as set_timer_frequency, set_one_shot, start_free_running};
+pub(crate) use timer::{
+    count as timer_count, init_cpu as init_timer, set_frequency as set_timer_frequency, set_one_shot,
+    start_free_running,
+};
 
 use crate::interrupts;
 
@@ -27,6 +30,7 @@ pub fn init_bsp(address: PhysAddr) -> Mode {
 /// The same for another CPU.
 pub(crate) fn init_ap() {
     local::init_cpu();
+    timer::init_cpu();
 }
 
 /// Makes `cpu` leave user mode or wake up.

