@@ -331,10 +331,13 @@ impl LoadPlan {
         if start < used {
             return Err(ElfError::BadSegment);
         }
-        let file_offset = ph.p_offset.saturating_sub(in_page);
+        let file_offset = if ph.p_filesz == 0 { 0 } else { ph.p_offset - in_page };
         if let Some(previous) = self.segments.last_mut()
             && address < previous.end()
         {
+            if ph.p_filesz == 0 {
+                return Err(ElfError::BadSegment);
+            }
             previous.give_up_last_page(file_offset)?;
         }
         let protection =

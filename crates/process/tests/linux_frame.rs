@@ -3,6 +3,13 @@
 //!
 //! Needs `unsafe` for `sigaction`, which is why it is a test of its own and not in the crate.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "helpers of tests may panic, and reading fields of a siginfo_t is one thing"
+)]
 
 use std::mem::{offset_of, size_of};
 use std::sync::Mutex;

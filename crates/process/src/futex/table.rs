@@ -154,11 +154,8 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
     /// Takes a waiter out; the bitset of the wake-up that came first, if one did.
     pub(super) fn dequeue(&self, node: &Node<K>) -> Option<u32> {
         let removed = self.with_waiter(node, |bucket, place| bucket.waiters.remove(place));
-        // A waker is dropped here, outside the lock.
-        match removed {
-            Ok(_waiter) => None,
-            Err(woken_by) => Some(woken_by),
-        }
+        // The waiter with its waker is dropped here, outside the lock.
+        removed.err()
     }
 
     /// Makes `waker` the one to wake; the bitset of the wake-up that came first, if one did.

@@ -217,8 +217,8 @@ impl ProcessSignals {
     /// Reads the table of actions.
     pub fn with_actions<T>(&self, read: impl FnOnce(&Dispositions) -> T) -> T {
         let actions = self.state.lock().actions.clone();
-        let result = read(&actions.lock());
-        result
+        let actions = actions.lock();
+        read(&actions)
     }
 
     /// Changes a thread's mask; SIGKILL and SIGSTOP drop out. Whom to kick: others that take over what it blocks now.
