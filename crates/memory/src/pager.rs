@@ -44,6 +44,13 @@ pub trait Pager: Send + Sync {
     /// [`PagerError`]; nothing is referenced then.
     fn page(&self, index: u64, access: PageAccess) -> Result<PhysAddr, PagerError>;
 
+    /// The frame of page `index` for reading, with one reference for the caller, if the object has it already: a read fault maps
+    /// such neighbours along.
+    fn page_at_hand(&self, index: u64) -> Option<PhysAddr> {
+        let _ = index;
+        None
+    }
+
     /// Size of the object in bytes, now.
     fn len_bytes(&self) -> u64;
 

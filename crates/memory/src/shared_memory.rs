@@ -40,6 +40,12 @@ impl Pager for SharedMemory {
         Ok(frame)
     }
 
+    fn page_at_hand(&self, index: u64) -> Option<PhysAddr> {
+        let frame = *self.pages.lock().get(&index)?;
+        self.frames.retain(frame);
+        Some(frame)
+    }
+
     fn len_bytes(&self) -> u64 {
         self.len
     }

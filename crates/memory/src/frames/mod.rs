@@ -115,7 +115,8 @@ pub struct Frames {
     map: DirectMap,
     meta: Metadata,
     zones: [Zone; MAX_ZONES],
-    caches: [CpuCache; MAX_CPUS],
+    /// In the metadata's memory: too large to be moved about on an early stack.
+    caches: &'static [CpuCache],
     zone_of_cpu: [AtomicU64; MAX_CPUS],
     total: AtomicU64,
     metadata: AtomicU64,
@@ -250,7 +251,7 @@ impl Frames {
             ..FrameStats::default()
         };
         let mut kinds = [0_i64; KINDS];
-        for cache in &self.caches {
+        for cache in self.caches {
             stats.free += cache.add_counts(&mut kinds);
         }
         for (out, count) in stats.by_kind.iter_mut().zip(kinds) {

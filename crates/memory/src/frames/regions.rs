@@ -34,13 +34,15 @@ impl Frames {
         let top = regions.iter().map(|region| region.end).max()?;
         let sections = top.div_ceil(BYTES_PER_SECTION) + (1 << 30) / BYTES_PER_SECTION;
         let table_bytes = (sections * 8).next_multiple_of(PAGE);
+        let cache_bytes = ((MAX_CPUS * size_of::<CpuCache>()) as u64).next_multiple_of(PAGE);
         // Regions that touch the same section may count it twice: what is too much is used after all.
         let described: u64 = regions.iter().map(|region| region.pages().sections().count() as u64).sum();
-        let needed = table_bytes + described * SECTION_BYTES;
+        let needed = table_bytes + cache_bytes + described * SECTION_BYTES;
         let home = regions.iter().map(|region| region.pages()).find(|region| region.end - region.start >= needed)?;
 
         let meta = Metadata::new(map, PhysAddr::new(home.start), sections as usize);
-        let mut next = home.start + table_bytes;
+        let caches = Metadata::place(map, PhysAddr::new(home.start + table_bytes), MAX_CPUS, CpuCache::new);
+        let mut next = home.start + table_bytes + cache_bytes;
         for section in regions.iter().flat_map(|region| region.pages().sections()) {
             if !meta.has(section) && meta.install(section, PhysAddr::new(next)) {
                 next += SECTION_BYTES;
@@ -50,7 +52,7 @@ impl Frames {
             map,
             meta,
             zones: core::array::from_fn(|_| Zone::new(map)),
-            caches: [const { CpuCache::new() }; MAX_CPUS],
+            caches,
             zone_of_cpu: [const { AtomicU64::new(0) }; MAX_CPUS],
             total: AtomicU64::new(0),
             metadata: AtomicU64::new((next - home.start) / PAGE),

@@ -67,6 +67,20 @@ impl Metadata {
         Self { map, sections }
     }
 
+    /// Fills the memory at `at` with `count` values for ever.
+    ///
+    /// The caller gives `count * size_of::<T>()` bytes of mapped, page-aligned memory that nobody else uses.
+    pub(crate) fn place<T>(map: DirectMap, at: PhysAddr, count: usize, make: impl Fn() -> T) -> &'static [T] {
+        const { assert!(align_of::<T>() <= 4096) };
+        let array = map.pointer(at).cast::<T>();
+        for index in 0..count {
+            // SAFETY: the memory is given to us, aligned and large enough.
+            unsafe { array.wrapping_add(index).write(make()) };
+        }
+        // SAFETY: all values are written; never freed.
+        unsafe { core::slice::from_raw_parts(array, count) }
+    }
+
     /// Describes section `index` in the [`SECTION_BYTES`] at `at`; `false` if it is beyond the table.
     pub(crate) fn install(&self, index: u64, at: PhysAddr) -> bool {
         let Some(slot) = self.sections.get(index as usize) else { return false };

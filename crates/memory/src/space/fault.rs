@@ -17,6 +17,9 @@ pub(super) enum Access {
     Fetch,
 }
 
+/// Bytes that a read fault maps at most, aligned (Linux's `fault_around_bytes`); divides what one table covers.
+const AROUND: u64 = 16 * PAGE;
+
 const RESOLVED: FaultOutcome = FaultOutcome::Resolved(FaultKind::Minor);
 
 impl Access {
@@ -74,6 +77,9 @@ impl AddressSpace {
                 Ok(entry) => {
                     self.ops.fill(table, index(page, 1), 1, entry);
                     counts.add_resident(1);
+                    if access != Access::Write && area.source.is_some() && !area.is_shared() {
+                        self.map_around(area, table, page, counts);
+                    }
                 }
                 Err(outcome) => return outcome,
             }
@@ -116,6 +122,23 @@ impl AddressSpace {
         let copy = self.copy_of(frame);
         frames.release(frame);
         Ok(Pte::user_page(copy?, area.prot, true))
+    }
+
+    /// Maps the neighbours of `page` that the object has at hand: programs read on, and a fault costs more than an entry.
+    fn map_around(&self, area: &Area, table: PhysAddr, page: u64, counts: &mut Counts) {
+        let Some(source) = &area.source else { return };
+        let window = page / AROUND * AROUND;
+        let (mut at, end) = (window.max(area.start), (window + AROUND).min(area.end));
+        let end_of_object = area.start.saturating_add(source.pager.len_bytes().saturating_sub(source.offset));
+        while at < end && at < end_of_object {
+            if !self.ops.table(table).get(index(at, 1)).is_used()
+                && let Some(frame) = source.pager.page_at_hand(area.page_index(source, at))
+            {
+                self.ops.fill(table, index(at, 1), 1, Pte::user_page(frame, area.prot, false));
+                counts.add_resident(1);
+            }
+            at += PAGE;
+        }
     }
 
     #[inline]

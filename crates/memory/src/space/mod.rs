@@ -78,6 +78,19 @@ struct Layout {
     mmap_base: u64,
     brk_start: u64,
     brk_end: u64,
+    gap: GapHint,
+}
+
+/// Where to begin the search for a gap: between `below` and the mapping base every gap is smaller than `smaller_than`.
+#[derive(Clone, Copy)]
+struct GapHint {
+    below: u64,
+    smaller_than: u64,
+}
+
+impl GapHint {
+    /// Nothing is known.
+    const NONE: Self = Self { below: 0, smaller_than: u64::MAX };
 }
 
 /// In pages.
@@ -111,7 +124,7 @@ impl AddressSpace {
     ) -> Result<Self, MemoryError> {
         let inner = Inner {
             areas: Areas::default(),
-            layout: Layout { mmap_base: DEFAULT_MMAP_BASE, brk_start: 0, brk_end: 0 },
+            layout: Layout { mmap_base: DEFAULT_MMAP_BASE, brk_start: 0, brk_end: 0, gap: GapHint::NONE },
             limits: SpaceLimits::default(),
             counts: Counts::default(),
             special_fork: false,
@@ -170,7 +183,9 @@ impl AddressSpace {
 
     /// Sets the highest end of mappings placed by the kernel. Keep it below the stack's limit.
     pub fn set_mmap_base(&self, base: u64) {
-        self.inner.lock().layout.mmap_base = base.min(USER_END) & !(PAGE - 1);
+        let mut inner = self.inner.lock();
+        inner.layout.mmap_base = base.min(USER_END) & !(PAGE - 1);
+        inner.layout.gap = GapHint::NONE;
     }
 
     /// Limits; a new space has [`SpaceLimits::default`], fork copies them.

@@ -2,7 +2,7 @@
 
 use super::area::Area;
 use super::flush::LargeBatch;
-use super::{AddressSpace, Counts, Inner, Let, MOST_AREAS, PAGE, page_range};
+use super::{AddressSpace, Counts, GapHint, Inner, Let, MOST_AREAS, PAGE, page_range};
 use crate::MemoryError;
 
 impl Counts {
@@ -37,6 +37,9 @@ impl Inner {
 
     /// Takes all areas out of `start .. end`.
     pub(super) fn remove_areas(&mut self, start: u64, end: u64, let_go: &mut Let) {
+        if end > self.layout.gap.below {
+            self.layout.gap = GapHint::NONE;
+        }
         self.areas.split(start);
         self.areas.split(end);
         while let Some(area) = self.areas.take_first(start, end) {
