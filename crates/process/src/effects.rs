@@ -43,6 +43,13 @@ enum Effect<R: Resources> {
 }
 
 impl<R: Resources> Effects<R> {
+    /// Kicks the threads of `process` that a change of signal state named.
+    pub fn of_kick(process: &Process<R>, kick: Kick) -> Self {
+        let mut effects = Self::new();
+        effects.kick_threads(process, kick);
+        effects
+    }
+
     /// Nothing to do.
     pub(crate) const fn new() -> Self {
         Self { inline: [const { None }; INLINE], more: LinkedList::new(), session_ended: None, init_ended: false }
@@ -58,6 +65,9 @@ impl<R: Resources> Effects<R> {
                 }
                 Effect::WakeWatchers(process) => {
                     process.changes().wake_all();
+                    if let Some(watchers) = process.existing_watchers() {
+                        watchers.wake_all();
+                    }
                 }
                 Effect::WakeSignalReaders(process) => {
                     process.signals().arrivals().wake_all();

@@ -6,7 +6,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering};
 
 use abi::Signal;
-use sync::{Rank, SpinLock, WaitQueue};
+use sync::{Once, Rank, SpinLock, WaitQueue};
 use types::{Nanos, Pgid, Pid, Sid, Tid};
 
 use crate::signal::ProcessSignals;
@@ -58,6 +58,7 @@ pub struct Process<R: Resources> {
     signals: ProcessSignals,
     child_events: WaitQueue,
     changes: WaitQueue,
+    watchers: Once<Arc<WaitQueue>>,
 }
 
 /// The threads of a process and how they end.
@@ -232,6 +233,7 @@ impl<R: Resources> Process<R> {
             signals: new.signals,
             child_events: WaitQueue::new(),
             changes: WaitQueue::new(),
+            watchers: Once::new(),
         }
     }
 
@@ -352,6 +354,15 @@ impl<R: Resources> Process<R> {
     /// Woken when the process itself ends, executes a program, or loses a thread: pidfds, vfork and exec sleep here.
     pub const fn changes(&self) -> &WaitQueue {
         &self.changes
+    }
+
+    /// Woken with [`Process::changes`]: a queue that open files can keep. Made at the first call.
+    pub fn watchers(&self) -> &Arc<WaitQueue> {
+        self.watchers.call_once(|| Arc::new(WaitQueue::new()))
+    }
+
+    pub(crate) fn existing_watchers(&self) -> Option<&Arc<WaitQueue>> {
+        self.watchers.get()
     }
 
     /// The signal its parent gets when it ends; none for some clones.

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::linux::general as linux;
 use process::{FileTable, FsContext, Identity, Resource};
-use types::{Capabilities, Pgid, Pid, Sid, Tid};
+use types::{Capabilities, Credentials, Pgid, Pid, Sid, Tid};
 use vfs::{Location, Namespace};
 
 use crate::{Caller, OpenFile, SysError, SysResult};
@@ -15,7 +15,8 @@ pub(crate) type Files = FileTable<Arc<OpenFile>>;
 
 /// Everything a [`vfs::Caller`] borrows.
 pub(crate) struct Actor {
-    identity: Arc<Identity>,
+    /// `None` for the kernel itself.
+    identity: Option<Arc<Identity>>,
     pid: Pid,
     tid: Tid,
     pgid: Pgid,
@@ -27,7 +28,7 @@ impl Actor {
     /// As files want it.
     pub(crate) fn vfs(&self) -> vfs::Caller<'_> {
         vfs::Caller {
-            credentials: &self.identity.credentials,
+            credentials: self.identity.as_ref().map_or(&Credentials::ROOT, |identity| &identity.credentials),
             pid: self.pid,
             tid: self.tid,
             pgid: self.pgid,
@@ -46,6 +47,19 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// The kernel itself at the top of a tree.
+    pub(crate) fn of_kernel(namespace: Arc<Namespace>, root: Location) -> Self {
+        let actor = Actor {
+            identity: None,
+            pid: Pid(0),
+            tid: Tid(0),
+            pgid: Pgid(0),
+            sid: Sid(0),
+            umask: 0,
+        };
+        Self { actor, namespace, base: root.clone(), root }
+    }
+
     /// What path operations start from.
     pub(crate) fn context(&self) -> vfs::FsContext<'_> {
         vfs::FsContext { namespace: &self.namespace, root: &self.root, base: &self.base, caller: self.actor.vfs() }
@@ -114,7 +128,7 @@ impl Caller<'_> {
     /// Who it is, without its places.
     pub(crate) fn actor(self) -> Actor {
         Actor {
-            identity: self.thread.identity(),
+            identity: Some(self.thread.identity()),
             pid: self.process.pid(),
             tid: self.thread.tid(),
             pgid: self.process.pgid(),

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use hal::UserContext;
 use memory::AddressSpace;
+use process::ExitStatus;
 
 use crate::{FpuState, Process, RestartBlock, System, Thread, UserMemory};
 
@@ -35,6 +36,8 @@ pub struct Registers<'a> {
     pub fpu: &'a mut dyn FpuState,
     /// What `restart_syscall` goes on with.
     pub restart: &'a mut Option<RestartBlock>,
+    /// Set by exit(2): how the thread ends.
+    pub exit: Option<ExitStatus>,
     /// Set by exec: the memory the thread goes on with.
     pub new_space: Option<Arc<AddressSpace>>,
 }

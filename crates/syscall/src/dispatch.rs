@@ -1,18 +1,88 @@
 //! From number and arguments to the function of a call.
 
+use alloc::boxed::Box;
+use core::task::Poll;
+
 use abi::Errno;
 use abi::linux::general as linux;
 
-use crate::calls::{info, memory, time};
-use crate::{Caller, Registers, SysError, SysResult};
+use crate::calls::{
+    clone, exec, files, futex, ids, info, memory, pidfd, poll, power, prctl, process, resource, signal, time, timers,
+};
+use crate::{Caller, Registers, RestartBlock, SysError, SysResult};
 
 /// Serves a call that need not wait; `None`: it must, or is none of these, and goes to [`dispatch`].
 #[inline]
 pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<SysResult> {
-    let [a, b, c, d, e, f] = args;
-    let _ = (d, e, f);
+    let [a, b, c, d, ..] = args;
     // Numbers fit 32 bits as on Linux, which ignores the upper half of rax.
-    Some(match number as u32 {
+    let number = number as u32;
+    if let Some(id) = ids::simple(caller, number) {
+        return Some(Ok(id));
+    }
+    Some(match number {
+        linux::__NR_rt_sigaction => signal::sys_rt_sigaction(caller, a, b, c, d),
+        linux::__NR_rt_sigprocmask => signal::sys_rt_sigprocmask(caller, a, b, c, d),
+        linux::__NR_rt_sigpending => signal::sys_rt_sigpending(caller, a, b),
+        linux::__NR_kill => process::sys_kill(caller, a, b),
+        linux::__NR_tkill => process::sys_tkill(caller, a, b),
+        linux::__NR_tgkill => process::sys_tgkill(caller, a, b, c),
+        linux::__NR_rt_sigqueueinfo => process::sys_rt_sigqueueinfo(caller, a, b, c),
+        linux::__NR_rt_tgsigqueueinfo => process::sys_rt_tgsigqueueinfo(caller, a, b, c, d),
+        linux::__NR_alarm => timers::sys_alarm(caller, a),
+        linux::__NR_getitimer => timers::sys_getitimer(caller, a, b),
+        linux::__NR_setitimer => timers::sys_setitimer(caller, a, b, c),
+
+        linux::__NR_setpgid => process::sys_setpgid(caller, a, b),
+        linux::__NR_getpgid => process::sys_getpgid(caller, a),
+        linux::__NR_getsid => process::sys_getsid(caller, a),
+        linux::__NR_setsid => process::sys_setsid(caller),
+        linux::__NR_pidfd_open => pidfd::sys_pidfd_open(caller, a, b),
+        linux::__NR_pidfd_send_signal => pidfd::sys_pidfd_send_signal(caller, a, b, c, d),
+        linux::__NR_pidfd_getfd => pidfd::sys_pidfd_getfd(caller, a, b, c),
+
+        linux::__NR_setuid => ids::sys_setuid(caller, a),
+        linux::__NR_setgid => ids::sys_setgid(caller, a),
+        linux::__NR_setreuid => ids::sys_setreuid(caller, a, b),
+        linux::__NR_setregid => ids::sys_setregid(caller, a, b),
+        linux::__NR_setresuid => ids::sys_setresuid(caller, a, b, c),
+        linux::__NR_getresuid => ids::sys_getresuid(caller, a, b, c),
+        linux::__NR_setresgid => ids::sys_setresgid(caller, a, b, c),
+        linux::__NR_getresgid => ids::sys_getresgid(caller, a, b, c),
+        linux::__NR_setfsuid => ids::sys_setfsuid(caller, a),
+        linux::__NR_setfsgid => ids::sys_setfsgid(caller, a),
+        linux::__NR_getgroups => ids::sys_getgroups(caller, a, b),
+        linux::__NR_setgroups => ids::sys_setgroups(caller, a, b),
+        linux::__NR_capget => ids::sys_capget(caller, a, b),
+        linux::__NR_capset => ids::sys_capset(caller, a, b),
+
+        linux::__NR_prctl => prctl::sys_prctl(caller, args),
+        linux::__NR_personality => prctl::sys_personality(caller, a),
+        linux::__NR_set_tid_address => prctl::sys_set_tid_address(caller, a),
+        linux::__NR_membarrier => prctl::sys_membarrier(caller, a, b),
+        linux::__NR_set_robust_list => futex::sys_set_robust_list(caller, a, b),
+        linux::__NR_get_robust_list => futex::sys_get_robust_list(caller, a, b, c),
+        linux::__NR_futex => return futex::sys_futex_now(caller, args),
+
+        linux::__NR_getrlimit => resource::sys_getrlimit(caller, a, b),
+        linux::__NR_setrlimit => resource::sys_setrlimit(caller, a, b),
+        linux::__NR_prlimit64 => resource::sys_prlimit64(caller, a, b, c, d),
+        linux::__NR_getrusage => resource::sys_getrusage(caller, a, b),
+        linux::__NR_getpriority => resource::sys_getpriority(caller, a, b),
+        linux::__NR_setpriority => resource::sys_setpriority(caller, a, b, c),
+        linux::__NR_sched_setscheduler => resource::sys_sched_setscheduler(caller, a, b, c),
+        linux::__NR_sched_getscheduler => resource::sys_sched_getscheduler(caller, a),
+        linux::__NR_sched_setparam => resource::sys_sched_setparam(caller, a, b),
+        linux::__NR_sched_getparam => resource::sys_sched_getparam(caller, a, b),
+        linux::__NR_sched_setattr => resource::sys_sched_setattr(caller, a, b, c),
+        linux::__NR_sched_getattr => resource::sys_sched_getattr(caller, a, b, c, d),
+        linux::__NR_sched_get_priority_max => resource::sys_sched_priority_bound(a, true),
+        linux::__NR_sched_get_priority_min => resource::sys_sched_priority_bound(a, false),
+        linux::__NR_sched_rr_get_interval => resource::sys_sched_rr_get_interval(caller, a, b),
+        linux::__NR_sched_setaffinity => resource::sys_sched_setaffinity(caller, a, b, c),
+        linux::__NR_sched_getaffinity => resource::sys_sched_getaffinity(caller, a, b, c),
+        linux::__NR_reboot => power::sys_reboot(caller, a, b, c),
+
         linux::__NR_mmap => memory::sys_mmap(caller, args),
         linux::__NR_mprotect => memory::sys_mprotect(caller, a, b, c),
         linux::__NR_munmap => memory::sys_munmap(caller, a, b),
@@ -38,7 +108,7 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         linux::__NR_setdomainname => info::sys_setdomainname(caller, a, b),
         linux::__NR_getcpu => info::sys_getcpu(caller, a, b),
         linux::__NR_getrandom => info::sys_getrandom(caller, a, b, c),
-        _ => return None,
+        _ => return files::now(caller, number, args),
     })
 }
 
@@ -49,16 +119,77 @@ pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysR
     if let Some(result) = dispatch_now(caller, number, args) {
         return result;
     }
-    let [a, b, ..] = args;
+    let [a, b, c, d, ..] = args;
     match number as u32 {
+        linux::__NR_fork => clone::sys_fork(caller, registers).await,
+        linux::__NR_vfork => clone::sys_vfork(caller, registers).await,
+        linux::__NR_clone => clone::sys_clone(caller, registers).await,
+        linux::__NR_clone3 => clone::sys_clone3(caller, registers).await,
+        // Rare and large: boxed, so that the future of every other call stays small.
+        linux::__NR_execve => Box::pin(exec::sys_execve(caller, registers)).await,
+        linux::__NR_execveat => Box::pin(exec::sys_execveat(caller, registers)).await,
+        linux::__NR_exit => process::sys_exit(registers),
+        linux::__NR_exit_group => process::sys_exit_group(caller, a),
+        linux::__NR_wait4 => process::sys_wait4(caller, args).await,
+        linux::__NR_waitid => process::sys_waitid(caller, args).await,
+        linux::__NR_arch_prctl => prctl::sys_arch_prctl(caller, registers),
+        linux::__NR_rt_sigreturn => signal::sys_rt_sigreturn(caller, registers),
+        linux::__NR_rt_sigsuspend => signal::sys_rt_sigsuspend(caller, a, b).await,
+        linux::__NR_rt_sigtimedwait => signal::sys_rt_sigtimedwait(caller, a, b, c, d).await,
+        linux::__NR_sigaltstack => signal::sys_sigaltstack(caller, registers.context.rsp, a, b),
+        linux::__NR_futex => futex::sys_futex(caller, registers.restart, args).await,
+        linux::__NR_sched_yield => sched_yield().await,
+        linux::__NR_restart_syscall => restart(caller, registers).await,
         linux::__NR_nanosleep => time::sys_nanosleep(caller, registers.restart, a, b).await,
         linux::__NR_clock_nanosleep => time::sys_clock_nanosleep(caller, registers.restart, args).await,
         linux::__NR_pause => time::sys_pause(caller).await,
-        _ => {
-            if caller.system.missing.note(number) {
-                log::info!("syscall: {} ({number}) is not implemented", abi::syscall_name(number));
+        file_call => match files::wait(caller, registers, file_call, args).await {
+            Some(result) => result,
+            None => {
+                if caller.system.missing.note(number) {
+                    log::info!("syscall: {} ({number}) is not implemented", abi::syscall_name(number));
+                }
+                Err(SysError::Errno(Errno::ENOSYS))
             }
-            Err(SysError::Errno(Errno::ENOSYS))
+        },
+    }
+}
+
+/// Lets the threads that wait for a CPU run first.
+async fn sched_yield() -> SysResult {
+    let mut yielded = false;
+    core::future::poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
         }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+    Ok(0)
+}
+
+/// Goes on with a call that a signal without handler interrupted.
+async fn restart(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+    match registers.restart.take() {
+        Some(RestartBlock::Sleep { deadline, remaining }) => {
+            time::resume_sleep(caller, registers.restart, deadline, remaining).await
+        }
+        Some(RestartBlock::Futex { address, operation, value, deadline, bitset }) => {
+            let arguments = futex::WaitArguments {
+                address,
+                operation,
+                value,
+                deadline: Some(deadline),
+                bitset,
+                relative: true,
+            };
+            futex::resume_wait(caller, registers.restart, arguments).await
+        }
+        Some(RestartBlock::Poll { fds, count, deadline }) => {
+            poll::resume_poll(caller, registers.restart, fds, count, deadline).await
+        }
+        None => Err(Errno::EINTR.into()),
     }
 }

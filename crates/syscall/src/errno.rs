@@ -95,6 +95,7 @@ impl From<VfsError> for SysError {
 impl From<ProcessError> for SysError {
     fn from(error: ProcessError) -> Self {
         Self::Errno(match error {
+            ProcessError::Restart => return Self::Restart(Restart::NoIntr),
             ProcessError::ProcessNotFound => Errno::ESRCH,
             ProcessError::InvalidProcessId => Errno::EINVAL,
             ProcessError::ProcessAlreadyExists => Errno::EEXIST,
@@ -116,7 +117,7 @@ impl From<ProcessError> for SysError {
             ProcessError::NoChild => Errno::ECHILD,
             ProcessError::BadDescriptor => Errno::EBADF,
             ProcessError::TooManyFiles => Errno::EMFILE,
-            ProcessError::AlreadyExecuted => Errno::EACCES,
+            ProcessError::AccessDenied => Errno::EACCES,
             ProcessError::ExecInProgress => Errno::EAGAIN,
             ProcessError::NotExecutable => Errno::ENOEXEC,
             ProcessError::ArgumentsTooLong => Errno::E2BIG,

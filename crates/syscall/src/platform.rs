@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 
 use hal::{PowerAction, UserContext};
 use memory::AddressSpace;
+use process::signal::frame::FpLayout;
 use types::{CpuId, CpuSet, Nanos};
 
 use crate::{Process, Thread};
@@ -19,8 +20,6 @@ pub trait Platform: Send + Sync {
     fn copy_in(&self, space: &AddressSpace, from: u64, to: &mut [u8]) -> usize;
     /// Copies to the memory of `space`, which is the caller's; returns bytes copied before a fault.
     fn copy_out(&self, space: &AddressSpace, to: u64, from: &[u8]) -> usize;
-    /// Makes `space` the one this CPU translates by: the caller has just replaced its own.
-    fn activate(&self, space: &Arc<AddressSpace>);
     /// An empty address space.
     fn new_space(&self) -> Option<AddressSpace>;
     /// Lets a thread run, from `start` on.
@@ -36,8 +35,19 @@ pub trait Platform: Send + Sync {
     fn online(&self) -> CpuSet;
     /// The CPU the caller runs on.
     fn current_cpu(&self) -> CpuId;
-    /// Makes CPUs that run threads of `process` in user mode look at their pending work.
-    fn kick(&self, thread: &Thread);
+    /// Layout of vector state in signal frames.
+    fn fp_layout(&self) -> FpLayout;
+    /// What programs are told of the CPU.
+    fn hardware(&self) -> Hardware;
+}
+
+/// Capability words of the auxiliary vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Hardware {
+    /// CPUID leaf 1 EDX (`AT_HWCAP`).
+    pub hwcap: u64,
+    /// `AT_HWCAP2`: bit 1 says that FSGSBASE works.
+    pub hwcap2: u64,
 }
 
 /// A thread that is to run for the first time.

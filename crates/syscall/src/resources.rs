@@ -19,7 +19,7 @@ impl process::Resources for Resources {
     type Space = AddressSpace;
     type File = Arc<OpenFile>;
     type Path = vfs::Location;
-    type Terminal = Arc<vfs::Terminal>;
+    type Terminal = Arc<vfs::terminal::Terminal>;
     type Namespaces = Arc<vfs::Namespace>;
     type Cell = u64;
     type Filter = ();

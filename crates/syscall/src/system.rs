@@ -7,9 +7,9 @@ use core::sync::atomic::{AtomicI32, AtomicU64};
 use memory::{Frames, FutexKey};
 use process::ProcessTable;
 use process::futex::FutexTable;
-use sync::{Rank, SpinLock, TimerQueue};
+use sync::{Once, Rank, SpinLock, TimerQueue};
 
-use crate::{LoadAverage, MissingCalls, Platform, Resources, WallClock};
+use crate::{FileSystems, LoadAverage, MissingCalls, Platform, Resources, WallClock};
 
 /// The state behind all system calls.
 pub struct System {
@@ -35,6 +35,10 @@ pub struct System {
     pub load: LoadAverage,
     /// Processes and threads made since boot.
     pub forks: AtomicU64,
+    /// Whether programs are placed at random addresses.
+    pub randomize: bool,
+    /// File systems, once they are set up.
+    pub files: Once<FileSystems>,
     /// The kernel command line.
     pub command_line: String,
 }

@@ -20,8 +20,19 @@ pub enum Next {
     Exit,
 }
 
-/// Serves the reason for which user mode ended. Whether [`attend`] must be called before the thread goes back.
-pub async fn serve(caller: Caller<'_>, registers: &mut Registers<'_>, trap: Trap) -> bool {
+/// What must follow a served trap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Nothing: back to user mode.
+    Done,
+    /// [`attend`]: there is a signal, or an interrupted call to decide about.
+    Attend,
+    /// The thread has called exit(2).
+    Exit(ExitStatus),
+}
+
+/// Serves the reason for which user mode ended.
+pub async fn serve(caller: Caller<'_>, registers: &mut Registers<'_>, trap: Trap) -> Served {
     let mut interrupted = false;
     match trap {
         Trap::Syscall => {
@@ -38,7 +49,10 @@ pub async fn serve(caller: Caller<'_>, registers: &mut Registers<'_>, trap: Trap
         Trap::Exception(exception) => self::exception(caller, registers, &exception),
         Trap::Interrupt { .. } => {}
     }
-    interrupted || caller.thread.signals().needs_attention()
+    if let Some(status) = registers.exit.take() {
+        return Served::Exit(status);
+    }
+    if interrupted || caller.thread.signals().needs_attention() { Served::Attend } else { Served::Done }
 }
 
 /// Delivers signals, stops and ends: all that must happen before user mode.
@@ -56,13 +70,13 @@ pub async fn attend(caller: Caller<'_>, registers: &mut Registers<'_>) -> Next {
             }
             Delivery::Terminate { info, core } => {
                 let status = ExitStatus::Signaled { signal: info.signal, core };
-                caller.system.processes.exit_group(caller.thread, status).run();
+                caller.system.run(caller.system.processes.begin_group_exit(caller.process, status));
                 return Next::Exit;
             }
             Delivery::StopRequested(ticket) => stop(caller, ticket),
             Delivery::Stop { report } => {
                 if let Some(signal) = report {
-                    caller.system.processes.report_stop(caller.process, signal).run();
+                    caller.system.run(caller.system.processes.report_stopped(caller.process, signal));
                 }
                 parked(caller).await;
             }
@@ -91,7 +105,7 @@ async fn parked(caller: Caller<'_>) {
 
 /// Stops the process, unless the signal came from a terminal nobody could continue it from.
 fn stop(caller: Caller<'_>, ticket: StopTicket) {
-    if ticket.signal != Signal::STOP && caller.system.processes.in_orphaned_group(caller.process) {
+    if ticket.signal != Signal::STOP && caller.system.processes.group_is_orphaned(caller.process.pgid()) {
         return;
     }
     let kick = caller.process.signals().begin_stop(caller.thread.signals(), ticket);

@@ -21,7 +21,7 @@ pub async fn interruptible<F: Future>(thread: &Thread, future: F) -> Result<F::O
     let mut future = pin!(future);
     core::future::poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Ok(value)),
-        Poll::Pending if thread.has_work() => Poll::Ready(Err(Interrupted)),
+        Poll::Pending if thread.signals().has_deliverable() => Poll::Ready(Err(Interrupted)),
         Poll::Pending => Poll::Pending,
     })
     .await

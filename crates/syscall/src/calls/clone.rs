@@ -120,7 +120,7 @@ async fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCal
         start.fs_base = wanted.tls;
     }
     let memory = caller.memory();
-    let mut prepare = || -> SysResult<()> {
+    let prepare = || -> SysResult<()> {
         if flags.contains(CloneFlags::PIDFD) {
             let fd = super::pidfd::install(caller, &child)?;
             memory.write(wanted.pidfd, &fd)?;
@@ -128,7 +128,7 @@ async fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCal
         Ok(())
     };
     if let Err(error) = prepare() {
-        caller.system.processes.abandon(&thread).run();
+        caller.system.run(caller.system.processes.abandon(&thread));
         return Err(error);
     }
     if flags.contains(CloneFlags::PARENT_SETTID) {
@@ -141,7 +141,7 @@ async fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCal
     }
     let new = NewThread { process: child.clone(), thread: thread.clone(), start, fpu: Some(fpu) };
     if caller.system.platform.start_thread(new).is_err() {
-        caller.system.processes.abandon(&thread).run();
+        caller.system.run(caller.system.processes.abandon(&thread));
         return Err(Errno::ENOMEM.into());
     }
     if flags.contains(CloneFlags::VFORK) {

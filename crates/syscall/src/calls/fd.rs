@@ -13,6 +13,11 @@ use crate::ready::would_block;
 use crate::wait::interruptible;
 use crate::{Caller, OpenFile, SysError, SysResult};
 
+/// close_range(2): the caller gets a table of its own first.
+const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;
+/// close_range(2): the descriptors are closed at exec.
+const CLOSE_RANGE_CLOEXEC: u32 = 1 << 2;
+
 pub(crate) fn sys_dup(caller: Caller<'_>, fd: u64) -> SysResult {
     let file = caller.file_or_path(fd)?;
     Ok(caller.files()?.insert(file, 0, caller.file_limit(), OnExec::Keep)?.into())
@@ -57,11 +62,11 @@ pub(crate) fn sys_close(caller: Caller<'_>, fd: u64) -> SysResult {
 
 pub(crate) fn sys_close_range(caller: Caller<'_>, first: u64, last: u64, flags: u64) -> SysResult {
     let (first, last, flags) = (first as u32, last as u32, flags as u32);
-    if flags & !(linux::CLOSE_RANGE_UNSHARE | linux::CLOSE_RANGE_CLOEXEC) != 0 || first > last {
+    if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
         return Err(Errno::EINVAL.into());
     }
-    let marks_only = flags & linux::CLOSE_RANGE_CLOEXEC != 0;
-    if flags & linux::CLOSE_RANGE_UNSHARE != 0 {
+    let marks_only = flags & CLOSE_RANGE_CLOEXEC != 0;
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
         caller.thread.unshare_files()?;
     }
     let files = caller.files()?;

@@ -11,7 +11,7 @@ use types::{Nanos, Tid};
 
 use crate::clock::nanos;
 use crate::wait::{interruptible, until};
-use crate::{Caller, RestartBlock, SysError, SysResult, Thread};
+use crate::{Caller, RestartBlock, SysError, SysResult};
 
 /// Wakes every waiter.
 const MATCH_ANY: u32 = linux::FUTEX_BITSET_MATCH_ANY;
@@ -210,7 +210,7 @@ async fn lock_pi(caller: Caller<'_>, address: u64, scope: FutexScope, deadline: 
     let key = caller.space.futex_key(address, scope)?;
     let word = Word { space: caller.space, address };
     let alive = |tid: Tid| caller.system.processes.thread(tid).is_some();
-    let urgency = caller.thread.scheduling().urgency();
+    let urgency = u32::from(u8::MAX - caller.thread.scheduling().rt_priority);
     let mut locking: LockPi<'_, FutexKey, _, _> =
         caller.system.futexes.lock_pi(key, caller.thread.tid(), urgency, word, alive);
     let outcome = until(caller.system, deadline, interruptible(caller.thread, &mut locking)).await;
@@ -300,25 +300,34 @@ impl UserWords for Words<'_> {
     }
 }
 
+/// The words in user memory that an ending thread has promised to release.
+#[derive(Clone, Copy)]
+pub(crate) struct ThreadWords {
+    pub(crate) tid: Tid,
+    /// Head of the robust list; 0 for none.
+    pub(crate) robust_list: u64,
+    /// Where to store 0 and wake; 0 for nowhere.
+    pub(crate) clear_child_tid: u64,
+}
+
 /// Gives up what an ending thread still holds: words of its robust list are marked, waiters woken, its tid word cleared.
-pub(crate) fn release_thread_words(
-    futexes: &FutexTable<FutexKey>,
-    thread: &Thread,
-    space: &AddressSpace,
-    memory_is_shared: bool,
-) {
-    let (head, _) = thread.robust_list();
-    if head != 0 {
-        for entry in RobustList::new(Words(space), head) {
-            release_robust(futexes, thread.tid(), space, entry);
+pub(crate) fn release_thread_words(futexes: &FutexTable<FutexKey>, words: ThreadWords, space: &AddressSpace) {
+    if words.robust_list != 0 {
+        for entry in RobustList::new(Words(space), words.robust_list) {
+            release_robust(futexes, words.tid, space, entry);
         }
     }
-    let address = thread.clear_child_tid();
-    if address != 0 && memory_is_shared && space.write(address, &[0; 4]) == 4 {
-        for scope in [FutexScope::Private, FutexScope::Shared] {
-            if let Ok(key) = space.futex_key(address, scope) {
-                futexes.wake(key, 1, MATCH_ANY);
-            }
+    let address = words.clear_child_tid;
+    if address != 0 && space.write(address, &[0; 4]) == 4 {
+        wake_both(futexes, space, address);
+    }
+}
+
+/// Wakes one waiter, whether it waits on the word as private or as shared.
+fn wake_both(futexes: &FutexTable<FutexKey>, space: &AddressSpace, address: u64) {
+    for scope in [FutexScope::Private, FutexScope::Shared] {
+        if let Ok(key) = space.futex_key(address, scope) {
+            futexes.wake(key, 1, MATCH_ANY);
         }
     }
 }
@@ -343,11 +352,7 @@ fn release_robust(
             Err(_) => return,
         }
         if wake {
-            for scope in [FutexScope::Private, FutexScope::Shared] {
-                if let Ok(key) = space.futex_key(entry.address, scope) {
-                    futexes.wake(key, 1, MATCH_ANY);
-                }
-            }
+            wake_both(futexes, space, entry.address);
         }
         return;
     }

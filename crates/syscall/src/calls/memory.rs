@@ -10,9 +10,9 @@ use memory::{
     Sharing,
 };
 use types::{PAGE_SIZE, PhysAddr, USER_END};
-use vfs::{Mapping, VfsError};
+use vfs::{ExecutionGuard, Mapping, VfsError};
 
-use crate::{Caller, OpenFile, SysResult};
+use crate::{Caller, OpenFile, SysResult, System};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -58,7 +58,7 @@ pub(crate) fn sys_mmap(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
         Backing::Anonymous
     } else {
         let file = caller.file(fd)?;
-        let (backing, limit) = map_file(&file, sharing, prot, offset, len)?;
+        let (backing, limit) = map_file(caller, &file, sharing, prot, offset, len)?;
         max_prot = limit;
         backing
     };
@@ -194,6 +194,7 @@ fn decode_prot(bits: u32) -> SysResult<Prot> {
 
 /// The object behind a file mapping, and what it may ever be made to allow.
 fn map_file(
+    caller: Caller<'_>,
     file: &Arc<OpenFile>,
     sharing: Sharing,
     prot: Prot,
@@ -203,22 +204,22 @@ fn map_file(
     if offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
         return Err(Errno::EOVERFLOW.into());
     }
-    if !file.can_read() {
+    if !file.is_readable() {
         return Err(Errno::EACCES.into());
     }
     let shared = sharing == Sharing::Shared;
     let mut max_prot = Prot::all();
-    if shared && !file.can_write() {
+    if shared && !file.is_writable() {
         if prot.contains(Prot::WRITE) {
             return Err(Errno::EACCES.into());
         }
         max_prot.remove(Prot::WRITE);
     }
-    let writable = shared && file.can_write();
-    match file.map(vfs::MapRequest { shared, writable })? {
+    let writable = shared && file.is_writable();
+    match file.file().clone().map(vfs::MapRequest { shared, writable })? {
         Mapping::Anonymous => Ok((Backing::Anonymous, max_prot)),
         Mapping::Pages(pages) => {
-            let pager = Arc::new(FilePager { pages, file: file.clone() });
+            let pager = Arc::new(FilePager::new(pages, file.clone(), caller.system, None));
             Ok((Backing::File { pager, offset }, max_prot))
         }
     }
@@ -228,11 +229,21 @@ fn map_file(
 pub(crate) struct FilePager {
     pages: Arc<dyn vfs::Pager>,
     file: Arc<OpenFile>,
+    /// For its path as /proc shows it.
+    system: &'static System,
+    /// The file is being executed: nobody may write to it meanwhile.
+    _executed: Option<ExecutionGuard>,
 }
 
 impl FilePager {
-    pub(crate) fn new(pages: Arc<dyn vfs::Pager>, file: Arc<OpenFile>) -> Self {
-        Self { pages, file }
+    /// Pages of `file`; `executed` for a program.
+    pub(crate) fn new(
+        pages: Arc<dyn vfs::Pager>,
+        file: Arc<OpenFile>,
+        system: &'static System,
+        executed: Option<ExecutionGuard>,
+    ) -> Self {
+        Self { pages, file, system, _executed: executed }
     }
 }
 
@@ -254,6 +265,6 @@ impl Pager for FilePager {
     }
 
     fn write_name(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-        self.file.describe(out)
+        self.system.describe_file(&self.file, out)
     }
 }

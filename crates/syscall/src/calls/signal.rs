@@ -1,7 +1,8 @@
 //! Signal state of the caller: actions, masks, alternate stack, waiting for signals, returning from handlers.
 
 use abi::linux::general as linux;
-use abi::{Errno, KernelSigaction, SigSet, SigaltStack, Signal, Wire};
+use alloc::vec::Vec;
+use abi::{Errno, KernelSigaction, SigSet, SigaltStack, Signal};
 use process::signal::frame::{self, SavedFrame};
 use process::signal::{Action, AltStackError, Restart, SigInfo};
 
@@ -102,7 +103,7 @@ pub(crate) async fn sys_rt_sigtimedwait(
 
 pub(crate) fn sys_sigaltstack(caller: Caller<'_>, rsp: u64, new: u64, old: u64) -> SysResult {
     let own = caller.thread.signals();
-    let current = own.altstack().reported(rsp);
+    let current = own.altstack().report(rsp);
     if new != 0 {
         let wanted = caller.memory().read::<SigaltStack>(new)?;
         let minimum = caller.system.platform.fp_layout().min_stack();
@@ -144,12 +145,13 @@ fn restore_frame(caller: Caller<'_>, registers: &mut Registers<'_>) -> Option<()
     match saved.fp_address {
         None => registers.fpu.reset(),
         Some(at) => {
-            let mut image = alloc::vec::Vec::new();
-            image.try_reserve_exact(layout.in_frame()).ok()?;
-            image.resize(layout.in_frame(), 0);
-            memory.read_bytes(at, &mut image).ok()?;
-            let area = frame::check_fp(&layout, &mut image).ok()?;
-            if !registers.fpu.load(area) {
+            let mut legacy = [0; frame::FXSAVE_SIZE];
+            memory.read_bytes(at, &mut legacy).ok()?;
+            let mut stored = zeroed(frame::fp_extent(&legacy, &layout))?;
+            memory.read_bytes(at, &mut stored).ok()?;
+            let mut area = zeroed(layout.size)?;
+            frame::restore_fp(&stored, &layout, &mut area).ok()?;
+            if !registers.fpu.load(&area) {
                 return None;
             }
         }
@@ -159,6 +161,13 @@ fn restore_frame(caller: Caller<'_>, registers: &mut Registers<'_>) -> Option<()
     // Linux ignores what is wrong with the saved alternate stack.
     let _ = set_altstack(caller, &saved.altstack, registers.context.rsp, 0);
     Some(())
+}
+
+fn zeroed(len: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).ok()?;
+    bytes.resize(len, 0);
+    Some(bytes)
 }
 
 /// The signal of that number.

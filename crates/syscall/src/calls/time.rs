@@ -34,8 +34,7 @@ impl Clock {
             let per_thread = id & 4 != 0;
             return if per_thread {
                 let tid = if number == 0 { caller.thread.tid() } else { Tid(number) };
-                let known = caller.process.threads().iter().any(|thread| thread.tid() == tid);
-                if known { Ok(Self::ThreadCpu(tid)) } else { Err(Errno::EINVAL.into()) }
+                if caller.process.thread(tid).is_some() { Ok(Self::ThreadCpu(tid)) } else { Err(Errno::EINVAL.into()) }
             } else {
                 let pid = if number == 0 { caller.process.pid() } else { Pid(number) };
                 let known = caller.system.processes.process(pid).is_some();
@@ -68,8 +67,7 @@ impl Clock {
                 timespec(process.usage().cpu_time())
             }
             Self::ThreadCpu(tid) => {
-                let threads = caller.process.threads();
-                let thread = threads.iter().find(|thread| thread.tid() == tid).ok_or(Errno::EINVAL)?;
+                let thread = caller.process.thread(tid).ok_or(Errno::EINVAL)?;
                 timespec(thread.usage().cpu_time())
             }
         })

@@ -1,0 +1,383 @@
+//! execve, execveat, and the start of the first process.
+//!
+//! Everything that can fail is done on a new address space beside the old one, so that a refused program leaves the process
+//! as it was. Only then the other threads are ended and the process changes over.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use abi::Errno;
+use abi::linux::general as linux;
+use hal::UserContext;
+use memory::{AddressSpace, MapFlags, MapRequest, Prot, SpaceLimits};
+use process::elf::{ELF_HEADER_SIZE, ElfHeader, ElfKind, LoadPlan, Segment, WritableCode};
+use process::script::{SCRIPT_DEPTH, SCRIPT_HEAD, Script, ScriptError};
+use process::signal::Restart;
+use process::stack::{Arguments, AuxInfo, StackError, StackImage};
+use process::{
+    ExecCommit, ExecCredentials, ExecRights, ExitStatus, ImageRanges, Resource, credentials_for_exec,
+};
+use types::{Credentials, PAGE_SIZE, USER_END};
+use vfs::{ExecutionGuard, FileType, Follow, Location, Mapping};
+
+use super::memory::FilePager;
+use crate::actor::Standing;
+use crate::{Caller, OpenFile, Registers, SysError, SysResult, System};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+/// Where position-independent programs go, before randomisation (two thirds of user space, as on Linux).
+const PIE_BASE: u64 = 0x5555_5555_4000;
+/// Randomised pages of the places of program and mappings: 2^28 pages, as on Linux.
+const RANDOM_PAGES: u64 = 1 << 28;
+/// Randomised pages of the stack: 16 GiB.
+const RANDOM_STACK_PAGES: u64 = 1 << 22;
+/// Randomised pages of the heap's start: 32 MiB.
+const RANDOM_HEAP_PAGES: u64 = 1 << 13;
+/// Room for the stack above the highest mapping, whatever the limit says.
+const STACK_GAP_MIN: u64 = 128 << 20;
+const STACK_GAP_MAX: u64 = USER_END / 6 * 5;
+/// Pages of the stack mapped at once beyond what the arguments take: Linux maps 128 KiB.
+const STACK_HEADROOM: u64 = 128 << 10;
+/// ADDR_NO_RANDOMIZE of personality(2).
+const NO_RANDOMIZE: u32 = 0x0004_0000;
+
+pub(crate) async fn sys_execve(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+    let [path, argv, envp, ..] = registers.context.syscall_args();
+    let path = caller.memory().read_path(path)?;
+    let standing = caller.standing(linux::AT_FDCWD as u64, &path)?;
+    let location = standing.context().resolve(&path, Follow::Yes)?;
+    execute(caller, registers, Request { standing, location, path, argv, envp }).await
+}
+
+pub(crate) async fn sys_execveat(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+    let [dirfd, path, argv, envp, flags, _] = registers.context.syscall_args();
+    let flags = flags as u32;
+    if flags & !(linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let path = caller.memory().read_path(path)?;
+    if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
+        let file = caller.file_or_path(dirfd)?;
+        let location = file.location().ok_or(Errno::EACCES)?.clone();
+        let standing = caller.standing_at(None)?;
+        let path = alloc::format!("/dev/fd/{}", dirfd as i32).into_bytes();
+        return execute(caller, registers, Request { standing, location, path, argv, envp }).await;
+    }
+    let standing = caller.standing(dirfd, &path)?;
+    let follow = if flags & linux::AT_SYMLINK_NOFOLLOW != 0 { Follow::No } else { Follow::Yes };
+    let location = standing.context().resolve(&path, follow)?;
+    if location.kind() == FileType::Symlink {
+        return Err(Errno::ELOOP.into());
+    }
+    execute(caller, registers, Request { standing, location, path, argv, envp }).await
+}
+
+/// What is to be executed.
+struct Request {
+    standing: Standing,
+    location: Location,
+    path: Vec<u8>,
+    /// Addresses of the vectors in the caller's memory.
+    argv: u64,
+    envp: u64,
+}
+
+/// A program in memory of its own, ready to run.
+pub(crate) struct Image {
+    pub(crate) space: Arc<AddressSpace>,
+    pub(crate) context: UserContext,
+    /// The file whose rights count: a script's interpreter, not the script.
+    pub(crate) location: Location,
+    pub(crate) rights: ExecCredentials,
+    pub(crate) ranges: ImageRanges,
+}
+
+async fn execute(caller: Caller<'_>, registers: &mut Registers<'_>, request: Request) -> SysResult {
+    let Request { standing, location, path, argv, envp } = request;
+    let mut arguments = Arguments::new(caller.process.limit(Resource::Stack));
+    read_strings(caller, argv, |string| arguments.push_argument(string))?;
+    read_strings(caller, envp, |string| arguments.push_environment(string))?;
+    let image = load(&Loader::of(caller), &standing, location, &path, arguments)?;
+
+    let processes = &caller.system.processes;
+    let effects = processes.begin_exec(caller.thread).map_err(|_| SysError::Restart(Restart::NoIntr))?;
+    caller.system.run(effects);
+    let alone = caller
+        .process
+        .changes()
+        .wait_until(|| {
+            let killed = caller.thread.signals().must_exit();
+            (killed || processes.exec_is_alone(caller.thread)).then_some(killed)
+        })
+        .await;
+    if alone || caller.thread.unshare_files().is_err() {
+        processes.abort_exec(caller.thread);
+        return Err(if alone { SysError::Restart(Restart::NoIntr) } else { Errno::ENOMEM.into() });
+    }
+
+    // From here on the old program is gone: a failure kills.
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(&path);
+    let commit = ExecCommit {
+        space: image.space.clone(),
+        executable: image.location,
+        name,
+        credentials: image.rights.credentials,
+        secure: image.rights.secure,
+        set_ids: image.rights.set_ids,
+        ranges: image.ranges,
+    };
+    let executed = match processes.commit_exec(caller.thread, commit) {
+        Ok(executed) => executed,
+        Err(_) => {
+            caller.system.run(processes.begin_group_exit(caller.process, ExitStatus::KILLED));
+            return Err(SysError::Restart(Restart::NoIntr));
+        }
+    };
+    if let Some(old) = &executed.old_space {
+        let words = super::futex::ThreadWords {
+            tid: caller.thread.tid(),
+            robust_list: executed.robust_list,
+            clear_child_tid: executed.clear_child_tid,
+        };
+        super::futex::release_thread_words(&caller.system.futexes, words, old);
+    }
+    caller.system.run(executed.effects);
+    if let Ok(files) = caller.files() {
+        super::fd::close_on_exec(&files);
+    }
+    registers.fpu.reset();
+    *registers.context = image.context;
+    registers.new_space = Some(image.space);
+    Ok(0)
+}
+
+/// What loading needs to know of whom it is for.
+pub(crate) struct Loader {
+    pub(crate) system: &'static System,
+    pub(crate) credentials: Credentials,
+    pub(crate) no_new_privs: bool,
+    pub(crate) limits: SpaceLimits,
+    pub(crate) randomize: bool,
+}
+
+impl Loader {
+    fn of(caller: Caller<'_>) -> Self {
+        let limits = caller.process.limits();
+        Self {
+            system: caller.system,
+            credentials: caller.thread.credentials(),
+            no_new_privs: caller.thread.no_new_privs(),
+            limits: SpaceLimits {
+                address_space: limits.soft(Resource::AddressSpace),
+                data: limits.soft(Resource::Data),
+                stack: limits.soft(Resource::Stack),
+            },
+            randomize: caller.system.randomize && caller.process.personality() & NO_RANDOMIZE == 0,
+        }
+    }
+
+    /// A random number of pages below `bound`, in bytes.
+    fn random_pages(&self, bound: u64) -> u64 {
+        if !self.randomize {
+            return 0;
+        }
+        let mut bytes = [0; 8];
+        self.system.platform.random(&mut bytes);
+        u64::from_le_bytes(bytes) % bound * PAGE
+    }
+}
+
+/// Loads the program at `location`, or the interpreter that it names.
+pub(crate) fn load(
+    loader: &Loader,
+    standing: &Standing,
+    location: Location,
+    path: &[u8],
+    mut arguments: Arguments,
+) -> SysResult<Image> {
+    let mut location = location;
+    let mut script_path = Vec::from(path);
+    for _ in 0..=SCRIPT_DEPTH {
+        let guard = location.execute(&loader.credentials)?;
+        let file = open_for_kernel(standing, &location)?;
+        let mut head = [0; SCRIPT_HEAD];
+        let len = read_fully(&file, 0, &mut head)?;
+        let head = head.get(..len).unwrap_or_default();
+        match Script::parse(head) {
+            Ok(script) => {
+                arguments.prepend_interpreter(&script, &script_path).map_err(stack_error)?;
+                script_path = Vec::from(script.interpreter);
+                location = standing.context().resolve(&script_path, Follow::Yes)?;
+            }
+            Err(ScriptError::NotScript) => {
+                return load_elf(loader, location, file, guard, head, path, &arguments);
+            }
+            Err(ScriptError::NoInterpreter | ScriptError::TooLong) => return Err(Errno::ENOEXEC.into()),
+        }
+    }
+    Err(Errno::ELOOP.into())
+}
+
+fn load_elf(
+    loader: &Loader,
+    location: Location,
+    file: Arc<OpenFile>,
+    guard: ExecutionGuard,
+    head: &[u8],
+    path: &[u8],
+    arguments: &Arguments,
+) -> SysResult<Image> {
+    let header = ElfHeader::parse(head.get(..ELF_HEADER_SIZE).unwrap_or(head)).map_err(Errno::from)?;
+    let mut table = Vec::new();
+    table.try_reserve_exact(header.table_size()).map_err(|_| Errno::ENOMEM)?;
+    table.resize(header.table_size(), 0);
+    let got = read_fully(&file, header.table_offset, &mut table)?;
+    table.truncate(got);
+    let base = match header.kind {
+        ElfKind::Fixed => 0,
+        ElfKind::Relocatable => PIE_BASE + loader.random_pages(RANDOM_PAGES),
+    };
+    let plan = LoadPlan::new(&header, &table, file.file().len(), base, WritableCode::Allow).map_err(Errno::from)?;
+    if plan.interpreter.is_some() {
+        log::warn!("exec: {} is dynamically linked, which is not supported", alloc::string::String::from_utf8_lossy(path));
+        return Err(Errno::ENOENT.into());
+    }
+
+    let space = loader.system.platform.new_space().ok_or(Errno::ENOMEM)?;
+    space.set_limits(loader.limits);
+    let pages = match file.file().clone().map(vfs::MapRequest { shared: false, writable: false })? {
+        Mapping::Pages(pages) => pages,
+        Mapping::Anonymous => return Err(Errno::ENOEXEC.into()),
+    };
+    let pager = Arc::new(FilePager::new(pages, file, loader.system, Some(guard)));
+    for segment in &plan.segments {
+        map_segment(&space, &pager, segment)?;
+    }
+    space.set_brk_start(plan.brk_start + loader.random_pages(RANDOM_HEAP_PAGES));
+
+    let metadata = location.metadata();
+    let set_id = |bits: u32| location.allows_set_id() && metadata.mode & bits == bits;
+    let rights = credentials_for_exec(&loader.credentials, ExecRights {
+        set_uid: set_id(linux::S_ISUID).then_some(metadata.uid),
+        // Without the execute bit, set-group-id means mandatory locking.
+        set_gid: set_id(linux::S_ISGID | 0o010).then_some(metadata.gid),
+        no_new_privs: loader.no_new_privs,
+        watched: false,
+    });
+    let top = USER_END - loader.random_pages(RANDOM_STACK_PAGES);
+    let mut random = [0; 16];
+    loader.system.platform.random(&mut random);
+    let features = loader.system.platform.hardware();
+    let info = AuxInfo {
+        base: 0,
+        uid: rights.credentials.ruid,
+        euid: rights.credentials.euid,
+        gid: rights.credentials.rgid,
+        egid: rights.credentials.egid,
+        secure: rights.secure,
+        random,
+        hwcap: features.hwcap,
+        hwcap2: features.hwcap2,
+        min_signal_stack: loader.system.platform.fp_layout().min_stack(),
+    };
+    let stack = StackImage::build(top, path, arguments, &plan, &info).map_err(stack_error)?;
+    let gap = loader.limits.stack.clamp(STACK_GAP_MIN, STACK_GAP_MAX) & !(PAGE - 1);
+    space.set_mmap_base(top - gap - loader.random_pages(RANDOM_PAGES));
+    let stack_size = (stack.bytes.len() as u64 + STACK_HEADROOM).next_multiple_of(PAGE);
+    let mut prot = Prot::READ | Prot::WRITE;
+    prot.set(Prot::EXEC, plan.executable_stack);
+    space.map(
+        MapRequest::anonymous(stack_size, prot)
+            .at(top - stack_size)
+            .with(MapFlags::GROWS_DOWN | MapFlags::STACK),
+    )?;
+    if space.write(stack.rsp, &stack.bytes) != stack.bytes.len() {
+        return Err(Errno::ENOMEM.into());
+    }
+    let ranges = ImageRanges {
+        code: plan.code,
+        data: plan.data,
+        stack_start: stack.rsp,
+        arguments: stack.arguments,
+        environment: stack.environment,
+        auxv: stack.auxv,
+        brk_start: plan.brk_start,
+    };
+    let context = UserContext::new(plan.entry, stack.rsp);
+    Ok(Image { space: Arc::new(space), context, location, rights, ranges })
+}
+
+fn map_segment(space: &AddressSpace, pager: &Arc<FilePager>, segment: &Segment) -> SysResult<()> {
+    let prot = Prot::from_bits_truncate(segment.protection.bits() as u8);
+    if segment.file_pages > 0 {
+        let request = MapRequest::file(pager.clone(), segment.file_offset, segment.file_pages * PAGE, prot);
+        space.map(request.at(segment.address))?;
+    }
+    if segment.zero_len > 0 {
+        // A read-only segment may end in zeroes as well: they are written before its rights are put in force.
+        let writable = prot.contains(Prot::WRITE);
+        let page = segment.zero_start & !(PAGE - 1);
+        if !writable {
+            space.protect(page, PAGE, prot | Prot::WRITE)?;
+        }
+        if space.zero(segment.zero_start, segment.zero_len) != segment.zero_len {
+            return Err(Errno::ENOMEM.into());
+        }
+        if !writable {
+            space.protect(page, PAGE, prot)?;
+        }
+    }
+    if segment.anonymous_pages > 0 {
+        let request = MapRequest::anonymous(segment.anonymous_pages * PAGE, prot);
+        space.map(request.at(segment.anonymous_start()))?;
+    }
+    Ok(())
+}
+
+/// Opens a file that may be executed but perhaps not read by the caller.
+fn open_for_kernel(standing: &Standing, location: &Location) -> SysResult<Arc<OpenFile>> {
+    let context = standing.context();
+    let context = vfs::FsContext { caller: vfs::Caller::kernel(&Credentials::ROOT), ..context };
+    Ok(context.open_location(location, linux::O_RDONLY)?.file)
+}
+
+fn read_fully(file: &OpenFile, offset: u64, out: &mut [u8]) -> SysResult<usize> {
+    let mut done = 0;
+    while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        let at = offset.checked_add(done as u64).ok_or(Errno::ENOEXEC)?;
+        match file.read_at(at, rest)? {
+            0 => break,
+            n => done += n,
+        }
+    }
+    Ok(done)
+}
+
+/// Reads a NULL-terminated vector of strings; a null vector is an empty one.
+fn read_strings(
+    caller: Caller<'_>,
+    vector: u64,
+    mut push: impl FnMut(&[u8]) -> Result<(), StackError>,
+) -> SysResult<()> {
+    if vector == 0 {
+        return Ok(());
+    }
+    let memory = caller.memory();
+    let mut at = vector;
+    loop {
+        let pointer: u64 = memory.read(at)?;
+        if pointer == 0 {
+            return Ok(());
+        }
+        let string = memory.read_string(pointer, process::stack::MAX_STRING, Errno::E2BIG)?;
+        push(&string).map_err(stack_error)?;
+        at = at.checked_add(8).ok_or(Errno::EFAULT)?;
+    }
+}
+
+fn stack_error(error: StackError) -> SysError {
+    match error {
+        StackError::TooBig => Errno::E2BIG.into(),
+        StackError::NoMemory => Errno::ENOMEM.into(),
+    }
+}

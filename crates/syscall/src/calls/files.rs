@@ -1,0 +1,151 @@
+//! Dispatch of the calls on files, for both ways in.
+
+use abi::linux::general as linux;
+
+use crate::calls::attributes::{self, XattrCall, XattrPlace};
+use crate::calls::stat::CWD;
+use crate::calls::{fd, io, ioctl, names, open, places, poll, stat};
+use crate::{Caller, Registers, SysResult};
+
+/// Serves a call on files that need not wait; `None`: it must, or is none of these.
+pub(crate) fn now(caller: Caller<'_>, number: u32, args: [u64; 6]) -> Option<SysResult> {
+    if io::is_transfer(number) {
+        return io::transfer_now(caller, number, args);
+    }
+    if open::is_open(number) {
+        return open::open_now(caller, number, args);
+    }
+    let [a, b, c, d, e, _] = args;
+    let no_follow = linux::AT_SYMLINK_NOFOLLOW;
+    Some(match number {
+        linux::__NR_close => fd::sys_close(caller, a),
+        linux::__NR_lseek => io::sys_lseek(caller, a, b, c),
+        linux::__NR_fstat => stat::sys_fstat(caller, a, b),
+        linux::__NR_newfstatat => stat::sys_newfstatat(caller, a, b, c, d),
+        linux::__NR_statx => stat::sys_statx(caller, args),
+        linux::__NR_poll => return poll::poll_now(caller, a, b, c),
+        linux::__NR_dup => fd::sys_dup(caller, a),
+        linux::__NR_dup2 => fd::sys_dup2(caller, a, b),
+        linux::__NR_dup3 => fd::sys_dup3(caller, a, b, c),
+        linux::__NR_pipe => fd::sys_pipe2(caller, a, 0),
+        linux::__NR_pipe2 => fd::sys_pipe2(caller, a, b),
+        linux::__NR_ioctl => ioctl::sys_ioctl(caller, a, b, c),
+        linux::__NR_fcntl => return fd::fcntl_now(caller, a, b, c),
+        linux::__NR_flock => return fd::flock_now(caller, a, b),
+        linux::__NR_close_range => fd::sys_close_range(caller, a, b, c),
+        linux::__NR_memfd_create => open::sys_memfd_create(caller, a, b),
+
+        linux::__NR_stat => stat::sys_stat(caller, a, b, 0),
+        linux::__NR_lstat => stat::sys_stat(caller, a, b, no_follow),
+        linux::__NR_access => stat::sys_faccessat(caller, CWD, a, b, 0),
+        linux::__NR_faccessat => stat::sys_faccessat(caller, a, b, c, 0),
+        linux::__NR_faccessat2 => stat::sys_faccessat(caller, a, b, c, d),
+        linux::__NR_readlink => stat::sys_readlinkat(caller, CWD, a, b, c),
+        linux::__NR_readlinkat => stat::sys_readlinkat(caller, a, b, c, d),
+        linux::__NR_statfs => stat::sys_statfs(caller, a, b),
+        linux::__NR_fstatfs => stat::sys_fstatfs(caller, a, b),
+
+        linux::__NR_getdents64 => names::sys_getdents64(caller, a, b, c),
+        linux::__NR_getdents => names::sys_getdents(caller, a, b, c),
+        linux::__NR_mkdir => names::sys_mkdirat(caller, CWD, a, b),
+        linux::__NR_mkdirat => names::sys_mkdirat(caller, a, b, c),
+        linux::__NR_mknod => names::sys_mknodat(caller, CWD, a, b, c),
+        linux::__NR_mknodat => names::sys_mknodat(caller, a, b, c, d),
+        linux::__NR_symlink => names::sys_symlinkat(caller, a, CWD, b),
+        linux::__NR_symlinkat => names::sys_symlinkat(caller, a, b, c),
+        linux::__NR_link => names::sys_linkat(caller, [CWD, a, CWD, b, 0, 0]),
+        linux::__NR_linkat => names::sys_linkat(caller, args),
+        linux::__NR_unlink => names::sys_unlinkat(caller, CWD, a, 0),
+        linux::__NR_unlinkat => names::sys_unlinkat(caller, a, b, c),
+        linux::__NR_rmdir => names::sys_unlinkat(caller, CWD, a, linux::AT_REMOVEDIR.into()),
+        linux::__NR_rename => names::sys_rename(caller, a, b),
+        linux::__NR_renameat => names::sys_renameat2(caller, [a, b, c, d, 0, 0]),
+        linux::__NR_renameat2 => names::sys_renameat2(caller, args),
+
+        linux::__NR_getcwd => places::sys_getcwd(caller, a, b),
+        linux::__NR_chdir => places::sys_chdir(caller, a),
+        linux::__NR_fchdir => places::sys_fchdir(caller, a),
+        linux::__NR_chroot => places::sys_chroot(caller, a),
+        linux::__NR_umask => places::sys_umask(caller, a),
+        linux::__NR_mount => places::sys_mount(caller, args),
+        linux::__NR_umount2 => places::sys_umount2(caller, a, b),
+        linux::__NR_pivot_root => places::sys_pivot_root(caller, a, b),
+
+        linux::__NR_chmod => attributes::sys_fchmodat(caller, CWD, a, b, 0),
+        linux::__NR_fchmod => attributes::sys_fchmod(caller, a, b),
+        linux::__NR_fchmodat => attributes::sys_fchmodat(caller, a, b, c, 0),
+        linux::__NR_fchmodat2 => attributes::sys_fchmodat(caller, a, b, c, d),
+        linux::__NR_chown => attributes::sys_chown(caller, a, b, c, 0),
+        linux::__NR_lchown => attributes::sys_chown(caller, a, b, c, no_follow),
+        linux::__NR_fchown => attributes::sys_fchown(caller, a, b, c),
+        linux::__NR_fchownat => attributes::sys_fchownat(caller, args),
+        linux::__NR_truncate => attributes::sys_truncate(caller, a, b),
+        linux::__NR_utimensat => attributes::sys_utimensat(caller, a, b, c, d),
+        linux::__NR_futimesat => attributes::sys_futimesat(caller, a, b, c),
+        linux::__NR_utimes => attributes::sys_futimesat(caller, CWD, a, b),
+        linux::__NR_utime => attributes::sys_utime(caller, a, b),
+
+        linux::__NR_ftruncate => io::sys_ftruncate(caller, a, b),
+        linux::__NR_fallocate => io::sys_fallocate(caller, a, b, c, d),
+        linux::__NR_fsync | linux::__NR_fdatasync => io::sys_fsync(caller, a),
+        linux::__NR_sync => Ok(0),
+        linux::__NR_syncfs => io::sys_syncfs(caller, a),
+        linux::__NR_sync_file_range => io::sys_sync_file_range(caller, a, b, c, d),
+        linux::__NR_fadvise64 => io::sys_fadvise64(caller, a, c, d),
+        linux::__NR_readahead => io::sys_readahead(caller, a),
+        linux::__NR_copy_file_range => io::sys_copy_file_range(caller, args),
+
+        _ => return xattr(caller, number, a, b).or_else(|| streams(caller, number, [a, b, c, d, e, args[5]])),
+    })
+}
+
+fn xattr(caller: Caller<'_>, number: u32, file: u64, name: u64) -> Option<SysResult> {
+    use XattrCall::{Get, List, Remove, Set};
+    use XattrPlace::{Descriptor, LinkPath, Path};
+    let (place, call) = match number {
+        linux::__NR_getxattr => (Path, Get),
+        linux::__NR_lgetxattr => (LinkPath, Get),
+        linux::__NR_fgetxattr => (Descriptor, Get),
+        linux::__NR_setxattr => (Path, Set),
+        linux::__NR_lsetxattr => (LinkPath, Set),
+        linux::__NR_fsetxattr => (Descriptor, Set),
+        linux::__NR_removexattr => (Path, Remove),
+        linux::__NR_lremovexattr => (LinkPath, Remove),
+        linux::__NR_fremovexattr => (Descriptor, Remove),
+        linux::__NR_listxattr => (Path, List),
+        linux::__NR_llistxattr => (LinkPath, List),
+        linux::__NR_flistxattr => (Descriptor, List),
+        _ => return None,
+    };
+    Some(attributes::sys_xattr(caller, place, call, file, name))
+}
+
+fn streams(_caller: Caller<'_>, _number: u32, _args: [u64; 6]) -> Option<SysResult> {
+    None
+}
+
+/// Serves a call on files that has to wait; `None`: it is none of these.
+pub(crate) async fn wait(
+    caller: Caller<'_>,
+    registers: &mut Registers<'_>,
+    number: u32,
+    args: [u64; 6],
+) -> Option<SysResult> {
+    if io::is_transfer(number) {
+        return Some(io::transfer(caller, number, args).await);
+    }
+    if open::is_open(number) {
+        return Some(open::open_wait(caller, number, args).await);
+    }
+    let [a, b, c, d, ..] = args;
+    Some(match number {
+        linux::__NR_poll => poll::sys_poll(caller, registers.restart, a, b, c).await,
+        linux::__NR_ppoll => poll::sys_ppoll(caller, args).await,
+        linux::__NR_select => poll::sys_select(caller, args).await,
+        linux::__NR_pselect6 => poll::sys_pselect6(caller, args).await,
+        linux::__NR_fcntl => fd::fcntl_wait(caller, a, b, c).await,
+        linux::__NR_flock => fd::flock_wait(caller, a, b).await,
+        linux::__NR_sendfile => io::sys_sendfile(caller, a, b, c, d).await,
+        _ => return None,
+    })
+}

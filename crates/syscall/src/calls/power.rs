@@ -1,0 +1,33 @@
+//! reboot(2) and syslog(2).
+
+use abi::Errno;
+use hal::PowerAction;
+use types::Capabilities;
+
+use crate::{Caller, SysResult};
+
+const MAGIC_1: u32 = 0xfee1_dead;
+const MAGIC_2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
+const RESTART: u32 = 0x0123_4567;
+const HALT: u32 = 0xcdef_0123;
+const CAD_ON: u32 = 0x89ab_cdef;
+const CAD_OFF: u32 = 0;
+const POWER_OFF: u32 = 0x4321_fedc;
+const RESTART_2: u32 = 0xa1b2_c3d4;
+
+pub(crate) fn sys_reboot(caller: Caller<'_>, magic: u64, magic2: u64, command: u64) -> SysResult {
+    caller.require(Capabilities::SYS_BOOT)?;
+    if magic as u32 != MAGIC_1 || !MAGIC_2.contains(&(magic2 as u32)) {
+        return Err(Errno::EINVAL.into());
+    }
+    let action = match command as u32 {
+        CAD_ON | CAD_OFF => return Ok(0),
+        RESTART | RESTART_2 => PowerAction::Reboot,
+        HALT => PowerAction::Halt,
+        POWER_OFF => PowerAction::PowerOff,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let status = caller.system.exit_status.load(core::sync::atomic::Ordering::Relaxed);
+    caller.system.platform.power(action, status);
+    Ok(0)
+}

@@ -1,0 +1,341 @@
+//! The file systems of the running system: the root from the boot archives, /dev, /proc, and what mount(2) offers.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use abi::Errno;
+use abi::linux::general as linux;
+use hal::Console;
+use types::{Capabilities, Credentials, Gid, Uid};
+use vfs::cpio::CpioError;
+use vfs::dev::{KernelLog, number};
+use vfs::proc::{CpuInfo, CpuTimes, NamedFile, ProcFs, ProcText, Text, cpu_info, standard_files, uuid};
+use vfs::ramfs::{RamFs, RamOptions};
+use vfs::terminal::{Ptys, Terminal};
+use vfs::{
+    Caller as VfsCaller, DeviceKind, DeviceNumber, DeviceRegistry, FileSystem, FsContext, Location, Namespace,
+    NewContent, NewNode, VfsError,
+};
+
+use crate::calls::info::{RELEASE, VERSION};
+use crate::devices::{ConsoleDevice, MachineRandom, OwnTerminal, PtyMasters};
+use crate::proc_source::Processes;
+use crate::terminal::Deliver;
+use crate::{OpenFile, SysResult, System};
+
+/// Figures that only the kernel around knows.
+pub trait MachineInfo: Send + Sync {
+    /// What /proc/cpuinfo tells of each CPU.
+    fn cpus(&self) -> Vec<CpuInfo>;
+    /// Times of each CPU since boot.
+    fn cpu_times(&self) -> Vec<CpuTimes>;
+    /// Interrupts served since boot.
+    fn interrupts(&self) -> u64;
+    /// Switches between threads since boot.
+    fn switches(&self) -> u64;
+    /// Threads that run or are ready.
+    fn running(&self) -> u32;
+    /// Text under /proc/multios by name: counters of the kernel's own.
+    fn report(&self, name: &str, out: &mut dyn Write) -> core::fmt::Result {
+        let _ = (name, out);
+        Ok(())
+    }
+}
+
+/// Names of the files whose text [`MachineInfo::report`] gives.
+pub const REPORTS: [&str; 2] = ["multios/kernel", "multios/boot"];
+
+/// What the kernel brings for the file systems.
+pub struct Machine {
+    /// Screen and keyboard, or a serial line.
+    pub console: Arc<dyn Console>,
+    /// The kernel's log.
+    pub log: Arc<dyn KernelLog>,
+    /// Figures.
+    pub info: Arc<dyn MachineInfo>,
+}
+
+/// The file systems there is one of each.
+pub struct FileSystems {
+    namespace: Arc<Namespace>,
+    console: Arc<Terminal>,
+    ptys: Arc<Ptys>,
+    devices: Arc<RamFs>,
+    proc: Arc<ProcFs>,
+    memory_files: Arc<RamFs>,
+    pub(crate) info: Arc<dyn MachineInfo>,
+}
+
+/// Why there is no root file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootError {
+    /// A boot archive is damaged.
+    Archive(CpioError),
+    /// Something else failed.
+    Vfs(VfsError),
+}
+
+impl From<VfsError> for RootError {
+    fn from(error: VfsError) -> Self {
+        Self::Vfs(error)
+    }
+}
+
+impl core::fmt::Display for RootError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Archive(error) => write!(f, "initramfs: {error:?}"),
+            Self::Vfs(error) => write!(f, "{error:?}"),
+        }
+    }
+}
+
+/// Minor numbers of file systems without a device.
+static NEXT_DEVICE: AtomicU32 = AtomicU32::new(20);
+
+fn new_device() -> DeviceNumber {
+    // An independent counter.
+    DeviceNumber::new(0, NEXT_DEVICE.fetch_add(1, Ordering::Relaxed))
+}
+
+impl FileSystems {
+    /// Makes the root from the boot archives, the devices and /proc.
+    ///
+    /// # Errors
+    /// [`RootError::Archive`]; lack of memory.
+    pub fn new(system: &'static System, machine: Machine, archives: &[&[u8]]) -> Result<Self, RootError> {
+        let Machine { console, log, info } = machine;
+        let clock = system.wall_clock.as_ref();
+        let root = RamFs::new(system.frames, clock, RamOptions::new("rootfs", new_device()));
+        let registry = Arc::new(DeviceRegistry::new());
+        let namespace = Arc::new(Namespace::new(root, b"rootfs", registry.clone()));
+        let top = namespace.root();
+        let kernel = Credentials::ROOT;
+        let context = FsContext { namespace: &namespace, root: &top, base: &top, caller: VfsCaller::kernel(&kernel) };
+        for archive in archives {
+            vfs::cpio::unpack(archive, &context).map_err(RootError::Archive)?;
+        }
+
+        let events = Arc::new(Deliver(system));
+        let console = Terminal::console(console, number::TTY_S0, events.clone())?;
+        let ptys = Ptys::new(events, system.wall_clock.clone());
+        vfs::dev::register_memory_devices(&registry, Arc::new(MachineRandom(system)), log)?;
+        registry.add(DeviceKind::Char, number::CONSOLE, Arc::new(ConsoleDevice(console.clone())))?;
+        registry.add(DeviceKind::Char, number::TTY_S0, Arc::new(ConsoleDevice(console.clone())))?;
+        registry.add(DeviceKind::Char, number::TTY, Arc::new(OwnTerminal(system)))?;
+        let masters = PtyMasters { ptys: ptys.clone(), registry: registry.clone() };
+        registry.add(DeviceKind::Char, number::PTMX, Arc::new(masters))?;
+        let devices = vfs::dev::devfs(system.frames, clock, new_device())?;
+
+        let files = proc_files(system, &info);
+        let proc = ProcFs::new(Arc::new(Processes(system)), files, system.wall_clock.clone());
+        let memory_files = RamFs::new(system.frames, clock, RamOptions::new("tmpfs", new_device()));
+        Ok(Self { namespace, console, ptys, devices, proc, memory_files, info })
+    }
+
+    /// The mounts of the first process.
+    pub fn namespace(&self) -> &Arc<Namespace> {
+        &self.namespace
+    }
+
+    /// The terminal on the machine's console: what is typed goes to [`Terminal::receive`], what that wants done to
+    /// [`System::after_terminal`].
+    pub fn console(&self) -> &Arc<Terminal> {
+        &self.console
+    }
+
+    /// The open file for the first process's standard streams: /dev/console where there is one, else the device itself.
+    ///
+    /// # Errors
+    /// Those of opening it.
+    pub fn standard_stream(&self) -> vfs::Result<Arc<OpenFile>> {
+        let root = self.namespace.root();
+        let kernel = Credentials::ROOT;
+        let caller = VfsCaller::kernel(&kernel);
+        let context = FsContext { namespace: &self.namespace, root: &root, base: &root, caller };
+        match context.open(b"/dev/console", linux::O_RDWR, 0) {
+            Ok(opened) => Ok(opened.file),
+            Err(_) => Ok(OpenFile::anonymous(self.console.open()?, linux::O_RDWR)),
+        }
+    }
+
+    /// The place of `path` with the kernel's own rights.
+    ///
+    /// # Errors
+    /// As for any path.
+    pub fn lookup(&self, path: &[u8]) -> vfs::Result<Location> {
+        let root = self.namespace.root();
+        let kernel = Credentials::ROOT;
+        let caller = VfsCaller::kernel(&kernel);
+        FsContext { namespace: &self.namespace, root: &root, base: &root, caller }.resolve(path, vfs::Follow::Yes)
+    }
+}
+
+impl System {
+    /// The file systems, once the kernel has set them up.
+    pub(crate) fn file_systems(&self) -> SysResult<&FileSystems> {
+        Ok(self.files.get().ok_or(Errno::ENODEV)?)
+    }
+
+    /// Writes the path of an open file as the first process sees it, or what it is called without one.
+    pub(crate) fn describe_file(&self, file: &OpenFile, out: &mut dyn Write) -> core::fmt::Result {
+        let path = file.location().zip(self.files.get()).and_then(|(location, files)| {
+            location.display_path(files.namespace(), &files.namespace().root()).ok()
+        });
+        match path {
+            Some(path) => out.write_str(&String::from_utf8_lossy(&path)),
+            None => file.file().describe(out),
+        }
+    }
+
+    /// What mount(2) puts in place for a type and its options.
+    pub(crate) fn new_file_system(&'static self, kind: &[u8], options: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
+        let files = self.file_systems()?;
+        let total = self.frames.stats().total * types::PAGE_SIZE as u64;
+        let memory = |options: RamOptions| RamFs::new(self.frames, self.wall_clock.as_ref(), options);
+        Ok(match kind {
+            b"tmpfs" => {
+                let defaults = RamOptions {
+                    root_mode: 0o1777,
+                    // Half of memory, and a node per page of that half, as tmpfs(5) has it.
+                    max_bytes: total / 2,
+                    max_inodes: total / 2 / types::PAGE_SIZE as u64,
+                    ..RamOptions::new("tmpfs", new_device())
+                };
+                memory(defaults.parse(options, total)?)
+            }
+            b"ramfs" => memory(RamOptions::new("ramfs", new_device())),
+            b"sysfs" => self.sysfs()?,
+            b"devtmpfs" => files.devices.clone(),
+            b"devpts" => files.ptys.clone(),
+            b"proc" => files.proc.clone(),
+            _ => return Err(Errno::ENODEV.into()),
+        })
+    }
+
+    /// /sys: only what the C library looks for, the list of CPUs.
+    fn sysfs(&'static self) -> SysResult<Arc<RamFs>> {
+        let options = RamOptions { root_mode: 0o555, ..RamOptions::new("sysfs", new_device()) };
+        let file_system = RamFs::new(self.frames, self.wall_clock.as_ref(), options);
+        let make = |parent: &Arc<dyn vfs::Inode>, name: &str, content: NewContent<'_>, mode: u32| {
+            parent.create(name.as_bytes(), &NewNode { content, mode, uid: Uid::ROOT, gid: Gid::ROOT })
+        };
+        let mut directory = file_system.root();
+        for name in ["devices", "system", "cpu"] {
+            directory = make(&directory, name, NewContent::Directory, 0o555)?;
+        }
+        let count = self.platform.online().len().max(1);
+        let list = if count == 1 { String::from("0\n") } else { format!("0-{}\n", count - 1) };
+        for name in ["online", "possible", "present"] {
+            let file = make(&directory, name, NewContent::Regular, 0o444)?;
+            let kernel = Credentials::ROOT;
+            let request = vfs::OpenRequest {
+                read: false,
+                write: true,
+                flags: linux::O_WRONLY,
+                caller: VfsCaller::kernel(&kernel),
+            };
+            file.open(&request)?.write(0, list.as_bytes())?;
+        }
+        for cpu in 0..count {
+            make(&directory, &format!("cpu{cpu}"), NewContent::Directory, 0o555)?;
+        }
+        Ok(file_system)
+    }
+
+    /// A file for memfd_create(2).
+    pub(crate) fn memory_file(
+        &'static self,
+        namespace: &Namespace,
+        name: &[u8],
+        flags: u32,
+    ) -> SysResult<Arc<OpenFile>> {
+        Ok(self.file_systems()?.memory_files.create_memory_file(namespace, name, flags)?)
+    }
+}
+
+/// Files of /proc that are neither of processes nor in every kernel the same.
+fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<NamedFile> {
+    let random = move || {
+        let mut bytes = [0; 16];
+        system.platform.random(&mut bytes);
+        bytes
+    };
+    let names = vfs::proc::SystemNames {
+        sysname: "Linux",
+        release: RELEASE,
+        version: VERSION,
+        build: "(multios) (rustc)",
+    };
+    let mut files = standard_files(&names, &system.command_line, random());
+    let mut add = |file| files.push(file);
+    add(NamedFile::new("sys/kernel/hostname", 0o644, HostName { system, domain: false }));
+    add(NamedFile::new("sys/kernel/domainname", 0o644, HostName { system, domain: true }));
+    add(NamedFile::new("sys/kernel/random/uuid", 0o444, move |out: &mut Text| writeln!(out, "{}", uuid(random()))));
+    add(NamedFile::new("sys/kernel/pid_max", 0o444, move |out: &mut Text| {
+        writeln!(out, "{}", system.processes.pid_max())
+    }));
+    add(NamedFile::new("sys/kernel/threads-max", 0o444, move |out: &mut Text| {
+        writeln!(out, "{}", system.processes.pid_max())
+    }));
+    add(NamedFile::new("sys/fs/file-max", 0o444, |out: &mut Text| writeln!(out, "{}", i64::MAX)));
+    add(NamedFile::new("multios/missing", 0o444, move |out: &mut Text| out.write_str(&system.missing.report())));
+    add(NamedFile::new("multios/memory", 0o444, move |out: &mut Text| {
+        let stats = system.frames.stats();
+        writeln!(out, "frames {}\nfree {}\nreserve {}\nmetadata {}", stats.total, stats.free, stats.reserve, stats.metadata)?;
+        for (kind, count) in ["unused", "kernel", "tables", "user", "files", "heap"].iter().zip(stats.by_kind) {
+            writeln!(out, "{kind} {count}")?;
+        }
+        Ok(())
+    }));
+    add(NamedFile::new("multios/processes", 0o444, move |out: &mut Text| {
+        let table = &system.processes;
+        writeln!(out, "processes {}\nthreads {}", table.process_count(), table.thread_count())?;
+        writeln!(out, "numbers {}\ncreated {}", table.numbers_in_use(), table.created_count())
+    }));
+    let cpus = info.clone();
+    add(NamedFile::new("cpuinfo", 0o444, move |out: &mut Text| cpu_info(out, &cpus.cpus())));
+    for path in REPORTS {
+        let info = info.clone();
+        add(NamedFile::new(path, 0o444, move |out: &mut Text| {
+            info.report(path.strip_prefix("multios/").unwrap_or(path), out)
+        }));
+    }
+    files
+}
+
+/// /proc/sys/kernel/hostname and domainname.
+struct HostName {
+    system: &'static System,
+    domain: bool,
+}
+
+impl ProcText for HostName {
+    fn read(&self, out: &mut Text) -> core::fmt::Result {
+        let name = {
+            let names = self.system.names.lock();
+            if self.domain { names.domain.clone() } else { names.host.clone() }
+        };
+        writeln!(out, "{name}")
+    }
+
+    fn write(&self, data: &[u8], caller: &VfsCaller<'_>) -> vfs::Result<()> {
+        if !caller.credentials.capable(Capabilities::SYS_ADMIN) {
+            return Err(VfsError::NotPermitted);
+        }
+        let text = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let text = text.get(..text.len().min(64)).unwrap_or_default();
+        let name = String::from_utf8_lossy(text).into_owned();
+        let old = {
+            let mut names = self.system.names.lock();
+            let slot = if self.domain { &mut names.domain } else { &mut names.host };
+            core::mem::replace(slot, name)
+        };
+        drop(old);
+        Ok(())
+    }
+}
