@@ -22,6 +22,7 @@ pub mod dev;
 mod device;
 mod dirents;
 mod error;
+pub mod eventfd;
 mod file;
 mod file_locks;
 mod inode;
@@ -38,10 +39,12 @@ pub mod proc;
 mod ring;
 pub mod ramfs;
 mod remove;
+pub mod signalfd;
 pub mod statfs;
 pub mod terminal;
 #[cfg(test)]
 mod testing;
+pub mod timerfd;
 mod walk;
 mod write_count;
 

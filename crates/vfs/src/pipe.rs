@@ -342,3 +342,6 @@ impl File for PipeEnd {
         write!(out, "pipe:[{}]", self.pipe.ino)
     }
 }
+
+#[cfg(test)]
+mod tests;
