@@ -608,3 +608,92 @@ fn attention_flag_agrees_with_what_can_be_delivered_in_random_sequences() {
     }
     assert!(deliveries > 1000, "{deliveries} deliveries");
 }
+
+#[test]
+fn no_signal_is_lost_while_threads_send_block_take_and_park() {
+    use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::thread::Thread;
+    use std::time::{Duration, Instant};
+
+    const RECEIVERS: usize = 3;
+    const SENDERS: u64 = 2;
+    const EACH: u64 = 3_000;
+
+    let world = World { limit: u64::MAX, ..World::new(RECEIVERS as u32) };
+    let signal = rt(40);
+    world.catch(signal, ActionFlags::empty());
+    let parked: std::sync::Mutex<Vec<Option<Thread>>> = std::sync::Mutex::new(std::vec![None; RECEIVERS]);
+    let kick = |kick: Kick| {
+        let parked = parked.lock().unwrap();
+        for (index, thread) in parked.iter().enumerate() {
+            let meant = kick == Kick::All || kick == Kick::One(Tid(index as u32 + 1));
+            if let (true, Some(thread)) = (meant, thread) {
+                thread.unpark();
+            }
+        }
+    };
+    let seen: Vec<_> = (0..SENDERS * EACH).map(|_| AtomicBool::new(false)).collect();
+    let (received, done, late) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
+    let (world, kick, seen, parked) = (&world, &kick, &seen, &parked);
+    let (received, done, late) = (&received, &done, &late);
+    std::thread::scope(|scope| {
+        for index in 0..RECEIVERS {
+            scope.spawn(move || {
+                parked.lock().unwrap()[index] = Some(std::thread::current());
+                let own = &world.threads[index];
+                let mut random = Random(index as u64);
+                while !done.load(Ordering::SeqCst) {
+                    while let Some(delivery) = world.process.next_deliverable(own) {
+                        let Delivery::Handler(caught) = delivery else { panic!("{delivery:?}") };
+                        kick(world.process.handler_entered(own, &caught));
+                        assert!(!seen[caught.info.value() as usize].swap(true, Ordering::SeqCst), "delivered twice");
+                        received.fetch_add(1, Ordering::SeqCst);
+                        kick(world.process.set_mask(own, caught.frame_mask));
+                    }
+                    if random.below(4) == 0 {
+                        kick(world.process.set_mask(own, SigSet::EMPTY.with(signal)));
+                        std::thread::yield_now();
+                        kick(world.process.set_mask(own, SigSet::EMPTY));
+                    }
+                    if !own.needs_attention() && !done.load(Ordering::SeqCst) {
+                        let slept = Instant::now();
+                        std::thread::park_timeout(Duration::from_secs(5));
+                        let overslept = slept.elapsed() > Duration::from_secs(4);
+                        if overslept && !world.process.shared_pending().is_empty() {
+                            late.store(true, Ordering::SeqCst);
+                        }
+                    }
+                }
+            });
+        }
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                scope.spawn(move || {
+                    for n in 0..EACH {
+                        kick(world.queue(signal, sender * EACH + n).unwrap().kick);
+                    }
+                })
+            })
+            .collect();
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        let end = Instant::now() + Duration::from_secs(20);
+        while received.load(Ordering::SeqCst) < seen.len() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        done.store(true, Ordering::SeqCst);
+        kick(Kick::All);
+    });
+    assert!(!late.load(Ordering::SeqCst), "a thread slept while a signal waited for it");
+    assert!(seen.iter().all(|seen| seen.load(Ordering::SeqCst)));
+    assert_eq!(world.user.queued(), 0);
+}
+
+#[test]
+fn signal_state_is_small() {
+    let (process, thread) = (size_of::<ProcessSignals>(), size_of::<ThreadSignals>());
+    std::println!(
+        "signal state: {process} bytes per process, {thread} per thread, {} per queued signal",
+        size_of::<SigInfo>() + 8
+    );
+    assert!(process <= 400 && thread <= 256, "{process} {thread}");
+}
