@@ -44,6 +44,8 @@ pub mod statfs;
 pub mod terminal;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod timerfd;
 mod walk;
 mod write_count;
