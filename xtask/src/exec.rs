@@ -147,6 +147,12 @@ impl Guest {
         Ok(Self { machine: machine.clone(), payload, marker, scratch })
     }
 
+    /// Boots another kernel with the same initramfs, for comparison.
+    pub fn replace_kernel(&mut self, kernel: &Path, cmdline: &str) {
+        self.payload.kernel = kernel.to_owned();
+        self.payload.cmdline = cmdline.to_owned();
+    }
+
     /// Boots it and waits for its end.
     pub fn run(&self, terminal: bool, console: Sink, log: Sink, limit: Limit) -> Result<Finished> {
         let console: Sink = match &self.marker {

@@ -1,0 +1,76 @@
+//! Costs of process management, measured from ring 3; the same binary runs on MultiOS and on Linux.
+//!
+//! Freestanding: no libc, no thread-local storage, no vDSO, only plain `syscall` instructions, so that a small process is
+//! measured and nothing of a library. Each line of output is `name value`, the value being time-stamp ticks per operation, the
+//! median over batches; under QEMU's `-icount shift=0` a tick is one instruction.
+//!
+//! `pmbench [-b BATCHES] [NAME…]` runs the rows whose names contain one of NAME. `pmbench x` exits at once (what the exec rows
+//! run). As process 1 it prints how far the machine has come, then powers off.
+#![no_std]
+#![no_main]
+
+mod measure;
+mod output;
+mod rows;
+mod sys;
+
+use core::ffi::{CStr, c_char};
+
+use crate::output::line;
+use crate::rows::ROWS;
+
+/// The first C string of `argv` and those after it.
+struct Arguments {
+    next: *const *const c_char,
+}
+
+impl Iterator for Arguments {
+    type Item = &'static CStr;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // SAFETY: the kernel ends argv with a null pointer, which is never passed.
+        let pointer = unsafe { *self.next };
+        if pointer.is_null() {
+            return None;
+        }
+        // SAFETY: not yet at the null pointer, so the next element exists.
+        self.next = unsafe { self.next.add(1) };
+        // SAFETY: the kernel passes strings that end with NUL and stay for the life of the process.
+        Some(unsafe { CStr::from_ptr(pointer) })
+    }
+}
+
+/// Called by the entry point with the initial stack: argc, then argv.
+#[unsafe(no_mangle)]
+extern "C" fn start(stack: *const *const c_char) -> ! {
+    let started = sys::ticks();
+    // SAFETY: argv follows argc on the initial stack (System V ABI, x86-64, 3.4.1).
+    let mut arguments = Arguments { next: unsafe { stack.add(2) } };
+    if sys::getpid() == 1 {
+        line("boot_to_user", started);
+        line("idle_free_memory_bytes", sys::free_memory());
+        sys::power_off();
+    }
+    let mut batches = measure::BATCHES;
+    let mut any = false;
+    while let Some(argument) = arguments.next() {
+        match argument.to_bytes() {
+            b"x" => sys::exit(0),
+            b"-b" => batches = arguments.next().map_or(batches, |text| measure::parse(text.to_bytes())),
+            name => {
+                any = true;
+                ROWS.iter().filter(|row| output::contains(row.name.as_bytes(), name)).for_each(|row| row.run(batches));
+            }
+        }
+    }
+    if !any {
+        ROWS.iter().for_each(|row| row.run(batches));
+    }
+    sys::exit(0)
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    output::text("# pmbench panicked\n");
+    sys::exit(99)
+}
