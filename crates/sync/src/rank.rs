@@ -52,8 +52,12 @@ impl Rank {
     pub const INODE: Self = Self(36);
     /// Offset and flags of an open file.
     pub const OPEN_FILE: Self = Self(38);
+    /// Nesting of epoll instances: one change at a time.
+    pub const EPOLL_NESTING: Self = Self(39);
     /// An epoll instance's interest list.
     pub const EPOLL: Self = Self(40);
+    /// One file's entry in an interest list.
+    pub const EPOLL_ITEM: Self = Self(41);
     /// A terminal.
     pub const TERMINAL: Self = Self(42);
     /// A socket.

@@ -21,6 +21,7 @@ mod create;
 pub mod dev;
 mod device;
 mod dirents;
+pub mod epoll;
 mod error;
 pub mod eventfd;
 mod file;

@@ -88,7 +88,9 @@ impl SignalFd {
     /// Replaces the set.
     pub fn set_mask(&self, mask: SigSet) {
         self.mask.store(mask.difference(SigSet::UNBLOCKABLE).0, Ordering::Relaxed);
-        self.source.queue(&mut |queue| drop(queue.wake_all()));
+        self.source.queue(&mut |queue| {
+            queue.wake_all();
+        });
     }
 
     fn mask(&self) -> SigSet {
