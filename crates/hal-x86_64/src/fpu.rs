@@ -35,11 +35,16 @@ pub fn components() -> u64 {
     COMPONENTS.load(Ordering::Relaxed)
 }
 
+/// Bits of MXCSR that a program may set; a state with others is refused.
+pub fn mxcsr_mask() -> u32 {
+    MXCSR_MASK.load(Ordering::Relaxed)
+}
+
 /// Switches on the extended state on this CPU.
 pub(crate) fn init_cpu(found: Features) {
     if !found.contains(Features::XSAVE) {
         SIZE.store(FXSAVE_SIZE as u32, Ordering::Relaxed);
-        area::reset();
+        init_registers();
         return;
     }
     let mut wanted = XCr0Flags::X87 | XCr0Flags::SSE;
@@ -59,6 +64,10 @@ pub(crate) fn init_cpu(found: Features) {
     // The size for what is enabled now.
     SIZE.store(features::cpuid(13, 0).ebx, Ordering::Relaxed);
     COMPONENTS.store(enabled.bits(), Ordering::Relaxed);
+    init_registers();
+}
+
+fn init_registers() {
     area::reset();
     if let Some(mask) = area::mxcsr_mask() {
         MXCSR_MASK.store(mask, Ordering::Relaxed);
