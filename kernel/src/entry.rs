@@ -15,11 +15,12 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use hal::{PageFault, UserContext};
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user::{self, FastOutcome};
-use hal_x86_64::{cpu, paging, set_kernel_fault};
+use hal_x86_64::acpi::Topology;
+use hal_x86_64::{cpu, paging, set_kernel_fault, smp};
 use memory::{AddressSpace, FaultOutcome};
 use sync::{Rank, SpinLock};
 use syscall::{Caller, FpuState, Process, SysError, Thread};
-use types::MAX_CPUS;
+use types::{CpuId, MAX_CPUS};
 
 /// The slot of the thread whose future each CPU polls; null while it polls none.
 static CURRENT: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
@@ -264,6 +265,33 @@ impl FpuState for StoredFpu {
     fn duplicate(&mut self) -> Option<Box<dyn FpuState>> {
         Some(Box::new(Self(self.0.try_clone()?)))
     }
+}
+
+/// Makes the boot CPU ready for everything else; once, first.
+pub(crate) fn init_boot_cpu(direct_map: u64) -> hal_x86_64::features::Features {
+    // SAFETY: called once by `start::machine` in ring 0 with interrupts off; every boot door maps the first 4 GiB there and
+    // the kernel's own tables keep that.
+    unsafe { cpu::init_bsp(direct_map) }
+}
+
+/// Starts the CPUs of `topology`.
+///
+/// # Errors
+/// See [`smp::StartError`].
+pub(crate) fn start_other_cpus(
+    topology: &Topology,
+    plan: &smp::StartPlan,
+    stack_top: fn(CpuId) -> Option<u64>,
+    main: smp::ApMain,
+) -> Result<smp::Started, smp::StartError> {
+    // SAFETY: page and tables come from `boot::memory`, which gives them to nobody else, and each stack is a new block.
+    unsafe { smp::start_aps(topology, plan, stack_top, main) }
+}
+
+/// Puts a new CPU on the kernel's own page tables.
+pub(crate) fn leave_trampoline_tables() {
+    // SAFETY: the kernel's tables map everything this CPU uses, and live for ever.
+    unsafe { paging::activate(crate::boot::memory::tables().root()) };
 }
 
 /// Installs the hooks of the entry stubs.

@@ -56,6 +56,8 @@ pub(crate) struct Executor {
     live: AtomicUsize,
     /// CPUs asleep or about to be.
     idle: AtomicU64,
+    /// Polls so far.
+    polls: AtomicU64,
     cpu: &'static dyn Cpu,
 }
 
@@ -66,6 +68,7 @@ impl Executor {
             queued: AtomicUsize::new(0),
             live: AtomicUsize::new(0),
             idle: AtomicU64::new(0),
+            polls: AtomicU64::new(0),
             cpu,
         }
     }
@@ -95,6 +98,16 @@ impl Executor {
         self.queued.load(Ordering::Relaxed) != 0
     }
 
+    /// Tasks that have not ended.
+    pub(crate) fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Polls so far: switches to a task.
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
+    }
+
     /// Tasks waiting for a CPU.
     pub(crate) fn waiting(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
@@ -112,6 +125,7 @@ impl Executor {
             next
         };
         let Some(task) = next else { return false };
+        self.polls.fetch_add(1, Ordering::Relaxed);
         task.poll();
         true
     }

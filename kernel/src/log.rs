@@ -67,7 +67,7 @@ pub(crate) fn marker(text: fmt::Arguments<'_>) {
 
 /// Copies log text from position `from` on (bytes since boot) to `out`; the position after it. What has been overwritten
 /// is skipped.
-pub(crate) fn read(from: usize, out: &mut [u8]) -> (usize, usize) {
+fn read(from: usize, out: &mut [u8]) -> (usize, usize) {
     let ring = RECENT.lock();
     let start = from.max(ring.written.saturating_sub(RING));
     let len = out.len().min(ring.written.saturating_sub(start));
@@ -75,6 +75,22 @@ pub(crate) fn read(from: usize, out: &mut [u8]) -> (usize, usize) {
         *slot = ring.bytes.get((start + i) % RING).copied().unwrap_or(0);
     }
     (len, start + len)
+}
+
+/// The recent log, for /dev/kmsg.
+pub(crate) struct RecentLog;
+
+impl vfs::dev::KernelLog for RecentLog {
+    fn write(&self, text: &[u8]) {
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            log::info!("user: {}", alloc::string::String::from_utf8_lossy(line));
+        }
+    }
+
+    fn read(&self, position: u64, out: &mut [u8]) -> Option<(usize, u64)> {
+        let (len, next) = read(position as usize, out);
+        (len > 0).then_some((len, next as u64))
+    }
 }
 
 impl Log for KernelLog {

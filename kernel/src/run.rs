@@ -10,7 +10,7 @@ use hal::{Trap, UserContext};
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::{time, user};
 use process::SwitchKind;
-use syscall::{Caller, FpuState, NewThread, Next, OutOfMemory, Registers, RestartBlock, System};
+use syscall::{Caller, NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System};
 
 use crate::cpu;
 use crate::entry::{self, SlotFpu, ThreadSlot};
@@ -71,8 +71,13 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
         if let Trap::Interrupt { .. } = trap {
             cpu::serve_interrupt(system);
         }
-        if serve(system, &slot, &mut context, &mut restart, trap).await {
-            next = attend(system, &slot, &mut context, &mut restart).await;
+        match serve(system, &slot, &mut context, &mut restart, trap).await {
+            Served::Done => {}
+            Served::Attend => next = attend(system, &slot, &mut context, &mut restart).await,
+            Served::Exit(status) => {
+                system.thread_exit(&slot.thread, Some(status));
+                return;
+            }
         }
         slot.thread.charge_system(time::now() - left);
         if cpu::slice_is_over() && next == Next::User {
@@ -80,7 +85,7 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
             yield_now().await;
         }
     }
-    system.thread_exit(&slot.thread).await;
+    system.thread_exit(&slot.thread, None);
 }
 
 /// Serves a trap and takes over the memory that exec made. Whether signals must be looked at.
@@ -90,14 +95,14 @@ async fn serve(
     context: &mut UserContext,
     restart: &mut Option<RestartBlock>,
     trap: Trap,
-) -> bool {
+) -> Served {
     let bases = (context.fs_base, context.gs_base);
     let mut fpu = SlotFpu(slot);
-    let (attention, new_space) = {
+    let (served, new_space) = {
         let caller = Caller { system, process: &slot.process, thread: &slot.thread, space: slot.space() };
-        let mut registers = Registers { context, fpu: &mut fpu, restart, new_space: None };
-        let attention = syscall::serve(caller, &mut registers, trap).await;
-        (attention, registers.new_space.take())
+        let mut registers = Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None };
+        let served = syscall::serve(caller, &mut registers, trap).await;
+        (served, registers.new_space.take())
     };
     if let Some(space) = new_space {
         slot.replace_space(space);
@@ -105,7 +110,7 @@ async fn serve(
     if (context.fs_base, context.gs_base) != bases {
         slot.bases_changed(context);
     }
-    attention
+    served
 }
 
 /// Delivers signals, stops and ends.
@@ -120,7 +125,7 @@ async fn attend(
     }
     let mut fpu = SlotFpu(slot);
     let caller = Caller { system, process: &slot.process, thread: &slot.thread, space: slot.space() };
-    syscall::attend(caller, &mut Registers { context, fpu: &mut fpu, restart, new_space: None }).await
+    syscall::attend(caller, &mut Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None }).await
 }
 
 /// Lets the tasks that wait for a CPU run first.

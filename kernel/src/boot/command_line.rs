@@ -9,6 +9,11 @@ impl<'a> CommandLine<'a> {
         self.0.split_ascii_whitespace().take_while(|word| *word != "--")
     }
 
+    /// Whether that word is there.
+    pub(crate) fn has(self, word: &str) -> bool {
+        self.words().any(|other| other == word)
+    }
+
     /// Value of the last `key=value`.
     pub(crate) fn value(self, key: &str) -> Option<&'a str> {
         self.words().filter_map(|word| word.strip_prefix(key)?.strip_prefix('=')).last()

@@ -1,5 +1,7 @@
 //! From the loader's memory map to the frame allocator, the heap and the kernel's own page tables.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use arrayvec::ArrayVec;
 use memory::{DirectMap, Frames, ImageSegment, KernelHeap, KernelLayout, KernelTables, MemoryRegion, PagingFeatures, Prot};
 use sync::Once;
@@ -90,6 +92,22 @@ pub(crate) fn init(boot: &BootInfo, features: PagingFeatures) {
     }
 }
 
+/// Gives the memory of the boot modules to the allocator: their content has been copied.
+pub(crate) fn release_modules(boot: &BootInfo) {
+    let page = PAGE_SIZE as u64;
+    for module in &boot.modules {
+        // Only whole pages that nothing else shares.
+        let start = module.start.as_u64().max(LOW_MEMORY).next_multiple_of(page);
+        let end = (module.start.as_u64() + module.len) & !(page - 1);
+        let usable = boot.regions.iter().any(|region| {
+            region.kind != MemoryKind::Reserved && region.start <= start && end <= region.end
+        });
+        if usable && start < end {
+            frames().add_region(MemoryRegion { start, end, node: 0 });
+        }
+    }
+}
+
 /// A page below 1 MiB for the start of other CPUs, that nobody else uses; the highest one.
 pub(crate) fn trampoline_page(boot: &BootInfo) -> Option<PhysAddr> {
     let page = PAGE_SIZE as u64;
@@ -111,6 +129,40 @@ pub(crate) fn trampoline_page(boot: &BootInfo) -> Option<PhysAddr> {
     };
     // Page 0 holds the BIOS's vectors, and 0xa0000 is where the hole for video memory begins.
     (1..0xa0).rev().map(|number| number * page).find(|start| is_free(*start)).map(PhysAddr::new)
+}
+
+/// Page tables for the start of other CPUs: the first 2 MiB identically, and the kernel's half.
+pub(crate) fn trampoline_tables(boot: &BootInfo) -> PhysAddr {
+    const ENTRIES: usize = 512;
+    const PRESENT_WRITABLE: u64 = 3;
+    const LARGE: u64 = 0x80;
+
+    #[repr(C, align(4096))]
+    struct Table([AtomicU64; ENTRIES]);
+    /// In the image, so that its address fits the 32 bits that a CPU can load before long mode.
+    static TABLES: [Table; 3] = [const { Table([const { AtomicU64::new(0) }; ENTRIES]) }; 3];
+
+    let start = address(&raw const __kernel_start);
+    let physical = |table: &'static Table| {
+        boot.kernel_start.as_u64() + (core::ptr::from_ref(table) as u64 - start)
+    };
+    let [top, second, third] = &TABLES;
+    let kernel = tables().root();
+    // SAFETY: the kernel's top table is a frame of its own in the direct map, and its upper half never changes.
+    let kernel = unsafe { &*((DIRECT_MAP_BASE + kernel.as_u64()) as *const Table) };
+    for (slot, entry) in top.0.iter().zip(&kernel.0).skip(ENTRIES / 2) {
+        slot.store(entry.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+    for (table, value) in [
+        (top, physical(second) | PRESENT_WRITABLE),
+        (second, physical(third) | PRESENT_WRITABLE),
+        (third, PRESENT_WRITABLE | LARGE),
+    ] {
+        if let Some(first) = table.0.first() {
+            first.store(value, Ordering::Relaxed);
+        }
+    }
+    PhysAddr::new(physical(top))
 }
 
 /// Page-aligned pieces of memory of the wanted kinds, without low memory, reserved ranges, the kernel image and modules.

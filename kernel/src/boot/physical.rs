@@ -2,6 +2,8 @@
 
 use core::ffi::CStr;
 
+use super::info::Module;
+
 /// Where every door maps physical address 0: the first 4 GiB at least.
 pub(crate) const DIRECT_MAP_BASE: u64 = 0xffff_8000_0000_0000;
 
@@ -14,19 +16,17 @@ pub(super) unsafe fn read<T: Copy>(address: u64) -> T {
     unsafe { ((DIRECT_MAP_BASE + address) as *const T).read_unaligned() }
 }
 
-/// Bytes of physical memory.
-///
-/// # Safety
-/// They are mapped at [`DIRECT_MAP_BASE`], and nobody writes to them while the slice lives.
-pub(crate) unsafe fn bytes(address: u64, len: usize) -> &'static [u8] {
-    // SAFETY: the caller vouches for the range.
-    unsafe { core::slice::from_raw_parts((DIRECT_MAP_BASE + address) as *const u8, len) }
+/// The bytes of a boot module. Not to be used after [`super::memory::release_modules`].
+pub(crate) fn module_bytes(module: &Module) -> &'static [u8] {
+    let start = (DIRECT_MAP_BASE + module.start.as_u64()) as *const u8;
+    // SAFETY: the loader put the module there; its pages are kept from the allocator until they are released.
+    unsafe { core::slice::from_raw_parts(start, module.len as usize) }
 }
 
 /// A NUL-terminated string in physical memory; empty for address 0.
 ///
 /// # Safety
-/// As for [`bytes`], up to and including the NUL.
+/// The string up to and including its NUL is mapped at [`DIRECT_MAP_BASE`] and nobody writes to it.
 pub(super) unsafe fn c_string(address: u64) -> &'static [u8] {
     if address == 0 {
         return &[];

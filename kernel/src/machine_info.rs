@@ -1,0 +1,104 @@
+//! Figures of the machine for /proc.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+use hal_x86_64::features::{self, Features};
+use hal_x86_64::{cpu, stats};
+use syscall::MachineInfo;
+use vfs::proc::{CpuInfo, CpuTimes};
+
+use crate::boot;
+
+/// The machine, as /proc tells of it.
+pub(crate) struct Info;
+
+/// Names of Linux for what we know of a CPU.
+const FLAGS: [(Features, &str); 14] = [
+    (Features::NX, "nx"),
+    (Features::SMEP, "smep"),
+    (Features::SMAP, "smap"),
+    (Features::UMIP, "umip"),
+    (Features::PGE, "pge"),
+    (Features::PCID, "pcid"),
+    (Features::FSGSBASE, "fsgsbase"),
+    (Features::XSAVE, "xsave"),
+    (Features::AVX, "avx"),
+    (Features::X2APIC, "x2apic"),
+    (Features::RDRAND, "rdrand"),
+    (Features::RDSEED, "rdseed"),
+    (Features::RDTSCP, "rdtscp"),
+    (Features::HUGE_1G, "pdpe1gb"),
+];
+
+impl MachineInfo for Info {
+    fn cpus(&self) -> Vec<CpuInfo> {
+        let identity = features::identity();
+        let found = features::get();
+        let mut flags = String::from("fpu tsc msr pae cx8 apic cmov pat mmx fxsr sse sse2 syscall lm");
+        for (_, name) in FLAGS.iter().filter(|(feature, _)| found.contains(*feature)) {
+            let _ = write!(flags, " {name}");
+        }
+        let count = cpu::online().len();
+        cpu::online()
+            .iter()
+            .map(|cpu| CpuInfo {
+                vendor: identity.vendor().into(),
+                family: identity.family,
+                model: identity.model,
+                model_name: identity.brand().into(),
+                stepping: identity.stepping,
+                khz: cpu::tsc_hz() / 1000,
+                cache: 0,
+                physical_id: 0,
+                siblings: count,
+                core_id: cpu.0,
+                cores: count,
+                apic_id: cpu::apic_id(cpu).map_or(cpu.0, |id| id.0),
+                cpuid_level: features::cpuid(0, 0).eax,
+                flags: flags.clone(),
+                cache_line: 64,
+                address_bits: (u32::from(identity.physical_bits), u32::from(identity.virtual_bits)),
+            })
+            .collect()
+    }
+
+    fn cpu_times(&self) -> Vec<CpuTimes> {
+        cpu::online().iter().map(crate::cpu::times).collect()
+    }
+
+    fn interrupts(&self) -> u64 {
+        cpu::online().iter().map(|cpu| (32..=255).map(|vector| stats::interrupt_stats(cpu, vector)).sum::<u64>()).sum()
+    }
+
+    fn switches(&self) -> u64 {
+        crate::executor().polls()
+    }
+
+    fn running(&self) -> u32 {
+        crate::executor().waiting() as u32 + 1
+    }
+
+    fn report(&self, name: &str, out: &mut dyn Write) -> fmt::Result {
+        match name {
+            "multios/kernel" => {
+                let frames = boot::memory::frames().stats();
+                let heap = boot::memory::heap().stats();
+                writeln!(out, "frames_total {}", frames.total)?;
+                writeln!(out, "frames_free {}", frames.free)?;
+                for (kind, count) in ["free", "kernel", "table", "user", "file", "heap"].iter().zip(frames.by_kind).skip(1) {
+                    writeln!(out, "frames_{kind} {count}")?;
+                }
+                writeln!(out, "heap {heap:?}")?;
+                if let Some(system) = crate::system() {
+                    writeln!(out, "processes {}", system.processes.process_count())?;
+                    writeln!(out, "threads {}", system.processes.thread_count())?;
+                    writeln!(out, "numbers {}", system.processes.numbers_in_use())?;
+                }
+                writeln!(out, "tasks {}", crate::executor().live())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The start of the system, step by step; each step logs its name and the time is in the log's stamp.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, AtomicU64};
+
+use ::log::{info, warn};
+use hal_x86_64::features::Features;
+use hal_x86_64::serial::Com;
+use hal_x86_64::smp::StartPlan;
+use hal_x86_64::acpi::Topology;
+use hal_x86_64::{acpi, apic, cpu, power, serial, set_fatal, time, tlb};
+use memory::PagingFeatures;
+use process::{ProcessTable, TableConfig};
+use sync::{Hooks, Once, TimerQueue};
+use syscall::{FileSystems, InitProgram, LoadAverage, Machine, MissingCalls, System, SystemNames, WallClock};
+use hal::Topology as _;
+use types::{CpuId, MAX_CPUS, Nanos, PAGE_SIZE};
+
+use crate::boot::{BootInfo, CommandLine, DIRECT_MAP_BASE};
+use crate::{boot, console, entry, log, machine_info, panic, platform};
+
+/// Programs that may be process 1, where the command line names none; as on Linux, with ours in front.
+const INIT_PROGRAMS: [&str; 5] = ["/init", "/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+/// Environment of process 1, as Linux gives it.
+const ENVIRONMENT: [&[u8]; 2] = [b"HOME=/", b"TERM=linux"];
+/// How long the other CPUs may take to come: a busy host may keep them from running for seconds.
+const PATIENCE: Nanos = Nanos::from_secs(10);
+/// Pages of the stack of every CPU but the first.
+const STACK_PAGES_ORDER: u32 = 4;
+
+/// CPU, memory, clocks, interrupts, the other CPUs.
+pub(crate) fn machine(boot: &BootInfo) {
+    serial::init(Com::One);
+    serial::init(Com::Two);
+    log::init();
+    let line = CommandLine(&boot.command_line);
+    log::configure(line);
+    let found = entry::init_boot_cpu(DIRECT_MAP_BASE);
+    set_fatal(panic::fatal_trap);
+    info!("kernel: MultiOS {} by {:?}, entry at tsc {}", env!("CARGO_PKG_VERSION"), boot.door, boot.entry_tsc);
+    info!("kernel: command line: {}", boot.command_line);
+    boot::memory::init(boot, PagingFeatures {
+        gib_pages: found.contains(Features::HUGE_1G),
+        no_execute: found.contains(Features::NX),
+        global_pages: found.contains(Features::PGE),
+    });
+    let frames = boot::memory::frames().stats();
+    info!("memory: {} of {} MiB free", to_mib(frames.free), to_mib(frames.total));
+    sync::install(Hooks { current_cpu: cpu::current, relax: tlb::serve_shootdowns });
+
+    let tables = acpi::read(boot.rsdp);
+    power::set_methods(tables.power.clone());
+    apic::init_bsp(tables.local_apic);
+    let source = time::init(&tables.references);
+    info!("time: {} MHz time-stamp counter, by {source:?}", cpu::tsc_hz() / 1_000_000);
+    apic::init_io_apics(&tables.io_apics, &tables.overrides);
+    entry::install_hooks();
+    let topology = Topology::new(&tables, apic::local_id());
+    start_other_cpus(boot, line, &topology);
+}
+
+fn start_other_cpus(boot: &BootInfo, line: CommandLine<'_>, topology: &Topology) {
+    let max_cpus = line.number("maxcpus").map_or(MAX_CPUS, |most| most.clamp(1, MAX_CPUS as u64) as usize);
+    if topology.cpu_count().min(max_cpus) < 2 {
+        return;
+    }
+    let Some(trampoline) = boot::memory::trampoline_page(boot) else {
+        warn!("smp: no free page below 1 MiB, so one CPU only");
+        return;
+    };
+    let page_table = boot::memory::trampoline_tables(boot);
+    let plan = StartPlan { trampoline, page_table, max_cpus, patience: PATIENCE };
+    match entry::start_other_cpus(topology, &plan, allocate_stack, other_cpu) {
+        Ok(started) => {
+            info!("smp: {} CPUs run", started.online.len());
+            for cpu in started.missing.iter() {
+                warn!("smp: CPU {} did not come", cpu.0);
+            }
+        }
+        Err(error) => warn!("smp: one CPU only: {error:?}"),
+    }
+}
+
+/// Top of a new kernel stack.
+fn allocate_stack(_cpu: CpuId) -> Option<u64> {
+    let frames = boot::memory::frames();
+    let block = frames.alloc_contiguous(memory::Purpose::Kernel, STACK_PAGES_ORDER)?;
+    Some(frames.direct_map().virt(block).as_u64() + ((PAGE_SIZE as u64) << STACK_PAGES_ORDER))
+}
+
+/// What every CPU but the first does: waits for the system, then runs threads.
+fn other_cpu(_cpu: CpuId) -> ! {
+    entry::leave_trampoline_tables();
+    loop {
+        if let Some(system) = crate::system()
+            && system.files.get().is_some()
+        {
+            crate::cpu::run(system);
+        }
+        sync::relax();
+    }
+}
+
+/// Process table, file systems, clocks of the system.
+#[expect(clippy::panic, reason = "without its tables and its root there is nothing to run")]
+pub(crate) fn system(boot: &BootInfo) -> &'static System {
+    let line = CommandLine(&boot.command_line);
+    let platform: &'static platform::Kernel = Box::leak(Box::new(platform::Kernel::new()));
+    let mut config = TableConfig::default();
+    if let Some(pid_max) = line.number("pid_max") {
+        config.pid_max = pid_max.clamp(301, u64::from(process::PID_MAX)) as u32;
+    }
+    let processes = match ProcessTable::new(config) {
+        Ok(processes) => processes,
+        Err(error) => panic!("process: no table: {error:?}"),
+    };
+    let wall_clock = Arc::new(WallClock::new(platform, time::wall_clock().unwrap_or(0) as i64));
+    let system = crate::SYSTEM.call_once(|| System {
+        platform,
+        frames: boot::memory::frames(),
+        processes,
+        futexes: process::futex::FutexTable::new(),
+        timers: TimerQueue::new(),
+        wall_clock,
+        missing: MissingCalls::new(),
+        names: SystemNames::new(),
+        exit_status: AtomicI32::new(0),
+        load: LoadAverage::new(),
+        forks: AtomicU64::new(0),
+        randomize: !line.has("norandmaps"),
+        files: Once::new(),
+        command_line: boot.command_line.as_str().into(),
+    });
+    let archives: Vec<&[u8]> = boot
+        .modules
+        .iter()
+        .map(|module| boot::module_bytes(module))
+        .collect();
+    let machine = Machine {
+        console: Arc::new(console::SerialConsole),
+        log: Arc::new(log::RecentLog),
+        info: Arc::new(machine_info::Info),
+    };
+    match FileSystems::new(system, machine, &archives) {
+        Ok(files) => system.files.call_once(|| files),
+        Err(error) => panic!("vfs: no root file system: {error}"),
+    };
+    info!("vfs: root from {} archive(s)", archives.len());
+    boot::memory::release_modules(boot);
+    console::enable_input();
+    system
+}
+
+/// Process 1 from the initramfs: `init=` or `rdinit=` of the command line, or the first of the usual places.
+#[expect(clippy::panic, reason = "without a first process there is nothing to run")]
+pub(crate) fn first_process(system: &'static System) {
+    let line = CommandLine(&system.command_line);
+    let Some(files) = system.files.get() else { return };
+    let wanted = line.value("init").or(line.value("rdinit"));
+    let candidates: Vec<&str> = wanted.map_or_else(|| INIT_PROGRAMS.to_vec(), |path| alloc::vec![path]);
+    let console = files.standard_stream().ok();
+    let mut failures = Vec::new();
+    for path in candidates {
+        let mut arguments: Vec<&[u8]> = alloc::vec![path.as_bytes()];
+        arguments.extend(line.init_arguments().map(str::as_bytes));
+        let program = InitProgram {
+            path: path.as_bytes(),
+            arguments: &arguments,
+            environment: &ENVIRONMENT,
+            console: console.clone(),
+        };
+        match system.start_init(&program, files.namespace().clone(), files.namespace().root()) {
+            Ok(()) => {
+                info!("process: {path} is process 1");
+                return;
+            }
+            Err(error) => failures.push((path, error)),
+        }
+    }
+    panic!("no first process: {failures:?} (the initramfs needs one of {INIT_PROGRAMS:?}, or init=PATH)");
+}
+
+fn to_mib(frames: u64) -> u64 {
+    frames * PAGE_SIZE as u64 / (1 << 20)
+}
+
