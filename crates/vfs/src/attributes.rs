@@ -50,10 +50,10 @@ impl FsContext<'_> {
         let credentials = self.credentials();
         let may_all = credentials.capable(Capabilities::CHOWN);
         let owner = access.uid == credentials.fsuid;
-        if uid.is_some_and(|uid| !may_all && !(owner && uid == access.uid)) {
+        if uid.is_some_and(|uid| !(may_all || (owner && uid == access.uid))) {
             return Err(VfsError::NotPermitted);
         }
-        if gid.is_some_and(|gid| !may_all && !(owner && (credentials.in_group(gid) || gid == access.gid))) {
+        if gid.is_some_and(|gid| !(may_all || (owner && (credentials.in_group(gid) || gid == access.gid)))) {
             return Err(VfsError::NotPermitted);
         }
         let mut change = AttributeChange { uid, gid, ..AttributeChange::default() };

@@ -161,6 +161,9 @@ pub struct OpenRequest<'a> {
     pub caller: Caller<'a>,
 }
 
+/// A directory, and a name in it.
+pub type NamedIn = (Arc<dyn Inode>, Arc<[u8]>);
+
 /// A node of a file system. Its identity is [`Inode::ino`] within one file system.
 ///
 /// Methods that change a directory have answers for read-only file systems by default.
@@ -301,7 +304,7 @@ pub trait Inode: Any + Send + Sync {
 
     /// Directory and name this node was last reached or put by; `None` for the root of a file system. A removed node
     /// still answers.
-    fn parent(&self) -> Option<(Arc<dyn Inode>, Arc<[u8]>)> {
+    fn parent(&self) -> Option<NamedIn> {
         None
     }
 

@@ -58,8 +58,8 @@ pub use device::{Device, DeviceKind, DeviceRegistry};
 pub use file::{File, MapRequest, Mapping, Pager, Positioning};
 pub use file_locks::{FileLocks, LockKind, LockOwner, RecordLock};
 pub use inode::{
-    Access, AttributeChange, Caller, DirEntry, FIRST_COOKIE, FileSystem, FileSystemInfo, Inode, LinkTarget, NewContent,
-    NewNode, OpenRequest, RenameMode, TimeChange,
+    Access, AttributeChange, Caller, DirEntry, FIRST_COOKIE, FileSystem, FileSystemInfo, Inode, LinkTarget, NamedIn,
+    NewContent, NewNode, OpenRequest, RenameMode, TimeChange,
 };
 pub use ioctl::{IOCTL_MAX_BYTES, IoctlShape};
 pub use location::Location;

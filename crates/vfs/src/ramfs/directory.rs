@@ -9,7 +9,7 @@ impl RamNode {
     pub(super) fn add_new(&self, name: &[u8], node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
         let entries = self.entries()?;
         let name: Arc<[u8]> = name.into();
-        let made = self.new(node, name.clone())?;
+        let made = self.make(node, name.clone())?;
         let now = self.shared.clock.now();
         {
             let mut entries = entries.lock();

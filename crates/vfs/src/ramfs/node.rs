@@ -65,7 +65,7 @@ impl RamNode {
     }
 
     /// A node of any kind, for a directory to take up.
-    pub(super) fn new(&self, node: &NewNode<'_>, home: Arc<[u8]>) -> Result<Arc<Self>> {
+    pub(super) fn make(&self, node: &NewNode<'_>, home: Arc<[u8]>) -> Result<Arc<Self>> {
         let body = match node.content {
             NewContent::Regular => Body::Regular(Content::new(self.shared.clone(), linux::F_SEAL_SEAL)),
             NewContent::Directory => Body::Directory(SpinLock::new(Rank::DIRECTORY, Entries::new())),
@@ -314,7 +314,7 @@ impl Inode for RamNode {
         }
     }
 
-    fn parent(&self) -> Option<(Arc<dyn Inode>, Arc<[u8]>)> {
+    fn parent(&self) -> Option<crate::NamedIn> {
         let (parent, name) = {
             let state = self.state.lock();
             let (parent, name) = state.home.as_ref()?;

@@ -16,10 +16,13 @@ use crate::{
     WriteRules,
 };
 
+/// References and bytes.
+type Frame = (u32, Box<[u8; PAGE_SIZE]>);
+
 /// Frames as plain arrays, counted; allocation fails on demand.
 #[derive(Default)]
 pub(crate) struct FakeStore {
-    frames: Mutex<HashMap<u64, (u32, Box<[u8; PAGE_SIZE]>)>>,
+    frames: Mutex<HashMap<u64, Frame>>,
     next: AtomicU64,
     // Allocations left before all fail; negative for no limit.
     left: AtomicI64,
