@@ -1,4 +1,4 @@
-//! Supervisor-mode access prevention: ring 0 reaches user pages only between [`open`] and [`close`].
+//! Supervisor-mode access prevention: ring 0 reaches user pages only between `open` and `close`.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};

@@ -2,7 +2,7 @@
 //!
 //! A target may be in user mode or asleep: the interrupt gets it. It may be in the kernel with interrupts off: then it
 //! comes by [`serve_shootdowns`] when it spins on a lock, waits for a shoot-down of its own, or leaves the kernel.
-//! Therefore waiting under a lock is allowed. The protocol is in [`mailbox`].
+//! Therefore waiting under a lock is allowed. The protocol is in `mailbox`.
 
 mod mailbox;
 
