@@ -144,14 +144,16 @@ impl Frames {
         Some(self.hand_out(frame, purpose))
     }
 
-    /// A frame with one reference, all zeroes.
+    /// A frame with one reference, all zeroes. Tables come from former tables, which are zero already.
     #[inline]
     pub fn alloc_zeroed(&self, purpose: Purpose) -> Option<PhysAddr> {
         if inject::fails() {
             return None;
         }
         let cache = self.cache()?;
-        if let Some(frame) = cache.pop_zeroed(purpose.kind()) {
+        if !matches!(purpose, Purpose::User | Purpose::FileData)
+            && let Some(frame) = cache.pop_zeroed(purpose.kind())
+        {
             return Some(self.hand_out(frame, purpose));
         }
         let frame = match cache.pop(purpose.kind()) {

@@ -81,6 +81,21 @@ fn zeroed_frames_are_zero_and_references_count() {
 }
 
 #[test]
+fn the_last_of_two_droppers_frees() {
+    let frames = machine(8192, 0);
+    let before = frames.stats();
+    for _ in 0..20 {
+        let all: Vec<_> = (0..4000).map(|_| frames.alloc(Purpose::User).unwrap()).collect();
+        all.iter().for_each(|frame| frames.retain(*frame));
+        let other = all.clone();
+        let thread = std::thread::spawn(move || other.into_iter().for_each(|frame| frames.release(frame)));
+        all.into_iter().for_each(|frame| frames.release(frame));
+        thread.join().unwrap();
+    }
+    assert_eq!(frames.stats().free, before.free);
+}
+
+#[test]
 fn regions_may_have_holes_ragged_edges_and_come_later() {
     let map = DirectMap::host(256 << 20);
     let region = |start, end, node| MemoryRegion { start, end, node };

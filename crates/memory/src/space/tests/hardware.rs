@@ -176,12 +176,18 @@ impl Mmu for Hardware {
         let mut all = self.caches.lock().unwrap();
         for cpu in cpus.iter() {
             let Some(caches) = all.get_mut(&(root.as_u64(), cpu)) else { continue };
+            // Until now this CPU could use them: nothing may have been freed before the flush.
+            let held = |known: &Translation| assert!(self.frames.references(known.frame) > 0, "freed before the flush");
+            caches.ways.values().for_each(held);
             caches.ways.clear();
             match range {
-                TlbRange::All => caches.pages.clear(),
+                TlbRange::All => {
+                    caches.pages.values().for_each(held);
+                    caches.pages.clear();
+                }
                 TlbRange::Pages { start, pages } => {
                     (start >> 12..(start >> 12) + pages).for_each(|page| {
-                        caches.pages.remove(&page);
+                        caches.pages.remove(&page).iter().for_each(held);
                     });
                 }
             }

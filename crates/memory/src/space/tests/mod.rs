@@ -1,6 +1,7 @@
 //! Address spaces against a software MMU and a naive model.
 
 mod failing;
+mod figures;
 mod hardware;
 mod model;
 mod operations;

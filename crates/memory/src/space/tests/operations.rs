@@ -10,8 +10,8 @@ use types::{CpuId, USER_END};
 use super::{RW, World};
 use crate::space::AddressSpace;
 use crate::{
-    Advice, AreaKind, FaultKind, FaultOutcome, FutexKey, FutexScope, MapFlags, MapRequest, MemoryError, Placement,
-    Prot, RemapPlacement, SharedMemory, SpaceLimits,
+    Advice, AreaKind, FaultKind, FaultOutcome, FutexKey, FutexScope, MapFlags, MapRequest, MemoryError, Pager,
+    Placement, Prot, RemapPlacement, SharedMemory, SpaceLimits,
 };
 
 const MIB: u64 = 1 << 20;
@@ -171,7 +171,9 @@ fn shared_memory_stays_shared_over_fork_and_private_does_not() {
     let private = parent.map(MapRequest::anonymous(8192, RW)).unwrap();
     assert_eq!(parent.write(shared, b"one") + parent.write(private, b"one"), 6);
     let child = parent.fork().unwrap();
-    assert_eq!(child.write(shared, b"two") + child.write(private, b"two"), 6);
+    assert_eq!(child.write(private, b"two"), 3);
+    assert!(child.ops.walk(child.root(), shared).is_writable(), "splitting the table leaves a shared page writable");
+    assert_eq!(child.write(shared, b"two"), 3);
     assert_eq!(child.write(shared + 4096, b"new"), 3);
     let read = |space: &AddressSpace, at| {
         let mut bytes = [0; 3];
@@ -276,6 +278,23 @@ fn maps_show_names_and_offsets() {
     let mut name = String::new();
     areas[0].pager.as_ref().unwrap().write_name(&mut name).unwrap();
     assert!(name.starts_with("/dev/zero"));
+}
+
+#[test]
+fn read_faults_bring_neighbours_that_are_at_hand() {
+    let world = World::new(2048);
+    let space = world.space(1);
+    let object = Arc::new(SharedMemory::new(world.frames, 40 * 4096));
+    let held: Vec<_> = (0..20).map(|page| object.page(page, crate::PageAccess::Write).unwrap()).collect();
+    let at = space.map(MapRequest::file(object.clone(), 0, 40 * 4096, Prot::READ).at(0x20_0000)).unwrap();
+    assert_eq!(fault(&space, at + 17 * 4096, 4), FaultOutcome::Resolved(FaultKind::Minor));
+    assert_eq!(space.usage().resident, 4, "pages 16 to 19");
+    assert_eq!(fault(&space, at + 39 * 4096, 4), FaultOutcome::Resolved(FaultKind::Minor));
+    assert_eq!(space.usage().resident, 5, "page 39 is made, its neighbours are not");
+    held.into_iter().for_each(|frame| world.frames.release(frame));
+    space.unmap(at, 40 * 4096).unwrap();
+    drop(object);
+    assert_eq!(world.frames.stats().by_kind[crate::FrameKind::User as usize], 0);
 }
 
 #[test]

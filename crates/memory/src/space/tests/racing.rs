@@ -1,5 +1,6 @@
 //! Several CPUs at once: sharers that split the same tables at the same moment.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::vec::Vec;
@@ -82,6 +83,54 @@ fn split_together(shared_level: u32) {
 #[test]
 fn sharers_that_split_at_once_keep_all_counts_right() {
     (0..=3).for_each(split_together);
+}
+
+/// Two last sharers copy a full table at the same moment, thousands of times: whoever drops it last must free it.
+#[test]
+fn the_last_two_sharers_leave_nothing_behind() {
+    const ROUNDS: usize = 1500;
+    let world = Arc::new(World::new(8192));
+    let before = world.free();
+    let parent = world.space(1);
+    parent.map(MapRequest::anonymous(512 * 4096, RW).at(0x4000_0000)).unwrap();
+    (0..512).for_each(|page| assert_eq!(parent.read(0x4000_0000 + page * 4096, &mut [0]), 1));
+    assert_eq!(parent.write(0x4000_0000, &[7]), 1);
+    // How many pairs the other thread has reached, and how many may go: both sides start a pair together.
+    let (go, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        // Pairs that share a table of their own: the parent's side is split off first.
+        let first = parent.fork().unwrap();
+        assert_eq!(first.write(0x4000_1000, &[1]), 1);
+        theirs.push(first.fork().unwrap());
+        ours.push(first);
+        if ours.len() == 4 {
+            let round = go.load(Ordering::SeqCst);
+            let thread = {
+                let (go, done, spaces) = (go.clone(), done.clone(), core::mem::take(&mut theirs));
+                thread::spawn(move || {
+                    for (at, space) in spaces.into_iter().enumerate() {
+                        done.fetch_add(1, Ordering::SeqCst);
+                        while go.load(Ordering::SeqCst) <= round + at {
+                            core::hint::spin_loop();
+                        }
+                        assert_eq!(space.write(0x4000_0000, &[9]), 1);
+                    }
+                })
+            };
+            for (at, space) in ours.drain(..).enumerate() {
+                while done.load(Ordering::SeqCst) <= round + at {
+                    thread::yield_now();
+                }
+                go.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(space.write(0x4000_0000, &[8]), 1);
+            }
+            thread.join().unwrap();
+        }
+    }
+    drop((ours, theirs));
+    drop(parent);
+    assert_eq!(world.free(), before, "a frame leaked");
 }
 
 /// Threads of one space fault, fork and unmap together.
