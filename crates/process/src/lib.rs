@@ -35,6 +35,8 @@ mod status;
 mod table;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod thread;
 pub mod timers;
 mod tree;
