@@ -433,3 +433,9 @@ fn a_file_is_made_anew_at_offset_zero_only() {
     let comm = open_as(&fs, "42/comm", &ROOT).unwrap();
     assert_eq!(comm.write(0, b"new"), Ok(3));
 }
+
+#[test]
+fn the_rules_of_every_file_system_are_kept() {
+    let nodes = crate::tests::suite::check_file_system(&*proc_fs(), &caller(&Credentials::ROOT));
+    assert!(nodes > 50, "{nodes}");
+}

@@ -17,7 +17,7 @@ use super::named::NamedFile;
 use super::source::{LinkKind, Namespace, ProcSource, TaskBytes, TaskId};
 use crate::{
     AttributeChange, Caller, Clock, DirEntry, FIRST_COOKIE, File, FileSystem, FileSystemInfo, FileType, Inode,
-    LinkTarget, Metadata, OpenRequest, Result, VfsError,
+    LinkTarget, Metadata, NamedIn, OpenRequest, Result, VfsError,
 };
 
 /// `f_type` of proc.
@@ -241,6 +241,42 @@ impl ProcFs {
             | What::Namespaces(task) => Some(task),
             What::Threads(pid) => Some(TaskId { pid, tid: None }),
             _ => None,
+        }
+    }
+
+    /// The directory that a node is in, and its name there.
+    fn place_of(&self, what: What) -> Option<(What, String)> {
+        let in_task = |task: TaskId| {
+            let is_it = |entry: &&Entry<TaskEntry>| entry.what.in_directory_of(task) == Some(what);
+            TASK.iter().find(is_it).map(|entry| (What::Task(task), String::from(entry.name)))
+        };
+        match what {
+            What::Root => None,
+            What::SelfLink | What::ThreadSelfLink | What::MountsLink | What::System(_) => {
+                let entry = ROOT.iter().find(|entry| entry.what == what)?;
+                Some((What::Root, String::from(entry.name)))
+            }
+            What::Named(index) => match self.named_path(index).rsplit_once('/') {
+                None => Some((What::Root, String::from(self.named_path(index)))),
+                Some((above, name)) => {
+                    let directory = self.named.iter().position(|named| named.path == above)?;
+                    Some((What::Named(directory), String::from(name)))
+                }
+            },
+            What::Task(TaskId { pid, tid: None }) => Some((What::Root, format!("{pid}"))),
+            What::Task(TaskId { pid, tid: Some(tid) }) => Some((What::Threads(pid), format!("{tid}"))),
+            What::Threads(pid) => in_task(TaskId { pid, tid: None }),
+            What::TaskLink(task, LinkKind::Fd(fd)) => Some((What::Fds(task), format!("{fd}"))),
+            What::FdInfo(task, fd) => Some((What::FdInfos(task), format!("{fd}"))),
+            What::TaskLink(task, LinkKind::Namespace(kind)) => {
+                let (name, _) = NAMESPACES.iter().find(|(_, known)| *known == kind)?;
+                Some((What::Namespaces(task), String::from(*name)))
+            }
+            What::TaskFile(task, _)
+            | What::TaskLink(task, _)
+            | What::Fds(task)
+            | What::FdInfos(task)
+            | What::Namespaces(task) => in_task(task),
         }
     }
 
@@ -547,6 +583,11 @@ impl Inode for Node {
             _ => return Err(VfsError::IsADirectory),
         };
         Ok(ProcFile::new(fs.source.clone(), content, caller, self.metadata()))
+    }
+
+    fn parent(&self) -> Option<NamedIn> {
+        let (directory, name) = self.fs().ok()?.place_of(self.what)?;
+        Some((Arc::new(Self { fs: self.fs.clone(), what: directory }), name.into_bytes().into()))
     }
 
     fn is_removed(&self) -> bool {

@@ -9,6 +9,7 @@ mod model;
 mod mounts;
 mod paths;
 mod permissions;
+pub(crate) mod suite;
 mod world;
 
 pub(crate) use world::World;
