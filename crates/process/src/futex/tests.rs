@@ -409,3 +409,36 @@ fn pi_locks_exclude_each_other_between_threads() {
     });
     assert_eq!(word.load(Ordering::SeqCst) & TID_MASK, 0);
 }
+
+/// A word whose change lets something happen just before it.
+struct Hooked<'a, F>(&'a AtomicU32, F);
+
+impl<F: Fn()> PiWord for Hooked<'_, F> {
+    type Error = ();
+
+    fn load(&self) -> Result<u32, ()> {
+        Word(self.0).load()
+    }
+
+    fn compare_exchange(&self, old: u32, new: u32) -> Result<bool, ()> {
+        (self.1)();
+        Word(self.0).compare_exchange(old, new)
+    }
+}
+
+#[test]
+fn a_waiter_that_queues_while_the_word_becomes_free_looks_again() {
+    let table = Table::new();
+    let word = AtomicU32::new(WAITERS | 10);
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(count.clone());
+    let wait = core::cell::RefCell::new(table.lock_pi(1, Tid(11), 0, Word(&word), |_| true));
+    let hooked = Hooked(&word, || {
+        let mut wait = wait.borrow_mut();
+        assert!(Pin::new(&mut *wait).poll(&mut Context::from_waker(&waker)).is_pending());
+    });
+    assert_eq!(table.unlock_pi(1, Tid(10), &hooked), Ok(PiUnlocked { new_owner: None }));
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert_eq!(poll(&mut *wait.borrow_mut()), Poll::Ready(Ok(())));
+    assert_eq!(word.load(Ordering::SeqCst), 11);
+}

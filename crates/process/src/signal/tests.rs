@@ -697,3 +697,13 @@ fn signal_state_is_small() {
     );
     assert!(process <= 400 && thread <= 256, "{process} {thread}");
 }
+
+#[test]
+fn a_fault_of_the_program_comes_before_a_lower_number_that_somebody_sent() {
+    let world = World::new(1);
+    world.catch(Signal::ILL, ActionFlags::NODEFER);
+    world.catch(Signal::SEGV, ActionFlags::NODEFER);
+    let _ = world.tkill(0, Signal::ILL);
+    let _ = world.process.force(&world.threads[0], SigInfo::fault(Signal::SEGV, 1, 0));
+    assert_eq!(world.drain(0), [11, 4]);
+}
