@@ -71,7 +71,7 @@ impl Program {
         let mut command = match self {
             Self::Shell(shell) => {
                 let mut command = Command::new("/proc/self/exe");
-                command.args(["--session", shell]).arg("-l").current_dir("/root");
+                command.args(["--session", shell]).arg("-l");
                 command
             }
             Self::Exec { argv, terminal: true } => {
@@ -89,9 +89,8 @@ impl Program {
         };
         command.env_clear();
         command.env("PATH", "/bin:/sbin:/usr/bin:/usr/sbin").env("HOME", "/root").env("TERM", "linux");
-        if !self.is_shell() {
-            command.current_dir("/");
-        }
+        // Not by `current_dir`: for a static program std would then leave posix_spawn for fork.
+        let _ = std::env::set_current_dir(if self.is_shell() { "/root" } else { "/" });
         command.spawn()
     }
 }

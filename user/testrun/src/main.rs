@@ -63,8 +63,12 @@ fn run(case: &str, name: &str) -> io::Result<(String, Vec<u8>)> {
         Command::new(case)
     };
     command.env_clear().env("PATH", "/bin:/sbin:/usr/bin:/usr/sbin").env("HOME", "/root").env("TERM", "linux");
-    command.current_dir(&dir).stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output).process_group(0);
-    let mut child = command.spawn()?;
+    // Not by `current_dir`: for a static program std would then leave posix_spawn for fork.
+    std::env::set_current_dir(&dir)?;
+    command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output).process_group(0);
+    let child = command.spawn();
+    std::env::set_current_dir("/")?;
+    let mut child = child?;
     let status = wait(&mut child)?;
     let mut bytes = Vec::new();
     File::open(&log)?.take(OUTPUT_LIMIT).read_to_end(&mut bytes)?;
