@@ -44,10 +44,21 @@ impl Areas {
     /// The area that contains `address`; remembers it. O(log n), O(1) for the one found last.
     #[inline]
     pub(super) fn find(&mut self, address: u64) -> Option<&Area> {
+        let place = self.locate(address)?;
+        self.get(place)
+    }
+
+    /// Place of the area that contains `address`, as [`Areas::find`].
+    #[inline]
+    pub(super) fn locate(&mut self, address: u64) -> Option<Place> {
         if !self.get(self.hit).is_some_and(|area| area.contains(address)) {
-            self.hit = self.seek(address);
+            let place = self.seek(address);
+            if !self.get(place)?.contains(address) {
+                return None;
+            }
+            self.hit = place;
         }
-        self.get(self.hit).filter(|area| area.contains(address))
+        Some(self.hit)
     }
 
     /// Place of the first area that ends after `address`.

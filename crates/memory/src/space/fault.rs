@@ -60,11 +60,12 @@ impl AddressSpace {
     /// Makes `address` accessible, if it may be.
     #[inline]
     pub(super) fn resolve(&self, inner: &mut Inner, address: u64, access: Access) -> FaultOutcome {
-        if inner.areas.find(address).is_none() && !grow_stack(inner, address) {
-            return FaultOutcome::NoMapping;
-        }
+        let place = match inner.areas.locate(address) {
+            None if grow_stack(inner, address) => inner.areas.locate(address),
+            place => place,
+        };
         let Inner { areas, counts, .. } = inner;
-        let Some(area) = areas.find(address) else { return FaultOutcome::NoMapping };
+        let Some(area) = place.and_then(|place| areas.get(place)) else { return FaultOutcome::NoMapping };
         if !access.allowed(area.prot) {
             return FaultOutcome::Access;
         }
