@@ -8,7 +8,7 @@ use types::{Capabilities, CpuSet, Credentials, Nanos, Pid, Tid};
 
 use crate::process::{GroupExit, NewProcess};
 use crate::signal::{HandlerSharing, ProcessSignals, ThreadSignals};
-use crate::thread::{NewThread, default_timer_slack, thread_name};
+use crate::thread::{NewThread, TakenResources, default_timer_slack, thread_name};
 use crate::tree::{List, NONE};
 use crate::{
     Dumpable, Effects, FileTable, FsContext, Identity, ImageRanges, IsolationLevel, LimitDecision, OwnResource,
@@ -251,7 +251,7 @@ impl<R: Resources> ProcessTable<R> {
         let mut effects = Effects::new();
         let process = thread.process();
         let tid = thread.tid().0;
-        let (files, fs) = thread.take_shared();
+        let TakenResources { files, fs } = thread.take_shared();
         let space = if thread.is_leader() { process.replace_space(None) } else { None };
         // Still New: it has no one to tell.
         thread.state_cell().advance(ProcessState::Terminated).ok();

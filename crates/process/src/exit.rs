@@ -17,6 +17,7 @@ use types::Sid;
 
 use crate::notify::{self, Verdict};
 use crate::process::GroupExit;
+use crate::thread::TakenResources;
 use crate::tree::{List, NONE, Number, Tree};
 use crate::{
     ChildEvent, Effects, ExitStatus, FileTable, FsContext, Process, ProcessFlag, ProcessState, ProcessTable, Resources,
@@ -78,7 +79,7 @@ impl<R: Resources> ProcessTable<R> {
             }
             group.live == 0
         };
-        let (files, fs) = thread.take_shared();
+        let TakenResources { files, fs } = thread.take_shared();
         let mut space = None;
         if last {
             process.life().advance(ProcessState::Terminated).ok();

@@ -42,6 +42,7 @@ pub struct Thread<R: Resources> {
     scheduling: AtomicU32,
     affinity: AtomicU64,
     last_cpu: AtomicU32,
+    first_scheduled: AtomicU64,
     last_scheduled: AtomicU64,
     timer_slack: AtomicU64,
     clear_child_tid: AtomicU64,
@@ -66,6 +67,12 @@ struct Shared<R: Resources> {
     namespaces: R::Namespaces,
     filter: Option<R::Filter>,
     name: [u8; NAME_LEN],
+}
+
+/// What an ending thread gives back; dropped when no lock is held.
+pub(crate) struct TakenResources<R: Resources> {
+    pub(crate) files: Option<Arc<FileTable<R::File>>>,
+    pub(crate) fs: Option<Arc<FsContext<R::Path>>>,
 }
 
 /// Whose rights a thread has, and whose account it is on.
@@ -128,6 +135,7 @@ impl<R: Resources> Thread<R> {
             scheduling: AtomicU32::new(scheduling.to_bits()),
             affinity: AtomicU64::new(affinity.0),
             last_cpu: AtomicU32::new(0),
+            first_scheduled: AtomicU64::new(0),
             last_scheduled: AtomicU64::new(0),
             timer_slack: AtomicU64::new(timer_slack.0),
             clear_child_tid: AtomicU64::new(clear_child_tid),
@@ -248,11 +256,20 @@ impl<R: Resources> Thread<R> {
     pub fn note_dispatch(&self, cpu: CpuId, now: Nanos) {
         self.last_cpu.store(cpu.0, Ordering::Relaxed);
         self.last_scheduled.store(now.0, Ordering::Relaxed);
+        if self.first_scheduled.load(Ordering::Relaxed) == 0 {
+            self.first_scheduled.store(now.0.max(1), Ordering::Relaxed);
+        }
     }
 
     /// The CPU it ran on last.
     pub fn last_cpu(&self) -> CpuId {
         CpuId(self.last_cpu.load(Ordering::Relaxed))
+    }
+
+    /// When it first ran; `None` for one that never did.
+    pub fn first_scheduled(&self) -> Option<Nanos> {
+        let at = self.first_scheduled.load(Ordering::Relaxed);
+        (at != 0).then_some(Nanos(at))
     }
 
     /// When it last began to run.
@@ -430,9 +447,9 @@ impl<R: Resources> Thread<R> {
     }
 
     /// Takes files and places away, for a thread that ends.
-    pub(crate) fn take_shared(&self) -> (Option<Arc<FileTable<R::File>>>, Option<Arc<FsContext<R::Path>>>) {
+    pub(crate) fn take_shared(&self) -> TakenResources<R> {
         let mut shared = self.shared.lock();
-        (shared.files.take(), shared.fs.take())
+        TakenResources { files: shared.files.take(), fs: shared.fs.take() }
     }
 
     // ---- rights

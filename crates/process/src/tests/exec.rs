@@ -6,9 +6,7 @@ use types::{Credentials, Uid};
 
 use crate::signal::Action;
 use crate::testing::{Plain, PlainThread, World};
-use crate::{
-    CloneFlags, Dumpable, ExecCommit, Executed, ImageRanges, ProcessError, ProcessFlag, Result, WaitRequest,
-};
+use crate::{CloneFlags, Dumpable, ExecCommit, Executed, ImageRanges, ProcessError, ProcessFlag, Result, WaitRequest};
 
 fn commit(world: &World, thread: &PlainThread, credentials: Credentials, secure: bool) -> Result<Executed<Plain>> {
     world.table.commit_exec(

@@ -78,10 +78,7 @@ fn setpgid_of_a_threads_number_is_invalid() {
     let world = World::new();
     let process = world.fork(&world.init);
     let thread = world.spawn_thread(&process);
-    assert_eq!(
-        world.table.setpgid(&process, Pid(thread.tid().0), Pgid(0)),
-        Err(ProcessError::InvalidArgument)
-    );
+    assert_eq!(world.table.setpgid(&process, Pid(thread.tid().0), Pgid(0)), Err(ProcessError::InvalidArgument));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use types::{CpuSet, Credentials, Gid, Nanos, Uid};
 use crate::signal::Action;
 use crate::testing::World;
 use crate::{
-    CloneFlags, IsolationLevel, Limit, LimitPolicy, OnExec, OwnLimit, OwnResource, PriorityLevel, ProcessError, Resource,
-    Scheduling,
+    CloneFlags, IsolationLevel, Limit, LimitPolicy, OnExec, OwnLimit, OwnResource, PriorityLevel, ProcessError,
+    Resource, Scheduling,
 };
 
 #[test]

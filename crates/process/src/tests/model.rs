@@ -286,7 +286,11 @@ impl Run {
                 0 if pid != 1 => {
                     let on = random.below(2) == 0;
                     let process = thread.process();
-                    if on { process.set_flag(ProcessFlag::Subreaper) } else { process.clear_flag(ProcessFlag::Subreaper) };
+                    if on {
+                        process.set_flag(ProcessFlag::Subreaper)
+                    } else {
+                        process.clear_flag(ProcessFlag::Subreaper)
+                    };
                     model.edit(pid).subreaper = on;
                 }
                 1 => {

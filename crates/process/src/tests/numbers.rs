@@ -128,9 +128,6 @@ fn senseless_sizes_are_refused() {
         TableConfig { pid_max: 65_537, max_processes: 1 },
         TableConfig { pid_max: 100, max_processes: 0 },
     ] {
-        assert!(matches!(
-            ProcessTable::<crate::testing::Plain>::new(config),
-            Err(ProcessError::InvalidArgument)
-        ));
+        assert!(matches!(ProcessTable::<crate::testing::Plain>::new(config), Err(ProcessError::InvalidArgument)));
     }
 }

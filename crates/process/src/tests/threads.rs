@@ -132,8 +132,5 @@ fn clone_parent_makes_a_sibling() {
     let sibling = world.clone(&parent, CloneFlags::PARENT, None).unwrap();
     assert_eq!(sibling.process().parent_pid().0, 1);
     assert_eq!(sibling.process().exit_signal(), Some(Signal::CHLD), "as its maker's");
-    assert_eq!(
-        world.clone(&world.init, CloneFlags::PARENT, None).err(),
-        Some(ProcessError::InvalidArgument)
-    );
+    assert_eq!(world.clone(&world.init, CloneFlags::PARENT, None).err(), Some(ProcessError::InvalidArgument));
 }

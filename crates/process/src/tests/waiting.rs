@@ -3,9 +3,7 @@
 use abi::{Signal, linux::general as linux};
 
 use crate::testing::World;
-use crate::{
-    ChildEvent, CloneFlags, ExitStatus, ProcessError, ProcessState, WaitOptions, WaitRequest, WaitSelector,
-};
+use crate::{ChildEvent, CloneFlags, ExitStatus, ProcessError, ProcessState, WaitOptions, WaitRequest, WaitSelector};
 
 #[test]
 fn no_hang_tells_no_child_from_no_news() {
