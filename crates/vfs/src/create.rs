@@ -6,9 +6,7 @@ use abi::linux::general as linux;
 use types::Capabilities;
 
 use crate::walk::{Last, ParentOf};
-use crate::{
-    DeviceNumber, FileType, FsContext, Inode, Location, MountFlags, NewContent, NewNode, Result, VfsError, Want, permit,
-};
+use crate::{DeviceNumber, FileType, FsContext, Inode, Location, NewContent, NewNode, Result, VfsError, Want, permit};
 
 impl FsContext<'_> {
     /// mkdir(2).
@@ -166,11 +164,7 @@ impl FsContext<'_> {
     ///
     /// # Errors
     /// [`VfsError::NotPermitted`].
-    pub fn may_mount(&self) -> Result<MountFlags> {
-        if self.credentials().capable(Capabilities::SYS_ADMIN) {
-            Ok(MountFlags::all())
-        } else {
-            Err(VfsError::NotPermitted)
-        }
+    pub fn may_mount(&self) -> Result<()> {
+        if self.credentials().capable(Capabilities::SYS_ADMIN) { Ok(()) } else { Err(VfsError::NotPermitted) }
     }
 }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Statfs;
-use types::{Capabilities, Credentials};
+use types::Credentials;
 
 use crate::mount::MountTable;
 use crate::{ExecutionGuard, FileType, Inode, Metadata, Mount, MountFlags, Namespace, Result, VfsError};
@@ -124,11 +124,6 @@ impl Location {
         append(&mut text, b"(unreachable)")?;
         append(&mut text, &path.text)?;
         Ok(text)
-    }
-
-    /// The inode owner's or superuser's right to use a link that is more than text.
-    pub fn is_searchable_by(&self, credentials: &Credentials) -> bool {
-        credentials.capable(Capabilities::DAC_READ_SEARCH) || self.inode.access().uid == credentials.fsuid
     }
 }
 
