@@ -60,10 +60,16 @@ impl Rank {
     pub const EPOLL_ITEM: Self = Self(41);
     /// A terminal.
     pub const TERMINAL: Self = Self(42);
+    /// Abstract names of sockets.
+    pub const SOCKET_NAMES: Self = Self(43);
     /// A socket.
     pub const SOCKET: Self = Self(44);
+    /// One direction of a connection.
+    pub const CHANNEL: Self = Self(45);
     /// A pipe.
     pub const PIPE: Self = Self(46);
+    /// Descriptors on their way through sockets.
+    pub const SOCKET_FLIGHT: Self = Self(47);
     /// A bucket of the futex table.
     pub const FUTEX: Self = Self(50);
     /// Where one futex waiter is queued.

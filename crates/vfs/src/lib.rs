@@ -41,6 +41,7 @@ mod ring;
 pub mod ramfs;
 mod remove;
 pub mod signalfd;
+pub mod socket;
 pub mod statfs;
 pub mod terminal;
 #[cfg(test)]

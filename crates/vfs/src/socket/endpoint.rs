@@ -1,0 +1,774 @@
+//! A socket: what it is connected to, what it listens for, what its calls do.
+//!
+//! ```text
+//!            bind        listen                    accept
+//!  fresh ───────────► ───────────► listening ─────────────────► (a connected one)
+//!    │ connect                         ▲ connect of another one
+//!    └────────────► connecting ────────┴──► connected
+//! ```
+//! Datagram sockets only ever are fresh, with or without a peer.
+
+use alloc::collections::VecDeque;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use abi::linux::net;
+use sync::{Rank, SpinLock, WaitQueue};
+
+use super::address::Address;
+use super::channel::{Channel, Framing, PeerCredentials, Received, Take};
+use super::in_flight::{self, Cargo};
+use super::names::AbstractNames;
+use crate::{Attachment, Location, OpenFile, PollEvents, Result, VfsError, anonymous};
+
+/// Most connections that wait to be accepted (Linux: net.core.somaxconn).
+const MAX_BACKLOG: usize = 4096;
+
+/// Semantics of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketKind {
+    /// A stream of bytes between two.
+    Stream,
+    /// Messages from anybody.
+    Datagram,
+    /// Messages between two.
+    SeqPacket,
+}
+
+impl SocketKind {
+    /// From the arguments of socket(2), flags removed.
+    ///
+    /// # Errors
+    /// [`VfsError::AddressFamilyNotSupported`] for anything but AF_UNIX, [`VfsError::SocketTypeNotSupported`],
+    /// [`VfsError::ProtocolNotSupported`].
+    pub const fn from_raw(family: u32, kind: u32, protocol: u32) -> Result<Self> {
+        if family != net::AF_UNIX {
+            return Err(VfsError::AddressFamilyNotSupported);
+        }
+        if protocol != 0 && protocol != net::AF_UNIX {
+            return Err(VfsError::ProtocolNotSupported);
+        }
+        match kind {
+            net::SOCK_STREAM => Ok(Self::Stream),
+            // As Linux: a raw Unix socket is a datagram socket.
+            net::SOCK_DGRAM | net::SOCK_RAW => Ok(Self::Datagram),
+            net::SOCK_SEQPACKET => Ok(Self::SeqPacket),
+            _ => Err(VfsError::SocketTypeNotSupported),
+        }
+    }
+
+    /// SO_TYPE.
+    pub const fn to_raw(self) -> u32 {
+        match self {
+            Self::Stream => net::SOCK_STREAM,
+            Self::Datagram => net::SOCK_DGRAM,
+            Self::SeqPacket => net::SOCK_SEQPACKET,
+        }
+    }
+
+    const fn framing(self) -> Framing {
+        match self {
+            Self::Stream => Framing::Bytes,
+            Self::Datagram | Self::SeqPacket => Framing::Messages,
+        }
+    }
+}
+
+/// Which directions shutdown(2) ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Receiving.
+    Read,
+    /// Sending.
+    Write,
+    /// Both.
+    Both,
+}
+
+impl Shutdown {
+    /// From shutdown(2)'s argument.
+    ///
+    /// # Errors
+    /// [`VfsError::InvalidArgument`].
+    pub const fn from_raw(how: u32) -> Result<Self> {
+        match how {
+            net::SHUT_RD => Ok(Self::Read),
+            net::SHUT_WR => Ok(Self::Write),
+            net::SHUT_RDWR => Ok(Self::Both),
+            _ => Err(VfsError::InvalidArgument),
+        }
+    }
+
+    const fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::Both)
+    }
+
+    const fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::Both)
+    }
+}
+
+/// What to send besides the bytes.
+pub struct Outgoing<'a> {
+    /// To that socket instead of the peer (datagrams).
+    pub to: Option<&'a Arc<Socket>>,
+    /// Descriptors to send along.
+    pub files: Vec<Arc<OpenFile>>,
+    /// The sender.
+    pub credentials: PeerCredentials,
+}
+
+/// Whether received data stays queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiveMode {
+    /// It does not.
+    Take,
+    /// It does (MSG_PEEK).
+    Peek,
+}
+
+/// A Unix socket; dropping it closes it.
+pub struct Socket {
+    this: Weak<Self>,
+    kind: SocketKind,
+    pub(super) number: u64,
+    owner: PeerCredentials,
+    state: SpinLock<State>,
+    pub(super) readable: Arc<WaitQueue>,
+    pub(super) writable: Arc<WaitQueue>,
+    /// Connects that wait for room in the backlog.
+    room: Arc<WaitQueue>,
+    /// SO_PASSCRED.
+    pass_credentials: AtomicBool,
+    /// SO_RCVTIMEO and SO_SNDTIMEO, nanoseconds, 0 for none.
+    timeouts: [AtomicU64; 2],
+}
+
+struct State {
+    address: Address,
+    names: Option<Arc<AbstractNames>>,
+    stage: Stage,
+}
+
+enum Stage {
+    Fresh,
+    Connecting,
+    Connected(Connection),
+    Listening { backlog: usize, pending: VecDeque<Arc<Socket>>, credentials: PeerCredentials, closed: bool },
+    Datagram { mailbox: Arc<Channel>, peer: Option<Weak<Socket>>, write_closed: bool },
+}
+
+#[derive(Clone)]
+struct Connection {
+    incoming: Arc<Channel>,
+    outgoing: Arc<Channel>,
+    peer_address: Address,
+    peer_credentials: PeerCredentials,
+    /// Not accepted yet: its drop resets the connection.
+    embryo: bool,
+}
+
+/// What a socket's inode carries; the socket itself lives as long as it is open.
+struct Bound(Weak<Socket>);
+
+impl Socket {
+    /// socket(2). `owner` is told to peers where nobody else is named.
+    pub fn new(kind: SocketKind, owner: PeerCredentials) -> Arc<Self> {
+        Arc::new_cyclic(|this| {
+            let queue = || Arc::new(WaitQueue::new());
+            let (readable, writable) = (queue(), queue());
+            let stage = match kind {
+                SocketKind::Datagram => Stage::Datagram {
+                    mailbox: Channel::new(Framing::Messages, readable.clone(), queue()),
+                    peer: None,
+                    write_closed: false,
+                },
+                SocketKind::Stream | SocketKind::SeqPacket => Stage::Fresh,
+            };
+            Self {
+                this: this.clone(),
+                kind,
+                number: anonymous::next_ino(),
+                owner,
+                state: SpinLock::new(Rank::SOCKET, State { address: Address::Unnamed, names: None, stage }),
+                readable,
+                writable,
+                room: queue(),
+                pass_credentials: AtomicBool::new(false),
+                timeouts: [const { AtomicU64::new(0) }; 2],
+            }
+        })
+    }
+
+    /// socketpair(2).
+    pub fn pair(kind: SocketKind, owner: PeerCredentials) -> (Arc<Self>, Arc<Self>) {
+        let (one, other) = (Self::new(kind, owner), Self::new(kind, owner));
+        if kind == SocketKind::Datagram {
+            one.set_peer(Some(&other));
+            other.set_peer(Some(&one));
+        } else {
+            let (to_other, to_one) = Self::connect_channels(&one, &other);
+            let connection = |incoming: &Arc<Channel>, outgoing: &Arc<Channel>| Connection {
+                incoming: incoming.clone(),
+                outgoing: outgoing.clone(),
+                peer_address: Address::Unnamed,
+                peer_credentials: owner,
+                embryo: false,
+            };
+            one.state.lock().stage = Stage::Connected(connection(&to_one, &to_other));
+            other.state.lock().stage = Stage::Connected(connection(&to_other, &to_one));
+        }
+        (one, other)
+    }
+
+    /// The socket bound to the node at `location`.
+    ///
+    /// # Errors
+    /// [`VfsError::ConnectionRefused`] if nobody has it open, or it is no socket.
+    pub fn at(location: &Location) -> Result<Arc<Self>> {
+        let bound = location.inode().attachment().and_then(Attachment::get::<Bound>);
+        bound.and_then(|bound| bound.0.upgrade()).ok_or(VfsError::ConnectionRefused)
+    }
+
+    /// Stream, datagram or seqpacket.
+    pub const fn kind(&self) -> SocketKind {
+        self.kind
+    }
+
+    /// Binds to the node that [`crate::FsContext::bind_socket`] made for it; `path` as it was given.
+    ///
+    /// # Errors
+    /// [`VfsError::InvalidArgument`] if it has a name already.
+    pub fn bind_path(&self, path: &[u8], node: &Location) -> Result<()> {
+        self.name(|| Ok(Address::Path(path.into())), None)?;
+        let slot = node.inode().attachment().ok_or(VfsError::AddressNotAvailable)?;
+        if slot.set(Arc::new(Bound(self.this.clone()))) { Ok(()) } else { Err(VfsError::AddressInUse) }
+    }
+
+    /// Binds to an abstract name, or to a fresh one for [`None`].
+    ///
+    /// # Errors
+    /// [`VfsError::AddressInUse`]; [`VfsError::InvalidArgument`] if it has a name already.
+    pub fn bind_abstract(&self, names: &Arc<AbstractNames>, name: Option<Arc<[u8]>>) -> Result<()> {
+        let take = || match name {
+            Some(name) => names.take(&name, &self.this).map(|()| Address::Abstract(name)),
+            None => names.take_any(&self.this).map(Address::Abstract),
+        };
+        self.name(take, Some(names.clone()))
+    }
+
+    fn name(&self, take: impl FnOnce() -> Result<Address>, names: Option<Arc<AbstractNames>>) -> Result<()> {
+        if self.address().is_named() {
+            return Err(VfsError::InvalidArgument);
+        }
+        let address = take()?;
+        let mut state = self.state.lock();
+        if state.address.is_named() {
+            drop(state);
+            if let (Address::Abstract(name), Some(names)) = (&address, &names) {
+                names.release(name, &self.this);
+            }
+            return Err(VfsError::InvalidArgument);
+        }
+        state.address = address;
+        state.names = names;
+        Ok(())
+    }
+
+    /// getsockname(2).
+    pub fn address(&self) -> Address {
+        self.state.lock().address.clone()
+    }
+
+    /// getpeername(2).
+    ///
+    /// # Errors
+    /// [`VfsError::NotConnected`].
+    pub fn peer_address(&self) -> Result<Address> {
+        let peer = match &self.state.lock().stage {
+            Stage::Connected(connection) => return Ok(connection.peer_address.clone()),
+            Stage::Datagram { peer: Some(peer), .. } => peer.clone(),
+            _ => return Err(VfsError::NotConnected),
+        };
+        peer.upgrade().map(|peer| peer.address()).ok_or(VfsError::NotConnected)
+    }
+
+    /// SO_PEERCRED.
+    pub fn peer_credentials(&self) -> PeerCredentials {
+        let peer = match &self.state.lock().stage {
+            Stage::Connected(connection) => return connection.peer_credentials,
+            Stage::Listening { credentials, .. } => return *credentials,
+            Stage::Datagram { peer: Some(peer), .. } => peer.clone(),
+            _ => return PeerCredentials::NONE,
+        };
+        peer.upgrade().map_or(PeerCredentials::NONE, |peer| peer.owner)
+    }
+
+    /// listen(2). Peers will see `credentials`.
+    ///
+    /// # Errors
+    /// [`VfsError::NotSupported`] for datagrams; [`VfsError::InvalidArgument`] without a name or when connected.
+    pub fn listen(&self, backlog: u32, credentials: PeerCredentials) -> Result<()> {
+        if self.kind == SocketKind::Datagram {
+            return Err(VfsError::NotSupported);
+        }
+        let wanted = usize::try_from(backlog).unwrap_or(MAX_BACKLOG).min(MAX_BACKLOG);
+        {
+            let mut state = self.state.lock();
+            if !state.address.is_named() {
+                return Err(VfsError::InvalidArgument);
+            }
+            match &mut state.stage {
+                Stage::Listening { backlog, .. } => *backlog = wanted,
+                stage @ Stage::Fresh => {
+                    let pending = VecDeque::new();
+                    *stage = Stage::Listening { backlog: wanted, pending, credentials, closed: false };
+                }
+                _ => return Err(VfsError::InvalidArgument),
+            }
+        }
+        self.room.wake_all();
+        Ok(())
+    }
+
+    /// connect(2) to `target`; who connects is `credentials`.
+    ///
+    /// # Errors
+    /// [`VfsError::WouldBlock`] while the backlog is full ([`Socket::backlog_queue`] of `target` is woken);
+    /// [`VfsError::ConnectionRefused`], [`VfsError::WrongProtocol`], [`VfsError::IsConnected`],
+    /// [`VfsError::AlreadyInProgress`], [`VfsError::InvalidArgument`]; [`VfsError::NotPermitted`] if the target takes
+    /// datagrams of another one only.
+    pub fn connect(&self, target: &Arc<Self>, credentials: PeerCredentials) -> Result<()> {
+        if self.kind != target.kind {
+            return Err(VfsError::WrongProtocol);
+        }
+        if self.kind == SocketKind::Datagram {
+            if !target.takes_from(self) {
+                return Err(VfsError::NotPermitted);
+            }
+            self.set_peer(Some(target));
+            return Ok(());
+        }
+        {
+            let mut state = self.state.lock();
+            match &mut state.stage {
+                stage @ Stage::Fresh => *stage = Stage::Connecting,
+                Stage::Connecting => return Err(VfsError::AlreadyInProgress),
+                Stage::Connected(_) => return Err(VfsError::IsConnected),
+                Stage::Listening { .. } | Stage::Datagram { .. } => return Err(VfsError::InvalidArgument),
+            }
+        }
+        let outcome = self.connect_to(target, credentials);
+        let stage = match &outcome {
+            Ok(connection) => Stage::Connected(connection.clone()),
+            Err(_) => Stage::Fresh,
+        };
+        self.state.lock().stage = stage;
+        if outcome.is_ok() {
+            target.readable.wake_all();
+            self.writable.wake_all();
+        }
+        outcome.map(|_| ())
+    }
+
+    fn connect_to(&self, target: &Arc<Self>, credentials: PeerCredentials) -> Result<Connection> {
+        let server = Self::new(self.kind, target.owner);
+        let (to_server, to_client) = Self::connect_channels(self, &server);
+        let client_address = self.address();
+        let mut state = target.state.lock();
+        let target_address = state.address.clone();
+        let Stage::Listening { backlog, pending, credentials: listener, closed } = &mut state.stage else {
+            return Err(VfsError::ConnectionRefused);
+        };
+        if *closed {
+            return Err(VfsError::ConnectionRefused);
+        }
+        if pending.len() > *backlog {
+            return Err(VfsError::WouldBlock);
+        }
+        pending.try_reserve(1).map_err(|_| VfsError::NoMemory)?;
+        let peer_credentials = *listener;
+        let mut server_state = State {
+            address: target_address.clone(),
+            names: None,
+            stage: Stage::Connected(Connection {
+                incoming: to_server.clone(),
+                outgoing: to_client.clone(),
+                peer_address: client_address,
+                peer_credentials: credentials,
+                embryo: true,
+            }),
+        };
+        server.replace_state(&mut server_state);
+        pending.push_back(server);
+        drop(state);
+        drop(server_state);
+        let (incoming, outgoing) = (to_client, to_server);
+        Ok(Connection { incoming, outgoing, peer_address: target_address, peer_credentials, embryo: false })
+    }
+
+    /// Channels from `one` to `other` and back.
+    fn connect_channels(one: &Self, other: &Self) -> (Arc<Channel>, Arc<Channel>) {
+        let framing = one.kind.framing();
+        let there = Channel::new(framing, other.readable.clone(), one.writable.clone());
+        let back = Channel::new(framing, one.readable.clone(), other.writable.clone());
+        (there, back)
+    }
+
+    /// Takes a datagram socket's peer away (connect(2) to AF_UNSPEC).
+    pub fn disconnect(&self) {
+        if self.kind == SocketKind::Datagram {
+            self.set_peer(None);
+        }
+    }
+
+    /// accept(2).
+    ///
+    /// # Errors
+    /// [`VfsError::WouldBlock`]; [`VfsError::InvalidArgument`] if it does not listen, [`VfsError::NotSupported`] for
+    /// datagrams.
+    pub fn accept(&self) -> Result<Arc<Self>> {
+        let accepted = {
+            let mut state = self.state.lock();
+            match &mut state.stage {
+                Stage::Listening { pending, closed, .. } => match pending.pop_front() {
+                    Some(socket) => socket,
+                    None if *closed => return Err(VfsError::InvalidArgument),
+                    None => return Err(VfsError::WouldBlock),
+                },
+                Stage::Datagram { .. } => return Err(VfsError::NotSupported),
+                _ => return Err(VfsError::InvalidArgument),
+            }
+        };
+        if let Stage::Connected(connection) = &mut accepted.state.lock().stage {
+            connection.embryo = false;
+        }
+        self.room.wake_all();
+        Ok(accepted)
+    }
+
+    /// Woken when a full backlog or mailbox has room again.
+    pub fn backlog_queue(&self) -> Arc<WaitQueue> {
+        match &self.state.lock().stage {
+            Stage::Datagram { mailbox, .. } => mailbox.writable.clone(),
+            _ => self.room.clone(),
+        }
+    }
+
+    /// sendmsg(2).
+    ///
+    /// # Errors
+    /// [`VfsError::WouldBlock`]; [`VfsError::BrokenPipe`], [`VfsError::NotConnected`], [`VfsError::IsConnected`] for a
+    /// destination on a connection, [`VfsError::ConnectionRefused`], [`VfsError::MessageSize`],
+    /// [`VfsError::TooManyReferences`], [`VfsError::NoBuffers`].
+    pub fn send(&self, data: &[u8], outgoing: Outgoing<'_>) -> Result<usize> {
+        let cargo = Cargo::pack(outgoing.files)?;
+        if self.kind == SocketKind::Datagram {
+            return self.send_datagram(data, cargo, outgoing.to, outgoing.credentials);
+        }
+        let channel = match &self.state.lock().stage {
+            Stage::Connected(connection) => connection.outgoing.clone(),
+            _ if outgoing.to.is_some() && self.kind == SocketKind::Stream => return Err(VfsError::NotSupported),
+            _ => return Err(VfsError::NotConnected),
+        };
+        if outgoing.to.is_some() && self.kind == SocketKind::Stream {
+            return Err(VfsError::IsConnected);
+        }
+        channel.send(data, cargo, &Address::Unnamed, outgoing.credentials, false)
+    }
+
+    fn send_datagram(
+        &self,
+        data: &[u8],
+        cargo: Option<Cargo>,
+        to: Option<&Arc<Self>>,
+        sender: PeerCredentials,
+    ) -> Result<usize> {
+        let (peer, address) = {
+            let state = self.state.lock();
+            let Stage::Datagram { peer, write_closed, .. } = &state.stage else { return Err(VfsError::NotConnected) };
+            if *write_closed {
+                return Err(VfsError::BrokenPipe);
+            }
+            (peer.clone(), state.address.clone())
+        };
+        let target = match (to, peer) {
+            (Some(target), _) => target.clone(),
+            (None, None) => return Err(VfsError::NotConnected),
+            (None, Some(peer)) => match peer.upgrade() {
+                Some(target) => target,
+                None => {
+                    self.set_peer(None);
+                    return Err(VfsError::ConnectionRefused);
+                }
+            },
+        };
+        if target.kind != SocketKind::Datagram {
+            return Err(VfsError::WrongProtocol);
+        }
+        if !target.takes_from(self) {
+            return Err(VfsError::NotPermitted);
+        }
+        let stranger = !target.is_peer(self);
+        let mailbox = target.mailbox().ok_or(VfsError::ConnectionRefused)?;
+        mailbox.send(data, cargo, &address, sender, stranger)
+    }
+
+    /// recvmsg(2).
+    ///
+    /// # Errors
+    /// [`VfsError::WouldBlock`]; [`VfsError::ConnectionReset`] once; [`VfsError::InvalidArgument`] (streams) or
+    /// [`VfsError::NotConnected`] without a connection.
+    pub fn receive(&self, out: &mut [u8], mode: ReceiveMode) -> Result<Received> {
+        let channel = match &self.state.lock().stage {
+            Stage::Connected(connection) => connection.incoming.clone(),
+            Stage::Datagram { mailbox, .. } => mailbox.clone(),
+            _ if self.kind == SocketKind::Stream => return Err(VfsError::InvalidArgument),
+            _ => return Err(VfsError::NotConnected),
+        };
+        if out.is_empty() && self.kind == SocketKind::Stream {
+            return Ok(Received::default());
+        }
+        channel.receive(out, if mode == ReceiveMode::Peek { Take::Keep } else { Take::Remove })
+    }
+
+    /// shutdown(2).
+    ///
+    /// # Errors
+    /// None here; sockets without a connection take it quietly, as on Linux.
+    pub fn shutdown(&self, how: Shutdown) -> Result<()> {
+        let channels = {
+            let mut state = self.state.lock();
+            match &mut state.stage {
+                Stage::Connected(connection) => Some((connection.incoming.clone(), connection.outgoing.clone())),
+                Stage::Datagram { mailbox, write_closed, .. } => {
+                    *write_closed |= how.writes();
+                    Some((mailbox.clone(), mailbox.clone()))
+                }
+                Stage::Listening { closed, .. } => {
+                    *closed |= how.reads();
+                    None
+                }
+                Stage::Fresh | Stage::Connecting => None,
+            }
+        };
+        if let Some((incoming, outgoing)) = channels {
+            if how.reads() {
+                incoming.close_read();
+            }
+            if how.writes() && self.kind != SocketKind::Datagram {
+                outgoing.close_write();
+            }
+        }
+        self.readable.wake_all();
+        self.writable.wake_all();
+        self.room.wake_all();
+        Ok(())
+    }
+
+    /// Whether it listens (SO_ACCEPTCONN).
+    pub fn is_listening(&self) -> bool {
+        matches!(self.state.lock().stage, Stage::Listening { .. })
+    }
+
+    /// Takes the pending error (SO_ERROR).
+    pub fn take_error(&self) -> Option<VfsError> {
+        let incoming = match &self.state.lock().stage {
+            Stage::Connected(connection) => connection.incoming.clone(),
+            _ => return None,
+        };
+        incoming.take_reset().then_some(VfsError::ConnectionReset)
+    }
+
+    /// Whether receivers want the sender's credentials (SO_PASSCRED).
+    pub fn passes_credentials(&self) -> bool {
+        self.pass_credentials.load(Ordering::Relaxed)
+    }
+
+    /// Sets SO_PASSCRED.
+    pub fn set_passes_credentials(&self, on: bool) {
+        self.pass_credentials.store(on, Ordering::Relaxed);
+    }
+
+    /// SO_RCVTIMEO and SO_SNDTIMEO, zero for none.
+    pub fn timeouts(&self) -> (types::Nanos, types::Nanos) {
+        let [receive, send] = &self.timeouts;
+        (types::Nanos(receive.load(Ordering::Relaxed)), types::Nanos(send.load(Ordering::Relaxed)))
+    }
+
+    /// Sets SO_RCVTIMEO.
+    pub fn set_receive_timeout(&self, timeout: types::Nanos) {
+        let [receive, _] = &self.timeouts;
+        receive.store(timeout.0, Ordering::Relaxed);
+    }
+
+    /// Sets SO_SNDTIMEO.
+    pub fn set_send_timeout(&self, timeout: types::Nanos) {
+        let [_, send] = &self.timeouts;
+        send.store(timeout.0, Ordering::Relaxed);
+    }
+
+    /// Bytes that SO_SNDBUF and SO_RCVBUF tell.
+    pub const fn buffer_size(&self) -> usize {
+        super::channel::CAPACITY
+    }
+
+    pub(super) const fn owner(&self) -> PeerCredentials {
+        self.owner
+    }
+
+    pub(super) fn available(&self) -> Result<usize> {
+        match self.incoming() {
+            Some(channel) => Ok(channel.available()),
+            None if self.is_listening() => Err(VfsError::InvalidArgument),
+            None => Ok(0),
+        }
+    }
+
+    pub(super) fn poll_events(&self) -> PollEvents {
+        let mut events = PollEvents::empty();
+        let (incoming, outgoing, peer, hung_up) = match &self.state.lock().stage {
+            Stage::Fresh | Stage::Connecting => {
+                return PollEvents::WRITABLE | PollEvents::WRBAND | PollEvents::HUP;
+            }
+            Stage::Listening { pending, closed, .. } => {
+                events.set(PollEvents::READABLE, !pending.is_empty() || *closed);
+                events.set(PollEvents::HUP, *closed);
+                return events;
+            }
+            Stage::Datagram { mailbox, write_closed, peer } => {
+                let peer = peer.as_ref().and_then(Weak::upgrade);
+                (mailbox.clone(), None, peer, mailbox.is_read_closed() && *write_closed)
+            }
+            Stage::Connected(connection) => {
+                let (incoming, outgoing) = (connection.incoming.clone(), connection.outgoing.clone());
+                let no_input = incoming.is_write_closed() || incoming.is_read_closed();
+                let no_output = outgoing.is_write_closed() || outgoing.is_read_closed();
+                (incoming, Some(outgoing), None, no_input && no_output)
+            }
+        };
+        let ended = incoming.is_write_closed() || incoming.is_read_closed();
+        events.set(PollEvents::READABLE, ended || !incoming.is_empty());
+        events.set(PollEvents::RDHUP, ended);
+        events.set(PollEvents::HUP, hung_up);
+        events.set(PollEvents::ERR, incoming.has_reset());
+        let room = match (&outgoing, peer) {
+            (Some(outgoing), _) => outgoing.is_writable(),
+            (None, Some(peer)) => peer.mailbox().is_none_or(|mailbox| mailbox.is_writable()),
+            (None, None) => true,
+        };
+        events.set(PollEvents::WRITABLE | PollEvents::WRBAND, room);
+        events
+    }
+
+    /// Mailbox of the peer that a datagram socket is connected to: who waits to write waits there, too.
+    pub(super) fn peer_mailbox(&self) -> Option<Arc<Channel>> {
+        let peer = match &self.state.lock().stage {
+            Stage::Datagram { peer: Some(peer), .. } => peer.clone(),
+            _ => return None,
+        };
+        peer.upgrade()?.mailbox()
+    }
+
+    /// Shows every open file that can be received here, or by accepting here.
+    pub(super) fn each_file(&self, visit: &mut dyn FnMut(&Arc<OpenFile>)) {
+        let (incoming, pending) = match &self.state.lock().stage {
+            Stage::Connected(connection) => (Some(connection.incoming.clone()), Vec::new()),
+            Stage::Datagram { mailbox, .. } => (Some(mailbox.clone()), Vec::new()),
+            Stage::Listening { pending, .. } => (None, pending.iter().cloned().collect()),
+            Stage::Fresh | Stage::Connecting => (None, Vec::new()),
+        };
+        if let Some(incoming) = incoming {
+            incoming.each_file(visit);
+        }
+        for socket in pending {
+            socket.each_file(visit);
+        }
+    }
+
+    /// Throws away what nobody can receive any more.
+    pub(super) fn discard_queue(&self) {
+        let pending = match &mut self.state.lock().stage {
+            Stage::Listening { pending, .. } => core::mem::take(pending),
+            _ => VecDeque::new(),
+        };
+        drop(pending);
+        if let Some(incoming) = self.incoming() {
+            incoming.clear();
+        }
+    }
+
+    fn incoming(&self) -> Option<Arc<Channel>> {
+        match &self.state.lock().stage {
+            Stage::Connected(connection) => Some(connection.incoming.clone()),
+            Stage::Datagram { mailbox, .. } => Some(mailbox.clone()),
+            _ => None,
+        }
+    }
+
+    fn mailbox(&self) -> Option<Arc<Channel>> {
+        match &self.state.lock().stage {
+            Stage::Datagram { mailbox, .. } => Some(mailbox.clone()),
+            _ => None,
+        }
+    }
+
+    fn set_peer(&self, new: Option<&Arc<Self>>) {
+        let old = match &mut self.state.lock().stage {
+            Stage::Datagram { peer, .. } => core::mem::replace(peer, new.map(Arc::downgrade)),
+            _ => None,
+        };
+        drop(old);
+        self.writable.wake_all();
+    }
+
+    fn is_peer(&self, other: &Self) -> bool {
+        match &self.state.lock().stage {
+            Stage::Datagram { peer: Some(peer), .. } => core::ptr::eq(peer.as_ptr(), other),
+            _ => false,
+        }
+    }
+
+    /// Whether it takes datagrams of anybody, or of that one.
+    fn takes_from(&self, other: &Self) -> bool {
+        match &self.state.lock().stage {
+            Stage::Datagram { peer: Some(peer), .. } => core::ptr::eq(peer.as_ptr(), other),
+            _ => true,
+        }
+    }
+
+    fn replace_state(&self, state: &mut State) {
+        // A socket nobody else knows yet: its lock is free, and of a rank that the caller holds already.
+        if let Some(mut own) = self.state.try_lock() {
+            core::mem::swap(&mut *own, state);
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        if let (Address::Abstract(name), Some(names)) = (&state.address, &state.names) {
+            names.release(name, &self.this);
+        }
+        match core::mem::replace(&mut state.stage, Stage::Fresh) {
+            Stage::Connected(connection) => {
+                if connection.embryo || !connection.incoming.is_empty() {
+                    connection.outgoing.reset();
+                }
+                connection.outgoing.close_write();
+                connection.incoming.close_read();
+                connection.incoming.clear();
+            }
+            Stage::Datagram { mailbox, .. } => {
+                mailbox.close_read();
+                mailbox.clear();
+            }
+            Stage::Listening { pending, .. } => drop(pending),
+            Stage::Fresh | Stage::Connecting => {}
+        }
+        self.room.wake_all();
+        in_flight::collect_now_and_then();
+    }
+}
