@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::any::Any;
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
@@ -19,7 +20,7 @@ use hal_x86_64::acpi::Topology;
 use hal_x86_64::{cpu, paging, set_kernel_fault, smp};
 use memory::{AddressSpace, FaultOutcome};
 use sync::{Rank, SpinLock};
-use syscall::{Caller, FpuState, Process, SysError, Thread};
+use syscall::{Caller, FpuState, Process, StoredFpuState, SysError, Thread};
 use types::{CpuId, MAX_CPUS};
 
 /// The slot of the thread whose future each CPU polls; null while it polls none.
@@ -224,7 +225,7 @@ impl FpuState for SlotFpu<'_> {
         self.discard_registers();
     }
 
-    fn duplicate(&mut self) -> Option<Box<dyn FpuState>> {
+    fn duplicate(&mut self) -> Option<Box<dyn StoredFpuState>> {
         let copy = self.0.sync_fpu().try_clone()?;
         Some(Box::new(StoredFpu(copy)))
     }
@@ -241,29 +242,9 @@ impl SlotFpu<'_> {
 /// Vector registers of a thread that has not run yet.
 pub(crate) struct StoredFpu(pub(crate) FpuArea);
 
-impl FpuState for StoredFpu {
-    fn len(&self) -> usize {
-        hal_x86_64::fpu::size()
-    }
-
-    fn save(&mut self, out: &mut [u8]) {
-        let area = self.0.as_bytes();
-        let len = area.len().min(out.len());
-        if let (Some(out), Some(area)) = (out.get_mut(..len), area.get(..len)) {
-            out.copy_from_slice(area);
-        }
-    }
-
-    fn load(&mut self, image: &[u8]) -> bool {
-        self.0.set_bytes(image).is_ok()
-    }
-
-    fn reset(&mut self) {
-        self.0.reset();
-    }
-
-    fn duplicate(&mut self) -> Option<Box<dyn FpuState>> {
-        Some(Box::new(Self(self.0.try_clone()?)))
+impl StoredFpuState for StoredFpu {
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 }
 

@@ -13,9 +13,6 @@ use types::{CpuId, CpuSet, Nanos};
 
 use crate::{boot, run};
 
-/// MXCSR bits that every x86-64 CPU allows.
-const MXCSR_MASK: u32 = 0xffff;
-
 /// The kernel, as system calls see it.
 pub(crate) struct Kernel {
     random: SpinLock<Generator>,
@@ -90,7 +87,7 @@ impl Platform for Kernel {
         if components == 0 {
             return FpLayout::LEGACY;
         }
-        FpLayout { size: fpu::size(), features: components, mxcsr_mask: MXCSR_MASK }
+        FpLayout { size: fpu::size(), features: components, mxcsr_mask: fpu::mxcsr_mask() }
     }
 
     fn hardware(&self) -> Hardware {

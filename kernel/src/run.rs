@@ -13,7 +13,7 @@ use process::SwitchKind;
 use syscall::{Caller, NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System};
 
 use crate::cpu;
-use crate::entry::{self, SlotFpu, ThreadSlot};
+use crate::entry::{self, SlotFpu, StoredFpu, ThreadSlot};
 use crate::executor::Executor;
 
 /// Makes a task of a new thread and lets it run.
@@ -23,21 +23,12 @@ use crate::executor::Executor;
 pub(crate) fn start(system: &'static System, executor: &'static Executor, new: NewThread) -> Result<(), OutOfMemory> {
     let NewThread { process, thread, start, fpu } = new;
     let space = process.space().ok_or(OutOfMemory)?;
-    let mut area = FpuArea::new().ok_or(OutOfMemory)?;
-    if let Some(mut fpu) = fpu {
-        let mut image = [0; MAX_FPU];
-        let image = image.get_mut(..fpu.len()).ok_or(OutOfMemory)?;
-        fpu.save(image);
-        // The image comes from registers: the CPU takes it back.
-        let _ = area.set_bytes(image);
-    }
+    let copied = fpu.and_then(|fpu| fpu.into_any().downcast::<StoredFpu>().ok());
+    let area = copied.map(|stored| stored.0).or_else(FpuArea::new).ok_or(OutOfMemory)?;
     let slot = Arc::new(ThreadSlot::new(process, thread.clone(), space, area));
     let task = Box::pin(ThreadTask { slot: slot.clone(), life: Box::pin(live(system, slot, start)) });
     if executor.spawn(task, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
 }
-
-/// Largest XSAVE image of any x86-64 CPU that we copy by way of the stack.
-const MAX_FPU: usize = 12 * 1024;
 
 /// A thread's future, polled with its memory active and itself as the CPU's current thread.
 struct ThreadTask {
@@ -71,6 +62,8 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
         if let Trap::Interrupt { .. } = trap {
             cpu::serve_interrupt(system);
         }
+        // Whatever was noted is looked at below.
+        hal_x86_64::cpu::take_work();
         match serve(system, &slot, &mut context, &mut restart, trap).await {
             Served::Done => {}
             Served::Attend => next = attend(system, &slot, &mut context, &mut restart).await,

@@ -31,6 +31,10 @@ mod resources;
 mod restart;
 mod system;
 mod terminal;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod trap;
 mod user;
 mod wait;
@@ -44,7 +48,7 @@ pub use filesystem::{FileSystems, Machine, MachineInfo, REPORTS, RootError};
 pub use lifecycle::InitProgram;
 pub use load::LoadAverage;
 pub use missing::MissingCalls;
-pub use platform::{FpuState, Hardware, NewThread, OutOfMemory, Platform};
+pub use platform::{FpuState, Hardware, NewThread, OutOfMemory, Platform, StoredFpuState};
 pub use resources::{OpenFile, Process, Resources, Thread};
 pub use restart::RestartBlock;
 pub use system::{System, SystemNames};

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::any::Any;
 
 use hal::{PowerAction, UserContext};
 use memory::AddressSpace;
@@ -59,7 +60,7 @@ pub struct NewThread {
     /// Its first registers.
     pub start: UserContext,
     /// Its first vector registers; `None` for the initial state.
-    pub fpu: Option<Box<dyn FpuState>>,
+    pub fpu: Option<Box<dyn StoredFpuState>>,
 }
 
 /// There is no memory for it.
@@ -82,5 +83,11 @@ pub trait FpuState: Send {
     /// Back to the initial state, for a new program.
     fn reset(&mut self);
     /// A copy for a new thread.
-    fn duplicate(&mut self) -> Option<Box<dyn FpuState>>;
+    fn duplicate(&mut self) -> Option<Box<dyn StoredFpuState>>;
+}
+
+/// Such a state kept for a thread that has not run yet; the platform that made it takes it back.
+pub trait StoredFpuState: Send {
+    /// As what it is.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
