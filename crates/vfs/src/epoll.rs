@@ -186,7 +186,7 @@ impl Epoll {
             watch: SpinLock::new(Rank::EPOLL_ITEM, Watch { event, silent: false, tokens: Vec::new() }),
         });
         let dead = {
-            let mut kept_alive = Vec::new();
+            let mut kept_alive = Alive::default();
             let nesting = inner.map(|_| NESTING.lock());
             let closes = |inner: &Arc<Self>| {
                 inner.depth_below(&mut kept_alive) + self.depth_above(&mut kept_alive, 0) > MAX_DEPTH
@@ -349,34 +349,43 @@ impl Epoll {
     }
 
     /// Epolls that this one watches; they are kept alive in `alive`, to be dropped without locks.
-    fn children(&self, alive: &mut Vec<Arc<OpenFile>>) -> Vec<Arc<Self>> {
+    fn children(&self, alive: &mut Alive) -> Vec<Arc<Self>> {
         let files: Vec<Arc<OpenFile>> =
             self.state.lock().items.values().filter_map(|item| item.file.upgrade()).collect();
         let children = files.iter().filter_map(|file| file.downcast_arc::<Self>()).collect();
-        alive.extend(files);
+        alive.files.extend(files);
         children
     }
 
     /// Levels from this one down, itself included.
-    fn depth_below(&self, alive: &mut Vec<Arc<OpenFile>>) -> usize {
+    fn depth_below(&self, alive: &mut Alive) -> usize {
         // The nest is never deeper than MAX_DEPTH: it was checked when it was built.
         self.children(alive).iter().map(|child| child.depth_below(alive)).max().unwrap_or(0) + 1
     }
 
     /// Levels from this one up, itself included.
-    fn depth_above(&self, alive: &mut Vec<Arc<OpenFile>>, level: usize) -> usize {
+    fn depth_above(&self, alive: &mut Alive, level: usize) -> usize {
         if level > MAX_DEPTH {
             return level;
         }
         let parents: Vec<Arc<Self>> = self.state.lock().parents.iter().filter_map(Weak::upgrade).collect();
-        parents.iter().map(|parent| parent.depth_above(alive, level + 1)).max().unwrap_or(0) + 1
+        let depth = parents.iter().map(|parent| parent.depth_above(alive, level + 1)).max().unwrap_or(0) + 1;
+        alive.epolls.extend(parents);
+        depth
     }
 
-    fn contains(&self, wanted: &Self, alive: &mut Vec<Arc<OpenFile>>, level: usize) -> bool {
+    fn contains(&self, wanted: &Self, alive: &mut Alive, level: usize) -> bool {
         level <= MAX_DEPTH
             && (core::ptr::eq(self, wanted)
                 || self.children(alive).iter().any(|child| child.contains(wanted, alive, level + 1)))
     }
+}
+
+/// What a walk through a nest looked at, to be dropped when no lock is held.
+#[derive(Default)]
+struct Alive {
+    files: Vec<Arc<OpenFile>>,
+    epolls: Vec<Arc<Epoll>>,
 }
 
 /// Why an item is looked at.

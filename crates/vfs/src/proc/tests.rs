@@ -178,8 +178,8 @@ impl ProcSource for Fake {
 
     fn load(&self) -> Load {
         Load {
-            uptime: Nanos::from_millis(2519_204),
-            idle: Nanos::from_millis(4710_027),
+            uptime: Nanos::from_millis(2_519_204),
+            idle: Nanos::from_millis(4_710_027),
             averages: [80_609, 35_389, 15_728],
             running: 2,
             threads: 94,
