@@ -240,8 +240,14 @@ impl<R: Resources> ProcessTable<R> {
         self.check_creation(parent, &identity, flags, request.now)?;
         let number = self.claim_number()?;
         let made = self.clone_as(number, parent, identity, request);
-        if made.is_err() {
-            self.unclaim_number(number);
+        match &made {
+            Ok(thread) => {
+                trace!("clone: parent={} child={} tid={} {flags:?}", parent.pid(), thread.pid(), thread.tid())
+            }
+            Err(error) => {
+                trace!("clone: parent={} failed: {error:?}", parent.pid());
+                self.unclaim_number(number);
+            }
         }
         made
     }

@@ -344,6 +344,7 @@ impl<R: Resources> ProcessTable<R> {
     /// Puts new credentials of a thread in force: account of its real user, and what a change of rights means for
     /// dumpability and the parent-death signal (prctl(2)). Each thread has its own; the C library keeps them together.
     pub fn set_credentials(&self, thread: &Arc<Thread<R>>, new: Credentials) {
+        trace!("credentials: tid={} ruid={} euid={}", thread.tid(), new.ruid, new.euid);
         let old = self.replace_identity(thread, new);
         let old = &old.credentials;
         let ids_changed =

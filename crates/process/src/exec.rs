@@ -136,6 +136,7 @@ impl<R: Resources> ProcessTable<R> {
         let (robust_list, _) = thread.robust_list();
         thread.set_robust_list(0, 0);
         process.clear_flag(ProcessFlag::VforkPending);
+        trace!("exec: pid={} secure={}", process.pid(), commit.secure);
         effects.wake_watchers(process.clone());
         Ok(Executed {
             old_space,

@@ -55,6 +55,7 @@ impl<R: Resources> ProcessTable<R> {
             }
             group.exit = GroupExit::Group(status);
         }
+        trace!("group exit: pid={} {status:?}", process.pid());
         process.signals().begin_exit();
         process.for_each_thread(|thread| effects.kick(thread.clone()));
         effects
@@ -172,6 +173,7 @@ impl<R: Resources> ProcessTable<R> {
         {
             effects.session_ended = Some(SessionEnd { session: Sid(session), terminal });
         }
+        trace!("exit: pid={number} {status:?}");
         let event = ChildEvent::Ended(status);
         {
             let node = tree.node_mut(number);
@@ -196,6 +198,7 @@ impl<R: Resources> ProcessTable<R> {
             let child = tree.first(father, List::Children);
             let Some(orphan) = tree.process(child).cloned() else { return };
             send_parent_death(tree, &orphan, effects);
+            trace!("adopt: pid={child} from={father} by={reaper}");
             tree.reparent(child, reaper, reaper);
             // Nobody shall kill the reaper with an exit signal it never chose.
             orphan.set_exit_signal(Some(abi::Signal::CHLD));
@@ -220,6 +223,7 @@ impl<R: Resources> ProcessTable<R> {
     /// Takes a zombie out of the table: its number is free unless a group or session carries it.
     pub(crate) fn reap(&self, tree: &mut Tree<R>, number: Number, effects: &mut Effects<R>) {
         let Some(process) = tree.remove(number) else { return };
+        trace!("reap: pid={number}");
         process.life().advance(ProcessState::Defunct).ok();
         process.identity().user.remove_thread();
         self.uncount_process();

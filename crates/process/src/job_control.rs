@@ -59,6 +59,7 @@ impl<R: Resources> ProcessTable<R> {
         }
         if node.group != group {
             tree.change_group(target, group);
+            trace!("setpgid: pid={target} group={group}");
         }
         Ok(())
     }
@@ -90,6 +91,7 @@ impl<R: Resources> ProcessTable<R> {
             return Err(ProcessError::PermissionDenied);
         }
         tree.start_session(number);
+        trace!("setsid: pid={number}");
         Ok(Sid(number))
     }
 

@@ -9,6 +9,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[macro_use]
+#[cfg_attr(feature = "process-debug", path = "trace_on.rs")]
+#[cfg_attr(not(feature = "process-debug"), path = "trace_off.rs")]
+mod trace;
+
 mod clone;
 mod credentials;
 mod effects;
@@ -22,6 +27,7 @@ pub mod futex;
 mod job_control;
 mod kill;
 mod limits;
+mod manager;
 mod notify;
 mod permission;
 mod priority;
@@ -62,10 +68,13 @@ pub use limits::{
     Limit, LimitDecision, LimitPolicy, OWN_RESOURCE_COUNT, OwnLimit, OwnResource, RESOURCE_COUNT, RateMeter, Resource,
     ResourceLimits, UNLIMITED,
 };
+pub use manager::{
+    Host, Loaded, ProcessInfo, ProcessManager, ProcessManagerConfig, ProcessStats, ProcessSummary, Termination,
+};
 pub use permission::{may_inspect, may_limit, may_schedule, may_signal};
 pub use priority::{
-    CRITICAL_RT_PRIORITY, NICE_MAX, NICE_MIN, PriorityClass, PriorityLevel, Scheduling, SchedulingPolicy, SchedulingRights, new_nice,
-    new_policy,
+    CRITICAL_RT_PRIORITY, NICE_MAX, NICE_MIN, PriorityClass, PriorityLevel, Scheduling, SchedulingPolicy,
+    SchedulingRights, new_nice, new_policy,
 };
 pub use process::{Dumpable, ImageRanges, IsolationLevel, Process, ProcessFlag, ProcessTimers};
 pub use resources::Resources;

@@ -22,6 +22,7 @@ pub(crate) fn post<R: Resources>(
 ) -> Result<()> {
     let identity = process.identity();
     let quota = Quota { user: identity.user.signals(), limit: process.limit(Resource::PendingSignals) };
+    trace!("signal: pid={} {:?} code={}", process.pid(), info.signal, info.code);
     let sent = process.signals().send(info, quota).map_err(|SendError::QueueFull| ProcessError::WouldBlock)?;
     effects.after_send(process, sent);
     if sent.continued {
@@ -47,6 +48,7 @@ pub(crate) fn report<R: Resources>(
         ChildEvent::Continued => (node.stopped, node.continued) = (None, true),
         ChildEvent::Ended(_) => return,
     }
+    trace!("change: pid={number} {event:?}");
     let Some(parent) = tree.process(tree.node(number).parent).cloned() else { return };
     if parent.signals().with_actions(|actions| actions.reports_stops()) {
         // A classic signal of the kernel is never refused.

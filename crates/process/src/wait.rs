@@ -137,6 +137,7 @@ impl<R: Resources> ProcessTable<R> {
         }
         effects.drop_process(process);
         drop(tree);
+        trace!("wait: parent={} child={child} {event:?}", parent.pid());
         Ok(Some(WaitResult { pid: Pid(child), uid, event, usage, effects }))
     }
 }

@@ -442,3 +442,26 @@ fn a_waiter_that_queues_while_the_word_becomes_free_looks_again() {
     assert_eq!(poll(&mut *wait.borrow_mut()), Poll::Ready(Ok(())));
     assert_eq!(word.load(Ordering::SeqCst), 11);
 }
+
+#[test]
+fn those_who_come_while_others_are_woken_are_not_meant() {
+    struct Requeue(Arc<Table>, std::sync::Mutex<Vec<Box<dyn core::any::Any + Send>>>);
+
+    impl Wake for Requeue {
+        fn wake(self: Arc<Self>) {
+            let table = self.0.clone();
+            let node = table.enqueue(1, MATCH_ANY, Waker::noop());
+            self.1.lock().unwrap().push(Box::new(node));
+        }
+    }
+
+    use alloc::boxed::Box;
+    let table = Arc::new(Table::new());
+    let waker = Waker::from(Arc::new(Requeue(table.clone(), std::sync::Mutex::default())));
+    let mut waits: Vec<_> = (0..20).map(|_| table.wait(1, MATCH_ANY, sleep)).collect();
+    for wait in &mut waits {
+        assert!(Pin::new(wait).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert_eq!(table.wake(1, 100, MATCH_ANY), 20);
+    assert_eq!(table.waiting(1), 20);
+}

@@ -589,6 +589,14 @@ mod tests {
     }
 
     #[test]
+    fn the_legacy_state_counts_as_present_in_every_frame() {
+        let mut fp = xsave();
+        fp[XSAVE_HEADER] = 4;
+        seal_fp(&LAYOUT, &mut fp);
+        assert_eq!(fp[XSAVE_HEADER], 7, "a handler may change SSE registers in the frame");
+    }
+
+    #[test]
     fn components_the_frame_does_not_announce_are_initialised() {
         let (_, mut fp) = built();
         fp[SW_RESERVED + 8] = 3;

@@ -707,3 +707,14 @@ fn a_fault_of_the_program_comes_before_a_lower_number_that_somebody_sent() {
     let _ = world.process.force(&world.threads[0], SigInfo::fault(Signal::SEGV, 1, 0));
     assert_eq!(world.drain(0), [11, 4]);
 }
+
+#[test]
+fn a_new_thread_sees_what_all_others_block() {
+    let world = World::new(1);
+    world.catch(Signal::USR1, ActionFlags::empty());
+    world.block(0, &[Signal::USR1]);
+    assert_eq!(world.kill(Signal::USR1).kick, Kick::None);
+    let late = ThreadSignals::new(Tid(2));
+    assert!(world.process.attach(late.clone()));
+    assert!(late.has_deliverable());
+}

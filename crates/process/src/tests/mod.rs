@@ -4,6 +4,7 @@ mod exec;
 mod groups;
 mod inheritance;
 mod lifecycle;
+mod manager;
 mod model;
 mod numbers;
 mod race;
