@@ -17,7 +17,7 @@ use super::file::TerminalFile;
 use super::ioctl;
 use crate::{
     AttributeChange, Caller, Clock, DeviceNumber, DirEntry, FIRST_COOKIE, File, FileSystem, FileSystemInfo, FileType,
-    Inode, Metadata, OpenRequest, PollEvents, Result, TimeChange, Timestamp, VfsError,
+    Inode, Metadata, NamedIn, OpenRequest, PollEvents, Result, TimeChange, Timestamp, VfsError,
 };
 
 /// Device number of /dev/ptmx.
@@ -208,6 +208,7 @@ const PTMX_INO: u64 = 2;
 const FIRST_SLAVE_INO: u64 = 3;
 
 /// The directory /dev/pts.
+#[derive(Clone)]
 struct PtsDirectory {
     ptys: Weak<Ptys>,
     mounted: Timestamp,
@@ -228,12 +229,12 @@ impl Inode for PtsDirectory {
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
         if name == b"ptmx" {
             let metadata = Metadata { rdev: PTMX, ..self.node(FileType::CharDevice, 0o666, PTMX_INO) };
-            return Ok(Arc::new(PtmxNode { metadata }));
+            return Ok(Arc::new(PtmxNode { metadata, directory: self.clone() }));
         }
         let ptys = self.ptys.upgrade().ok_or(VfsError::NotFound)?;
         let index = parse_index(name).ok_or(VfsError::NotFound)?;
         ptys.terminal(index).ok_or(VfsError::NotFound)?;
-        Ok(Arc::new(SlaveNode { ptys: self.ptys.clone(), index }))
+        Ok(Arc::new(SlaveNode { directory: self.clone(), index }))
     }
 
     fn read_dir(&self, from: u64, sink: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
@@ -269,6 +270,7 @@ fn parse_index(name: &[u8]) -> Option<u32> {
 /// /dev/pts/ptmx.
 struct PtmxNode {
     metadata: Metadata,
+    directory: PtsDirectory,
 }
 
 impl Inode for PtmxNode {
@@ -279,17 +281,21 @@ impl Inode for PtmxNode {
     fn open(self: Arc<Self>, _request: &OpenRequest<'_>) -> Result<Arc<dyn File>> {
         Err(VfsError::NoDeviceOrAddress)
     }
+
+    fn parent(&self) -> Option<NamedIn> {
+        Some((Arc::new(self.directory.clone()), (*b"ptmx").into()))
+    }
 }
 
 /// /dev/pts/N.
 struct SlaveNode {
-    ptys: Weak<Ptys>,
+    directory: PtsDirectory,
     index: u32,
 }
 
 impl SlaveNode {
     fn with<R>(&self, look: impl FnOnce(&mut Node) -> R) -> Option<R> {
-        let ptys = self.ptys.upgrade()?;
+        let ptys = self.directory.ptys.upgrade()?;
         let mut slots = ptys.slots.lock();
         slots.get_mut(&self.index).map(|slot| look(&mut slot.node))
     }
@@ -316,7 +322,7 @@ impl Inode for SlaveNode {
     }
 
     fn set_attributes(&self, change: &AttributeChange) -> Result<()> {
-        let now = self.ptys.upgrade().ok_or(VfsError::NotFound)?.clock.now();
+        let now = self.directory.ptys.upgrade().ok_or(VfsError::NotFound)?.clock.now();
         let time = |old: Timestamp, change: TimeChange| match change {
             TimeChange::Keep => old,
             TimeChange::Now => now,
@@ -334,11 +340,15 @@ impl Inode for SlaveNode {
     }
 
     fn open(self: Arc<Self>, _request: &OpenRequest<'_>) -> Result<Arc<dyn File>> {
-        let file = self.ptys.upgrade().ok_or(VfsError::NoDeviceOrAddress)?.open_slave(self.index)?;
+        let file = self.directory.ptys.upgrade().ok_or(VfsError::NoDeviceOrAddress)?.open_slave(self.index)?;
         Ok(file)
     }
 
+    fn parent(&self) -> Option<NamedIn> {
+        Some((Arc::new(self.directory.clone()), format!("{}", self.index).into_bytes().into()))
+    }
+
     fn is_removed(&self) -> bool {
-        self.ptys.upgrade().and_then(|ptys| ptys.terminal(self.index)).is_none()
+        self.directory.ptys.upgrade().and_then(|ptys| ptys.terminal(self.index)).is_none()
     }
 }

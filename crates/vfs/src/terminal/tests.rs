@@ -448,3 +448,10 @@ fn random_bytes_and_settings_never_panic_and_keep_bounds() {
         }
     }
 }
+
+#[test]
+fn devpts_keeps_the_rules_of_every_file_system() {
+    let ptys = ptys();
+    let _masters: Vec<_> = (0..3).map(|_| ptys.open_master(&caller()).unwrap()).collect();
+    assert_eq!(crate::tests::suite::check_file_system(&*ptys, &caller()), 4);
+}
