@@ -453,7 +453,9 @@ impl<R: Resources> ProcessTable<R> {
             // Its caller has been told to end.
             return Err(ProcessError::Restart);
         }
-        group.list.try_reserve(1).map_err(|_| ProcessError::NoMemory)?;
+        // Most processes have one thread: no slack for them.
+        let room = if group.list.is_empty() { group.list.try_reserve_exact(1) } else { group.list.try_reserve(1) };
+        room.map_err(|_| ProcessError::NoMemory)?;
         if !process.signals().attach(thread.signals().clone()) {
             return Err(ProcessError::NoMemory);
         }

@@ -36,14 +36,21 @@ pub struct FileTable<F> {
 
 #[derive(Debug)]
 struct Files<F> {
-    // Every vector covers the same numbers: `slots.len() <= BITS * taken.len()`, `taken.len() == cloexec.len()`.
+    // Both cover the same numbers: `slots.len() <= BITS * words.len()`.
     slots: Vec<Option<F>>,
-    // Taken numbers: open, or reserved by an open in progress.
-    taken: Vec<u64>,
-    cloexec: Vec<u64>,
+    words: Vec<Word>,
     // No number below this one is free.
     lowest_free: u32,
     open: u32,
+}
+
+/// Bits of 64 numbers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Word {
+    // Open, or reserved by an open in progress.
+    taken: u64,
+    // Closed at exec.
+    cloexec: u64,
 }
 
 impl<F> Default for FileTable<F> {
@@ -287,7 +294,7 @@ pub struct ClosedFiles<F> {
 
 impl<F> Files<F> {
     const fn new() -> Self {
-        Self { slots: Vec::new(), taken: Vec::new(), cloexec: Vec::new(), lowest_free: 0, open: 0 }
+        Self { slots: Vec::new(), words: Vec::new(), lowest_free: 0, open: 0 }
     }
 
     fn reserve(&mut self, min: u32, limit: u64, on_exec: OnExec) -> Result<u32> {
@@ -331,26 +338,24 @@ impl<F> Files<F> {
         let words = len.div_ceil(BITS);
         let no_memory = |_| ProcessError::NoMemory;
         self.slots.try_reserve_exact(len.saturating_sub(self.slots.len())).map_err(no_memory)?;
-        self.taken.try_reserve_exact(words.saturating_sub(self.taken.len())).map_err(no_memory)?;
-        self.cloexec.try_reserve_exact(words.saturating_sub(self.cloexec.len())).map_err(no_memory)?;
+        self.words.try_reserve_exact(words.saturating_sub(self.words.len())).map_err(no_memory)?;
         self.slots.resize_with(len, || None);
-        self.taken.resize(words, 0);
-        self.cloexec.resize(words, 0);
+        self.words.resize(words, Word::default());
         Ok(())
     }
 
     fn mark(&mut self, fd: u32, on_exec: OnExec) {
-        if let Some((word, bit)) = word_of(&mut self.taken, fd) {
-            *word |= bit;
+        if let Some(word) = self.word_mut(fd) {
+            word.taken |= bit(fd);
         }
         self.set_on_exec(fd, on_exec);
     }
 
     fn set_on_exec(&mut self, fd: u32, on_exec: OnExec) {
-        if let Some((word, bit)) = word_of(&mut self.cloexec, fd) {
+        if let Some(word) = self.word_mut(fd) {
             match on_exec {
-                OnExec::Close => *word |= bit,
-                OnExec::Keep => *word &= !bit,
+                OnExec::Close => word.cloexec |= bit(fd),
+                OnExec::Keep => word.cloexec &= !bit(fd),
             }
         }
     }
@@ -374,10 +379,18 @@ impl<F> Files<F> {
     }
 
     fn release(&mut self, fd: u32) {
-        if let Some((word, bit)) = word_of(&mut self.taken, fd) {
-            *word &= !bit;
+        if let Some(word) = self.word_mut(fd) {
+            word.taken &= !bit(fd);
         }
         self.lowest_free = self.lowest_free.min(fd);
+    }
+
+    fn word(&self, fd: u32) -> Word {
+        self.words.get(fd as usize / BITS).copied().unwrap_or_default()
+    }
+
+    fn word_mut(&mut self, fd: u32) -> Option<&mut Word> {
+        self.words.get_mut(fd as usize / BITS)
     }
 
     fn open(&self, fd: u32) -> Result<&F> {
@@ -385,29 +398,29 @@ impl<F> Files<F> {
     }
 
     fn is_reserved(&self, fd: u32) -> bool {
-        bit(&self.taken, fd) && self.open(fd).is_err()
+        self.word(fd).taken & bit(fd) != 0 && self.open(fd).is_err()
     }
 
     fn on_exec(&self, fd: u32) -> OnExec {
-        if bit(&self.cloexec, fd) { OnExec::Close } else { OnExec::Keep }
+        if self.word(fd).cloexec & bit(fd) != 0 { OnExec::Close } else { OnExec::Keep }
     }
 
     /// The lowest number from `from` on that is not taken; beyond the table all are free.
     fn free_from(&self, from: u32) -> u32 {
         let first_word = from as usize / BITS;
-        for (at, word) in self.taken.iter().enumerate().skip(first_word) {
+        for (at, Word { taken: word, .. }) in self.words.iter().enumerate().skip(first_word) {
             let below = if at == first_word { (1_u64 << (from as usize % BITS)) - 1 } else { 0 };
             let free = !(word | below);
             if free != 0 {
                 return (at * BITS) as u32 + free.trailing_zeros();
             }
         }
-        from.max((self.taken.len() * BITS) as u32)
+        from.max((self.words.len() * BITS) as u32)
     }
 
     fn next_open(&self, from: u32) -> Option<u32> {
         let first_word = from as usize / BITS;
-        for (at, word) in self.taken.iter().enumerate().skip(first_word) {
+        for (at, Word { taken: word, .. }) in self.words.iter().enumerate().skip(first_word) {
             let below = if at == first_word { (1_u64 << (from as usize % BITS)) - 1 } else { 0 };
             let mut rest = word & !below;
             while rest != 0 {
@@ -423,17 +436,14 @@ impl<F> Files<F> {
 
     /// Slots up to the last taken one.
     fn used_slots(&self) -> usize {
-        let last = self.taken.iter().enumerate().rev().find(|(_, word)| **word != 0);
-        last.map_or(0, |(at, word)| (at + 1) * BITS - word.leading_zeros() as usize)
+        let last = self.words.iter().enumerate().rev().find(|(_, word)| word.taken != 0);
+        last.map_or(0, |(at, word)| (at + 1) * BITS - word.taken.leading_zeros() as usize)
     }
 }
 
-fn word_of(words: &mut [u64], fd: u32) -> Option<(&mut u64, u64)> {
-    words.get_mut(fd as usize / BITS).map(|word| (word, 1 << (fd as usize % BITS)))
-}
-
-fn bit(words: &[u64], fd: u32) -> bool {
-    words.get(fd as usize / BITS).is_some_and(|word| word >> (fd as usize % BITS) & 1 != 0)
+/// The bit of `fd` in its word.
+const fn bit(fd: u32) -> u64 {
+    1 << (fd as usize % BITS)
 }
 
 #[cfg(test)]
