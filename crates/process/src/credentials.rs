@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 
 use types::{Capabilities, Credentials, Gid, SecureBits, Uid};
 
-use crate::{Dumpable, Identity, ProcessError, ProcessTable, Resources, Result, Thread};
+use crate::{Dumpable, Identity, ProcessError, ProcessTable, Resource, Resources, Result, Thread};
 
 /// "Leave as it is" in the setre* and setres* families.
 const KEEP: u32 = u32::MAX;
@@ -370,6 +370,9 @@ impl<R: Resources> ProcessTable<R> {
         if !same_user {
             user.add_thread();
             old.user.remove_thread();
+            // A change of user never fails for this (programs do not look); the exec after it does.
+            let limit = thread.process().limit(Resource::Processes);
+            thread.note_process_limit(user.is_over(limit) && user.uid() != Uid::ROOT);
         }
         let identity = Arc::new(Identity { credentials: new, user });
         if thread.is_leader() {

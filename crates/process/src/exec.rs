@@ -17,8 +17,8 @@ use crate::process::GroupExit;
 use crate::thread::thread_name;
 use crate::tree::{List, NONE};
 use crate::{
-    Dumpable, Effects, ImageRanges, Process, ProcessError, ProcessFlag, ProcessState, ProcessTable, Resources, Result,
-    Thread,
+    Dumpable, Effects, ImageRanges, Process, ProcessError, ProcessFlag, ProcessState, ProcessTable, Resource,
+    Resources, Result, Thread,
 };
 
 /// What the process becomes.
@@ -58,8 +58,16 @@ impl<R: Resources> ProcessTable<R> {
     /// Tells the other threads of the caller's process to end.
     ///
     /// # Errors
-    /// `ExecInProgress` if another thread is at it or the process is ending.
+    /// `ExecInProgress` if another thread is at it or the process is ending; `ResourceExhausted` if the user it became has
+    /// more threads than RLIMIT_NPROC allows.
     pub fn begin_exec(&self, thread: &Arc<Thread<R>>) -> Result<Effects<R>> {
+        if thread.was_over_process_limit() {
+            let limit = thread.process().limit(Resource::Processes);
+            if thread.identity().user.is_over(limit) {
+                return Err(ProcessError::ResourceExhausted);
+            }
+            thread.note_process_limit(false);
+        }
         let mut effects = Effects::new();
         let mut group = thread.process().thread_group().lock();
         if matches!(group.exit, GroupExit::Group(_)) || group.exec.is_some() {

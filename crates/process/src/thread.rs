@@ -22,6 +22,8 @@ const DEFAULT_TIMER_SLACK: Nanos = Nanos::from_micros(50);
 
 /// PR_SET_NO_NEW_PRIVS.
 const NO_NEW_PRIVS: u32 = 1;
+/// It became a user with more threads than RLIMIT_NPROC allows: exec is refused while that is so.
+const OVER_PROCESS_LIMIT: u32 = 4;
 /// It has children of its own making (whose creator field names it).
 const HAS_CHILDREN: u32 = 2;
 
@@ -512,6 +514,18 @@ impl<R: Resources> Thread<R> {
     /// Sets that for good.
     pub fn set_no_new_privs(&self) {
         self.flags.fetch_or(NO_NEW_PRIVS, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_process_limit(&self, over: bool) {
+        if over {
+            self.flags.fetch_or(OVER_PROCESS_LIMIT, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!OVER_PROCESS_LIMIT, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn was_over_process_limit(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & OVER_PROCESS_LIMIT != 0
     }
 
     pub(crate) fn has_children(&self) -> bool {

@@ -29,6 +29,11 @@ impl User {
         self.threads.load(Ordering::Relaxed)
     }
 
+    /// Whether it has more threads than `limit`.
+    pub(crate) fn is_over(&self, limit: u64) -> bool {
+        u64::from(self.threads()) > limit
+    }
+
     /// Queued signals of that user.
     pub const fn signals(&self) -> &SignalQuota {
         &self.signals

@@ -64,7 +64,7 @@ pub struct ProcessSignals {
     // any thread's lock is taken, read under a thread's lock: one of the two sides always sees the other.
     pub(super) shared_set: AtomicU64,
     pub(super) statistics: Counters,
-    arrivals: WaitQueue,
+    arrivals: Arc<WaitQueue>,
 }
 
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl ProcessSignals {
             state: SpinLock::new(Rank::SIGNALS, state),
             shared_set: AtomicU64::new(0),
             statistics: Counters::default(),
-            arrivals: WaitQueue::new(),
+            arrivals: Arc::new(WaitQueue::new()),
         }
     }
 
@@ -327,7 +327,7 @@ impl ProcessSignals {
     }
 
     /// Woken whenever a signal is queued: readers of a signalfd wait here.
-    pub const fn arrivals(&self) -> &WaitQueue {
+    pub const fn arrivals(&self) -> &Arc<WaitQueue> {
         &self.arrivals
     }
 
