@@ -56,7 +56,7 @@ int main(void) {
     pid_t c;
     read(r[0], &c, sizeof c);
     ms(100);
-    SHOW(kill(c, 0));
+    SAY("the stopped orphan is dead: %d\n", kill(c, SIGCONT) == 0 || errno == ESRCH);
     CHILD("stop signals in an orphaned group", setsid(); raise(SIGTSTP); SAY("still here\n"));
     SHOW(getpriority(PRIO_PROCESS, 0));
     SHOW(setpriority(PRIO_PROCESS, 0, 5));

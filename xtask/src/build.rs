@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 
@@ -23,11 +24,27 @@ pub enum Profile {
 
 const USER_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds the kernel; the ELF file is put into `into`.
+/// Builds the kernel, once for this process; the ELF file is put into `into`.
 pub fn kernel(profile: Profile, into: &Path) -> Result<PathBuf> {
+    // All boots of one command use the same kernel, even if somebody edits its sources meanwhile.
+    static BUILT: [OnceLock<Vec<u8>>; 2] = [const { OnceLock::new() }; 2];
     if let Some(elf) = std::env::var_os("MULTIOS_KERNEL") {
         return Ok(PathBuf::from(elf)); // a kernel built elsewhere, for bisecting and for tests of this tool
     }
+    let slot = &BUILT[usize::from(profile == Profile::Debug)];
+    let elf = match slot.get() {
+        Some(elf) => elf,
+        None => {
+            let elf = build_kernel(profile)?;
+            slot.get_or_init(|| elf)
+        }
+    };
+    let copy = into.join("kernel.elf");
+    fs::write(&copy, elf).with_context(|| format!("cannot write {}", copy.display()))?;
+    Ok(copy)
+}
+
+fn build_kernel(profile: Profile) -> Result<Vec<u8>> {
     let target = paths::target().join("kernel");
     let mut cargo = cargo(&target);
     cargo.args(["build", "--package", "kernel", "--target", KERNEL_TARGET]);
@@ -38,9 +55,7 @@ pub fn kernel(profile: Profile, into: &Path) -> Result<PathBuf> {
     process::step("building the kernel", &mut cargo)?;
     let built =
         target.join(KERNEL_TARGET).join(if profile == Profile::Release { "release" } else { "debug" }).join("kernel");
-    let copy = into.join("kernel.elf");
-    fs::copy(&built, &copy).with_context(|| format!("cannot copy {}", built.display()))?;
-    Ok(copy)
+    fs::read(&built).with_context(|| format!("cannot read {}", built.display()))
 }
 
 /// Removes debugging information, which a boot loader would read for nothing; without `strip` the file stays as it is.
@@ -54,8 +69,17 @@ pub fn strip(elf: &Path, into: &Path) -> Result<PathBuf> {
     Ok(stripped)
 }
 
-/// Builds every program of `user/`, static; gives their names and files.
+/// Builds every program of `user/`, static, once for this process; gives their names and files.
 pub fn user_programs() -> Result<Vec<(String, PathBuf)>> {
+    static BUILT: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
+    if let Some(programs) = BUILT.get() {
+        return Ok(programs.clone());
+    }
+    let programs = build_user_programs()?;
+    Ok(BUILT.get_or_init(|| programs).clone())
+}
+
+fn build_user_programs() -> Result<Vec<(String, PathBuf)>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(paths::root().join("user")).context("user/ is missing")? {
         let entry = entry?;

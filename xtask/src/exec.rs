@@ -142,7 +142,7 @@ impl Guest {
             file.write_all(&tree.archive())?;
         }
         let kernel = build::kernel(machine.profile(), scratch.path())?;
-        let cmdline = machine.kernel_cmdline(&format!("console=ttyS0 log=ttyS1 {init}").trim_end());
+        let cmdline = machine.kernel_cmdline(format!("console=ttyS0 log=ttyS1 {init}").trim_end());
         let payload = Payload { kernel, initramfs, cmdline };
         Ok(Self { machine: machine.clone(), payload, marker, scratch })
     }

@@ -111,11 +111,8 @@ fn unsafe_code(one: &Crate) -> Vec<String> {
     let listed = UNSAFE_ALLOWED.iter().any(|(name, _)| *name == one.name);
     let mut found = Vec::new();
     match one.unsafe_rule.as_deref() {
-        Some("forbid") => {
-            if !has_attribute(&one.root_source, "#![forbid(unsafe_code)]") {
-                found.push(format!("{}: its root module lacks #![forbid(unsafe_code)]", one.name));
-            }
-        }
+        Some("forbid") if has_attribute(&one.root_source, "#![forbid(unsafe_code)]") => {}
+        Some("forbid") => found.push(format!("{}: its root module lacks #![forbid(unsafe_code)]", one.name)),
         Some(_) if !listed => found.push(format!("{}: is not one of the crates that may use unsafe", one.name)),
         _ => {}
     }

@@ -200,7 +200,7 @@ fn foreign(machine: &Machine, packing: Packing, with_program: bool) -> Result<()
     tree.directory("proc", 0o755);
     tree.directory("dev", 0o755);
     let init = "#!/bin/sh\n/bin/busybox mount -t proc proc /proc\necho \"init is $$\"\n/bin/busybox cat /proc/1/comm\n\
-                /bin/busybox ls /\n/bin/busybox poweroff -f\n";
+                /bin/busybox ls -1 /\n/bin/busybox poweroff -f\n";
     tree.file("init", 0o755, init);
     let archive = scratch.path().join("foreign.cpio");
     fs::write(&archive, tree.archive())?;

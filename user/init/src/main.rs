@@ -29,6 +29,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     mount_the_usual();
+    if let Ok(name) = std::fs::read("/etc/hostname") {
+        let _ = rustix::system::sethostname(name.trim_ascii());
+    }
     console::open_standard_streams();
     let program = Program::find();
     program.announce();
