@@ -17,11 +17,11 @@ use hal::{PageFault, UserContext};
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user::{self, FastOutcome};
 use hal_x86_64::acpi::Topology;
-use hal_x86_64::{cpu, paging, set_kernel_fault, smp};
+use hal_x86_64::{cpu, paging, set_kernel_fault, smp, time};
 use memory::{AddressSpace, FaultOutcome};
 use sync::{Rank, SpinLock};
 use syscall::{Caller, FpuState, Process, StoredFpuState, SysError, Thread};
-use types::{CpuId, MAX_CPUS};
+use types::{CpuId, MAX_CPUS, Nanos};
 
 /// The slot of the thread whose future each CPU polls; null while it polls none.
 static CURRENT: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
@@ -43,6 +43,8 @@ pub(crate) struct ThreadSlot {
     fpu_live: Cell<bool>,
     /// `fpu` and the segment bases must be loaded before user mode.
     stale: Cell<bool>,
+    /// Since when time is not charged yet: the begin of the poll, or the last change between user mode and kernel.
+    since: Cell<Nanos>,
 }
 
 // SAFETY: the cells are touched only by the CPU that polls the thread's future, and it is polled by one at a time.
@@ -59,6 +61,7 @@ impl ThreadSlot {
             fpu: UnsafeCell::new(fpu),
             fpu_live: Cell::new(false),
             stale: Cell::new(true),
+            since: Cell::new(Nanos::ZERO),
         }
     }
 
@@ -74,6 +77,20 @@ impl ThreadSlot {
         // SAFETY: the only task that reads it is this one, and the caller holds no reference.
         let old = unsafe { core::mem::replace(&mut *self.space.get(), space) };
         drop(old);
+    }
+
+    /// Charges the time since the last charge as the kernel's work for the thread.
+    #[inline]
+    pub(crate) fn charge_system(&self) {
+        let now = time::now();
+        self.thread.charge_system(now - self.since.replace(now));
+    }
+
+    /// Charges the time since the last charge as the program's own.
+    #[inline]
+    pub(crate) fn charge_user(&self) {
+        let now = time::now();
+        self.thread.charge_user(now - self.since.replace(now));
     }
 
     /// Makes vector registers and segment bases this thread's, if they are not.
@@ -113,6 +130,7 @@ impl ThreadSlot {
     }
 
     fn begin_poll(&self) {
+        self.since.set(time::now());
         activate(self.space());
         if let Some(current) = CURRENT.get(cpu::current().index()) {
             current.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
@@ -125,6 +143,7 @@ impl ThreadSlot {
             self.sync_fpu();
             self.fpu_live.set(false);
         }
+        self.charge_system();
         if let Some(current) = CURRENT.get(cpu::current().index()) {
             current.store(ptr::null_mut(), Ordering::Relaxed);
         }
@@ -285,6 +304,17 @@ pub(crate) fn install_hooks() {
 /// A system call, before anything has been saved that a plain function does not clobber.
 extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
     let Some(slot) = current() else { return FastOutcome::Slow };
+    // The cheapest calls of all, before anything is set up for the others. They cause no signal.
+    if let Some(id) = syscall::identity(&slot.process, &slot.thread, context.rax) {
+        context.rax = id;
+        return FastOutcome::Done;
+    }
+    try_call(slot, context)
+}
+
+/// Serves a call that need not wait.
+#[inline(never)]
+fn try_call(slot: &ThreadSlot, context: &mut UserContext) -> FastOutcome {
     let Some(system) = crate::system() else { return FastOutcome::Slow };
     let caller = Caller { system, process: &slot.process, thread: &slot.thread, space: slot.space() };
     match syscall::dispatch_now(caller, context.rax, context.syscall_args()) {

@@ -82,7 +82,7 @@ impl MachineInfo for Info {
 
     fn report(&self, name: &str, out: &mut dyn Write) -> fmt::Result {
         match name {
-            "multios/kernel" => {
+            "kernel" => {
                 let frames = boot::memory::frames().stats();
                 let heap = boot::memory::heap().stats();
                 writeln!(out, "frames_total {}", frames.total)?;

@@ -53,6 +53,10 @@ impl Platform for Kernel {
         run::start(system, crate::executor(), new)
     }
 
+    fn has_waiting(&self) -> bool {
+        crate::executor().has_waiting()
+    }
+
     fn random(&self, out: &mut [u8]) {
         /// Draws after which fresh entropy is mixed in.
         const RESEED: u64 = 256;

@@ -8,7 +8,7 @@ use core::task::{Context, Poll};
 
 use hal::{Trap, UserContext};
 use hal_x86_64::fpu::FpuArea;
-use hal_x86_64::{time, user};
+use hal_x86_64::user;
 use process::SwitchKind;
 use syscall::{Caller, NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System};
 
@@ -54,10 +54,9 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
     let mut next = attend(system, &slot, &mut context, &mut restart).await;
     while next == Next::User {
         slot.load_registers(&context);
-        let entered = time::now();
+        slot.charge_system();
         let trap = user::enter_user(&mut context);
-        let left = time::now();
-        slot.thread.charge_user(left - entered);
+        slot.charge_user();
         user::save_bases(&mut context);
         if let Trap::Interrupt { .. } = trap {
             cpu::serve_interrupt(system);
@@ -72,7 +71,6 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
                 return;
             }
         }
-        slot.thread.charge_system(time::now() - left);
         if cpu::slice_is_over() && next == Next::User {
             slot.thread.charge_switch(SwitchKind::Involuntary);
             yield_now().await;

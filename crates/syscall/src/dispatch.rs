@@ -6,8 +6,9 @@ use core::task::Poll;
 use abi::Errno;
 use abi::linux::general as linux;
 
+use crate::calls::pipe_io::Short;
 use crate::calls::{
-    clone, exec, files, futex, ids, info, memory, pidfd, poll, power, prctl, process, resource, signal, time, timers,
+    clone, exec, files, futex, ids, info, memory, pidfd, pipe_io, poll, power, prctl, process, resource, signal, time, timers,
 };
 use crate::{Caller, Registers, RestartBlock, SysError, SysResult};
 
@@ -17,10 +18,19 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
     let [a, b, c, d, ..] = args;
     // Numbers fit 32 bits as on Linux, which ignores the upper half of rax.
     let number = number as u32;
-    if let Some(id) = ids::simple(caller, number) {
-        return Some(Ok(id));
-    }
     Some(match number {
+        linux::__NR_read if c <= pipe_io::SMALL => match pipe_io::read_now(caller, a, b, c) {
+            Short::Done(result) => result,
+            Short::Wait => return None,
+            Short::Other => return files::now(caller, number, args),
+        },
+        linux::__NR_write if c <= pipe_io::SMALL => match pipe_io::write_now(caller, a, b, c) {
+            Short::Done(result) => result,
+            Short::Wait => return None,
+            Short::Other => return files::now(caller, number, args),
+        },
+        // Alone, a thread that yields goes on at once.
+        linux::__NR_sched_yield if !caller.system.platform.has_waiting() => Ok(0),
         linux::__NR_rt_sigaction => signal::sys_rt_sigaction(caller, a, b, c, d),
         linux::__NR_rt_sigprocmask => signal::sys_rt_sigprocmask(caller, a, b, c, d),
         linux::__NR_rt_sigpending => signal::sys_rt_sigpending(caller, a, b),
@@ -112,14 +122,17 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
     })
 }
 
-/// Serves any call; waits where it must.
+/// Serves a call that [`dispatch_now`] has declined (a call from user mode always goes there first); waits where it must.
 pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
     let number = registers.context.orig_rax;
     let args = registers.context.syscall_args();
-    if let Some(result) = dispatch_now(caller, number, args) {
-        return result;
-    }
     let [a, b, c, d, ..] = args;
+    if number == u64::from(linux::__NR_read)
+        && c <= pipe_io::SMALL
+        && let Some(read) = pipe_io::read_wait(caller, a, b, c)
+    {
+        return read.await;
+    }
     match number as u32 {
         linux::__NR_fork => clone::sys_fork(caller, registers).await,
         linux::__NR_vfork => clone::sys_vfork(caller, registers).await,
@@ -146,6 +159,10 @@ pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysR
         file_call => match files::wait(caller, registers, file_call, args).await {
             Some(result) => result,
             None => {
+                // The fast entry also declines a call that a signal interrupted before it could wait: it is tried again.
+                if let Some(result) = dispatch_now(caller, number, args) {
+                    return result;
+                }
                 if caller.system.missing.note(number) {
                     log::info!("syscall: {} ({number}) is not implemented", abi::syscall_name(number));
                 }

@@ -40,6 +40,7 @@ mod user;
 mod wait;
 
 pub use caller::{Caller, Registers};
+pub use calls::ids::identity;
 pub use calls::info::{RELEASE, VERSION};
 pub use clock::WallClock;
 pub use dispatch::{dispatch, dispatch_now};

@@ -28,6 +28,8 @@ pub trait Platform: Send + Sync {
     /// # Errors
     /// [`OutOfMemory`] when there is none for its task; the thread never runs then.
     fn start_thread(&self, new: NewThread) -> Result<(), OutOfMemory>;
+    /// Whether some thread waits for a CPU.
+    fn has_waiting(&self) -> bool;
     /// Fills `out` with random bytes fit for keys.
     fn random(&self, out: &mut [u8]);
     /// Switches off, starts again or halts; `status` is what pid 1 or an administrator wants to be reported.

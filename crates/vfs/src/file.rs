@@ -11,6 +11,7 @@ use core::fmt;
 use sync::WaitQueue;
 use types::PhysAddr;
 
+use crate::pipe::PipeEnd;
 use crate::{Caller, FileType, Metadata, OpenRequest, PollEvents, Result, VfsError};
 
 /// What the position of an open file means.
@@ -49,6 +50,11 @@ pub trait File: Any + Send + Sync {
         let _ = limit;
         let taken = self.write(0, data)?;
         Ok((taken, 0))
+    }
+
+    /// The end of a pipe, if it is one: readers and writers of few bytes take a short way.
+    fn as_pipe(&self) -> Option<&PipeEnd> {
+        None
     }
 
     /// What the position means.

@@ -111,12 +111,21 @@ impl Pipe {
         Arc::new(PipeEnd { pipe: self.clone(), access })
     }
 
+    /// Woken when there is something to read.
+    pub fn readable(&self) -> &WaitQueue {
+        &self.readable
+    }
+
     fn wake_other_side(&self) {
         self.readable.wake_all();
         self.writable.wake_all();
     }
 
-    fn read(&self, out: &mut [u8]) -> Result<usize> {
+    /// Takes up to `out.len()` bytes; 0 at the end. Whoever calls has an end that reads.
+    ///
+    /// # Errors
+    /// [`VfsError::WouldBlock`].
+    pub fn read(&self, out: &mut [u8]) -> Result<usize> {
         if out.is_empty() {
             return Ok(0);
         }
@@ -135,7 +144,11 @@ impl Pipe {
         Ok(count)
     }
 
-    fn write(&self, data: &[u8]) -> Result<usize> {
+    /// Puts bytes in, up to [`PIPE_BUF`] of them in one piece. Whoever calls has an end that writes.
+    ///
+    /// # Errors
+    /// [`VfsError::WouldBlock`], [`VfsError::BrokenPipe`], [`VfsError::NoMemory`].
+    pub fn write(&self, data: &[u8]) -> Result<usize> {
         let mut fresh = None;
         loop {
             let wanted = {
@@ -264,6 +277,12 @@ pub struct PipeEnd {
 }
 
 impl PipeEnd {
+    /// Whether a read would not wait just now.
+    pub fn has_news(&self) -> bool {
+        let state = self.pipe.state.lock();
+        state.ring.len() != 0 || state.writers == 0
+    }
+
     /// The pipe it belongs to.
     pub const fn pipe(&self) -> &Arc<Pipe> {
         &self.pipe
@@ -282,6 +301,10 @@ impl Drop for PipeEnd {
 }
 
 impl File for PipeEnd {
+    fn as_pipe(&self) -> Option<&Self> {
+        Some(self)
+    }
+
     fn read(&self, _offset: u64, out: &mut [u8]) -> Result<usize> {
         if self.access.reads() { self.pipe.read(out) } else { Err(VfsError::BadDescriptor) }
     }

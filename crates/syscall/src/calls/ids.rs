@@ -5,23 +5,23 @@ use abi::{Errno, Wire, abi_struct};
 use process as rules;
 use types::{Capabilities, Credentials, Gid, MAX_GROUPS, Uid};
 
-use crate::{Caller, SysError, SysResult};
+use crate::{Caller, Process, SysError, SysResult, Thread};
 
 /// "Leave as it is".
 const KEEP: u32 = u32::MAX;
 
-/// The ids that are asked for all the time; no lock, no memory.
+/// Serves the calls that only ask who the caller is: no lock, no memory, no errors. `None`: it is another call.
 #[inline]
-pub(crate) fn simple(caller: Caller<'_>, number: u32) -> Option<u64> {
-    Some(u64::from(match number {
-        linux::__NR_getpid => caller.process.pid().0,
-        linux::__NR_gettid => caller.thread.tid().0,
-        linux::__NR_getppid => caller.process.parent_pid().0,
-        linux::__NR_getpgrp => caller.process.pgid().0,
-        linux::__NR_getuid => caller.thread.uid().0,
-        linux::__NR_geteuid => caller.thread.euid().0,
-        linux::__NR_getgid => caller.thread.gid().0,
-        linux::__NR_getegid => caller.thread.egid().0,
+pub fn identity(process: &Process, thread: &Thread, number: u64) -> Option<u64> {
+    Some(u64::from(match number as u32 {
+        linux::__NR_getpid => process.pid().0,
+        linux::__NR_gettid => thread.tid().0,
+        linux::__NR_getppid => process.parent_pid().0,
+        linux::__NR_getpgrp => process.pgid().0,
+        linux::__NR_getuid => thread.uid().0,
+        linux::__NR_geteuid => thread.euid().0,
+        linux::__NR_getgid => thread.gid().0,
+        linux::__NR_getegid => thread.egid().0,
         _ => return None,
     }))
 }

@@ -1,0 +1,156 @@
+//! The short way of read(2) and write(2) for few bytes through a pipe: what shells and servers do most, kept free of
+//! everything that only other files and larger buffers need. Same answers as `io.rs`.
+
+use alloc::sync::Arc;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use abi::Errno;
+use process::signal::Restart;
+use types::USER_END;
+use vfs::pipe::PipeEnd;
+
+use crate::{Caller, OpenFile, SysError, SysResult};
+
+/// Most bytes that go this way: small enough for a cheap buffer on the stack.
+pub(crate) const SMALL: u64 = 64;
+
+/// What the short way says to a call.
+pub(crate) enum Short {
+    /// It is served.
+    Done(SysResult),
+    /// It has to wait.
+    Wait,
+    /// It is for the ordinary way.
+    Other,
+}
+
+/// read(2) of at most [`SMALL`] bytes, without waiting.
+pub(crate) fn read_now(caller: Caller<'_>, fd: u64, base: u64, len: u64) -> Short {
+    let Ok(file) = caller.file(fd) else { return Short::Other };
+    let Some(pipe) = file.file().as_pipe() else { return Short::Other };
+    match read(caller, &file, pipe, base, len) {
+        Err(SysError::Errno(Errno::EAGAIN)) if !file.is_nonblocking() => Short::Wait,
+        outcome => Short::Done(outcome),
+    }
+}
+
+/// write(2) of at most [`SMALL`] bytes, without waiting.
+pub(crate) fn write_now(caller: Caller<'_>, fd: u64, base: u64, len: u64) -> Short {
+    let Ok(file) = caller.file(fd) else { return Short::Other };
+    let Some(pipe) = file.file().as_pipe() else { return Short::Other };
+    let outcome = write(caller, &file, pipe, base, len);
+    match outcome {
+        Err(SysError::Errno(Errno::EAGAIN)) if !file.is_nonblocking() => Short::Wait,
+        Err(_) => {
+            caller.signal_failed_write(&outcome);
+            Short::Done(outcome)
+        }
+        Ok(_) => Short::Done(outcome),
+    }
+}
+
+/// The same read, waiting for bytes or the end. `None` if it is for the ordinary way.
+pub(crate) fn read_wait<'a>(caller: Caller<'a>, fd: u64, base: u64, len: u64) -> Option<PipeRead<'a>> {
+    let file = caller.file(fd).ok()?;
+    file.file().as_pipe()?;
+    Some(PipeRead { caller, file, base, len, ticket: None })
+}
+
+fn read(caller: Caller<'_>, file: &OpenFile, pipe: &PipeEnd, base: u64, len: u64) -> SysResult {
+    if !file.is_readable() {
+        return Err(Errno::EBADF.into());
+    }
+    if base.checked_add(len).is_none_or(|end| end > USER_END) {
+        return Err(Errno::EFAULT.into());
+    }
+    if !pipe.has_news() && len > 0 {
+        return Err(Errno::EAGAIN.into());
+    }
+    let memory = caller.memory();
+    if len > 0 {
+        // A bad buffer must not cost the bytes. (One page or two: a small buffer has no middle.)
+        let mut byte = [0];
+        memory.read_bytes(base, &mut byte)?;
+        memory.read_bytes(base + len - 1, &mut byte)?;
+    }
+    let mut buffer = [0; SMALL as usize];
+    let wanted = buffer.get_mut(..len as usize).unwrap_or_default();
+    let count = pipe.pipe().read(wanted)?;
+    memory.write_bytes(base, wanted.get(..count).unwrap_or_default())?;
+    caller.thread.charge_read(count as u64);
+    Ok(count as u64)
+}
+
+fn write(caller: Caller<'_>, file: &OpenFile, pipe: &PipeEnd, base: u64, len: u64) -> SysResult {
+    if !file.is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    if base.checked_add(len).is_none_or(|end| end > USER_END) {
+        return Err(Errno::EFAULT.into());
+    }
+    let mut buffer = [0; SMALL as usize];
+    let data = buffer.get_mut(..len as usize).unwrap_or_default();
+    caller.memory().read_bytes(base, data)?;
+    // Up to PIPE_BUF bytes go in one piece or not at all.
+    let count = pipe.pipe().write(data)?;
+    caller.thread.charge_write(count as u64);
+    Ok(count as u64)
+}
+
+/// A read that waits; ends early for a signal.
+pub(crate) struct PipeRead<'a> {
+    caller: Caller<'a>,
+    file: Arc<OpenFile>,
+    base: u64,
+    len: u64,
+    ticket: Option<u64>,
+}
+
+impl PipeRead<'_> {
+    fn attempt(&self) -> Option<SysResult> {
+        let pipe = self.file.file().as_pipe()?;
+        match read(self.caller, &self.file, pipe, self.base, self.len) {
+            Err(SysError::Errno(Errno::EAGAIN)) => None,
+            outcome => Some(outcome),
+        }
+    }
+
+    fn leave(&mut self) {
+        if let (Some(ticket), Some(pipe)) = (self.ticket.take(), self.file.file().as_pipe()) {
+            pipe.pipe().readable().remove(ticket);
+        }
+    }
+}
+
+impl Future for PipeRead<'_> {
+    type Output = SysResult;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SysResult> {
+        let this = &mut *self;
+        if this.ticket.is_some()
+            && let Some(outcome) = this.attempt()
+        {
+            this.leave();
+            return Poll::Ready(outcome);
+        }
+        this.leave();
+        this.ticket = this.file.file().as_pipe().map(|pipe| pipe.pipe().readable().register(cx.waker()));
+        if let Some(outcome) = this.attempt() {
+            this.leave();
+            return Poll::Ready(outcome);
+        }
+        if this.caller.thread.signals().has_deliverable() {
+            return Poll::Ready(Err(SysError::Restart(Restart::Sys)));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for PipeRead<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
