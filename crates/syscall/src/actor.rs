@@ -49,14 +49,7 @@ pub(crate) struct Standing {
 impl Standing {
     /// The kernel itself at the top of a tree.
     pub(crate) fn of_kernel(namespace: Arc<Namespace>, root: Location) -> Self {
-        let actor = Actor {
-            identity: None,
-            pid: Pid(0),
-            tid: Tid(0),
-            pgid: Pgid(0),
-            sid: Sid(0),
-            umask: 0,
-        };
+        let actor = Actor { identity: None, pid: Pid(0), tid: Tid(0), pgid: Pgid(0), sid: Sid(0), umask: 0 };
         Self { actor, namespace, base: root.clone(), root }
     }
 

@@ -15,6 +15,7 @@ use vfs::cpio::CpioError;
 use vfs::dev::{KernelLog, number};
 use vfs::proc::{CpuInfo, CpuTimes, NamedFile, ProcFs, ProcText, Text, cpu_info, standard_files, uuid};
 use vfs::ramfs::{RamFs, RamOptions};
+use vfs::socket::AbstractNames;
 use vfs::terminal::{Ptys, Terminal};
 use vfs::{
     Caller as VfsCaller, DeviceKind, DeviceNumber, DeviceRegistry, FileSystem, FsContext, Location, Namespace,
@@ -67,6 +68,7 @@ pub struct FileSystems {
     devices: Arc<RamFs>,
     proc: Arc<ProcFs>,
     memory_files: Arc<RamFs>,
+    pub(crate) sockets: Arc<AbstractNames>,
     pub(crate) info: Arc<dyn MachineInfo>,
 }
 
@@ -134,7 +136,8 @@ impl FileSystems {
         let files = proc_files(system, &info);
         let proc = ProcFs::new(Arc::new(Processes(system)), files, system.wall_clock.clone());
         let memory_files = RamFs::new(system.frames, clock, RamOptions::new("tmpfs", new_device()));
-        Ok(Self { namespace, console, ptys, devices, proc, memory_files, info })
+        let sockets = AbstractNames::new();
+        Ok(Self { namespace, console, ptys, devices, proc, memory_files, sockets, info })
     }
 
     /// The mounts of the first process.
@@ -183,9 +186,10 @@ impl System {
 
     /// Writes the path of an open file as the first process sees it, or what it is called without one.
     pub(crate) fn describe_file(&self, file: &OpenFile, out: &mut dyn Write) -> core::fmt::Result {
-        let path = file.location().zip(self.files.get()).and_then(|(location, files)| {
-            location.display_path(files.namespace(), &files.namespace().root()).ok()
-        });
+        let path = file
+            .location()
+            .zip(self.files.get())
+            .and_then(|(location, files)| location.display_path(files.namespace(), &files.namespace().root()).ok());
         match path {
             Some(path) => out.write_str(&String::from_utf8_lossy(&path)),
             None => file.file().describe(out),
@@ -265,12 +269,8 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
         system.platform.random(&mut bytes);
         bytes
     };
-    let names = vfs::proc::SystemNames {
-        sysname: "Linux",
-        release: RELEASE,
-        version: VERSION,
-        build: "(multios) (rustc)",
-    };
+    let names =
+        vfs::proc::SystemNames { sysname: "Linux", release: RELEASE, version: VERSION, build: "(multios) (rustc)" };
     let mut files = standard_files(&names, &system.command_line, random());
     let mut add = |file| files.push(file);
     add(NamedFile::new("sys/kernel/hostname", 0o644, HostName { system, domain: false }));
@@ -283,10 +283,15 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
         writeln!(out, "{}", system.processes.pid_max())
     }));
     add(NamedFile::new("sys/fs/file-max", 0o444, |out: &mut Text| writeln!(out, "{}", i64::MAX)));
+    add(NamedFile::new("multios/exit_status", 0o600, ExitStatusFile(system)));
     add(NamedFile::new("multios/missing", 0o444, move |out: &mut Text| out.write_str(&system.missing.report())));
     add(NamedFile::new("multios/memory", 0o444, move |out: &mut Text| {
         let stats = system.frames.stats();
-        writeln!(out, "frames {}\nfree {}\nreserve {}\nmetadata {}", stats.total, stats.free, stats.reserve, stats.metadata)?;
+        writeln!(
+            out,
+            "frames {}\nfree {}\nreserve {}\nmetadata {}",
+            stats.total, stats.free, stats.reserve, stats.metadata
+        )?;
         for (kind, count) in ["unused", "kernel", "tables", "user", "files", "heap"].iter().zip(stats.by_kind) {
             writeln!(out, "{kind} {count}")?;
         }
@@ -306,6 +311,25 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
         }));
     }
     files
+}
+
+/// /proc/multios/exit_status: what the machine reports when it is switched off.
+struct ExitStatusFile(&'static System);
+
+impl ProcText for ExitStatusFile {
+    fn read(&self, out: &mut Text) -> core::fmt::Result {
+        writeln!(out, "{}", self.0.exit_status.load(Ordering::Relaxed))
+    }
+
+    fn write(&self, data: &[u8], caller: &VfsCaller<'_>) -> vfs::Result<()> {
+        if !caller.credentials.capable(Capabilities::SYS_BOOT) {
+            return Err(VfsError::NotPermitted);
+        }
+        let text = core::str::from_utf8(data).map_err(|_| VfsError::InvalidArgument)?;
+        let status = text.trim().parse().map_err(|_| VfsError::InvalidArgument)?;
+        self.0.exit_status.store(status, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// /proc/sys/kernel/hostname and domainname.

@@ -344,7 +344,11 @@ impl Processes {
         TaskSnapshot {
             pid: task.pid,
             tid: task.tid.or_else(|| thread.map(Thread::tid)).unwrap_or(Tid::from(task.pid)),
-            name: thread.map_or_else(|| process.name(), Thread::name).into_iter().take_while(|byte| *byte != 0).collect(),
+            name: thread
+                .map_or_else(|| process.name(), Thread::name)
+                .into_iter()
+                .take_while(|byte| *byte != 0)
+                .collect(),
             state: state_of(process, task, thread),
             parent: process.parent_pid(),
             group: process.pgid(),

@@ -5,7 +5,6 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use process::signal::Restart;
 use smallvec::SmallVec;
 use sync::WaitToken;
 use types::Nanos;
@@ -88,19 +87,6 @@ pub(crate) async fn wait_for<T>(
         Some(Ok(outcome)) => Waited::Done(outcome),
         Some(Err(_)) => Waited::Interrupted,
         None => Waited::TimedOut,
-    }
-}
-
-/// As [`wait_for`] without a deadline; a signal restarts the call if its handler allows.
-pub(crate) async fn blocking<T>(
-    caller: Caller<'_>,
-    file: &OpenFile,
-    events: PollEvents,
-    attempt: impl FnMut() -> SysResult<T>,
-) -> SysResult<T> {
-    match wait_for(caller, file, events, None, attempt).await {
-        Waited::Done(outcome) => outcome,
-        Waited::Interrupted | Waited::TimedOut => Err(SysError::Restart(Restart::Sys)),
     }
 }
 

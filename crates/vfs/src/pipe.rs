@@ -12,7 +12,7 @@ use sync::{Rank, SpinLock, WaitQueue};
 use types::PAGE_SIZE;
 
 use crate::ring::{Block, ByteRing};
-use crate::{Caller, File, FileType, Metadata, PollEvents, Result, VfsError, anonymous};
+use crate::{Caller, File, FileType, Metadata, OpenRequest, PollEvents, Result, VfsError, anonymous};
 
 /// Writes up to this many bytes are not torn.
 pub const PIPE_BUF: usize = 4096;
@@ -355,6 +355,20 @@ impl File for PipeEnd {
         if self.access.writes() && interest.intersects(PollEvents::WRITABLE | PollEvents::ALWAYS) {
             visit(&self.pipe.writable);
         }
+    }
+
+    fn reopen(self: Arc<Self>, request: &OpenRequest<'_>) -> Result<Arc<dyn File>> {
+        let access = match (request.read, request.write) {
+            (true, false) => PipeAccess::Read,
+            (false, true) => PipeAccess::Write,
+            _ => PipeAccess::Both,
+        };
+        // The end it is reached by is open: there is nobody to wait for, but perhaps nobody to read.
+        let nonblock = request.flags & linux::O_NONBLOCK != 0;
+        if access == PipeAccess::Write && nonblock && self.pipe.state.lock().readers == 0 {
+            return Err(VfsError::NoDeviceOrAddress);
+        }
+        Ok(self.pipe.attach(access))
     }
 
     fn metadata(&self) -> Metadata {

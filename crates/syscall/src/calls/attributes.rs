@@ -3,7 +3,7 @@
 use abi::linux::general as linux;
 use abi::{Errno, Timespec, Timeval};
 use types::{Gid, Uid};
-use vfs::{FileType, Timestamp, TimeChange};
+use vfs::{FileType, TimeChange, Timestamp};
 
 use crate::calls::stat::{CWD, Target};
 use crate::{Caller, SysError, SysResult};

@@ -279,7 +279,8 @@ impl LockCall {
             linux::F_UNLCK => None,
             _ => return Err(Errno::EINVAL.into()),
         };
-        let owner = if by_file { LockOwner::OpenFile(file.id()) } else { LockOwner::Process(owner_of(&caller.files()?)) };
+        let owner =
+            if by_file { LockOwner::OpenFile(file.id()) } else { LockOwner::Process(owner_of(&caller.files()?)) };
         Ok(Self { file, owner, kind, start, end, pid: caller.process.pid(), raw })
     }
 
@@ -366,10 +367,8 @@ pub(crate) fn sys_pipe2(caller: Caller<'_>, out: u64, flags: u64) -> SysResult {
     }
     let status = flags & linux::O_NONBLOCK;
     let (reader, writer) = vfs::pipe::Pipe::pair();
-    let pair = [
-        OpenFile::anonymous(reader, linux::O_RDONLY | status),
-        OpenFile::anonymous(writer, linux::O_WRONLY | status),
-    ];
+    let pair =
+        [OpenFile::anonymous(reader, linux::O_RDONLY | status), OpenFile::anonymous(writer, linux::O_WRONLY | status)];
     let files = caller.files()?;
     install_pair(caller, &files, pair, flags, out)
 }

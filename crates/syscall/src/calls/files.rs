@@ -4,7 +4,7 @@ use abi::linux::general as linux;
 
 use crate::calls::attributes::{self, XattrCall, XattrPlace};
 use crate::calls::stat::CWD;
-use crate::calls::{fd, io, ioctl, names, open, places, poll, stat};
+use crate::calls::{epoll, event, fd, io, ioctl, message, names, open, places, poll, socket, stat};
 use crate::{Caller, Registers, SysResult};
 
 /// Serves a call on files that need not wait; `None`: it must, or is none of these.
@@ -15,7 +15,7 @@ pub(crate) fn now(caller: Caller<'_>, number: u32, args: [u64; 6]) -> Option<Sys
     if open::is_open(number) {
         return open::open_now(caller, number, args);
     }
-    let [a, b, c, d, e, _] = args;
+    let [a, b, c, d, ..] = args;
     let no_follow = linux::AT_SYMLINK_NOFOLLOW;
     Some(match number {
         linux::__NR_close => fd::sys_close(caller, a),
@@ -95,7 +95,7 @@ pub(crate) fn now(caller: Caller<'_>, number: u32, args: [u64; 6]) -> Option<Sys
         linux::__NR_readahead => io::sys_readahead(caller, a),
         linux::__NR_copy_file_range => io::sys_copy_file_range(caller, args),
 
-        _ => return xattr(caller, number, a, b).or_else(|| streams(caller, number, [a, b, c, d, e, args[5]])),
+        _ => return xattr(caller, number, a, b).or_else(|| streams(caller, number, args)),
     })
 }
 
@@ -120,8 +120,37 @@ fn xattr(caller: Caller<'_>, number: u32, file: u64, name: u64) -> Option<SysRes
     Some(attributes::sys_xattr(caller, place, call, file, name))
 }
 
-fn streams(_caller: Caller<'_>, _number: u32, _args: [u64; 6]) -> Option<SysResult> {
-    None
+fn streams(caller: Caller<'_>, number: u32, args: [u64; 6]) -> Option<SysResult> {
+    if message::is_message_call(number) {
+        return message::message_now(caller, number, args);
+    }
+    let [a, b, c, d, ..] = args;
+    Some(match number {
+        linux::__NR_epoll_create => epoll::sys_epoll_create(caller, a),
+        linux::__NR_epoll_create1 => epoll::sys_epoll_create1(caller, a),
+        linux::__NR_epoll_ctl => epoll::sys_epoll_ctl(caller, a, b, c, d),
+        linux::__NR_epoll_wait => return epoll::epoll_now(caller, a, b, c, d),
+        linux::__NR_eventfd => event::sys_eventfd2(caller, a, 0),
+        linux::__NR_eventfd2 => event::sys_eventfd2(caller, a, b),
+        linux::__NR_timerfd_create => event::sys_timerfd_create(caller, a, b),
+        linux::__NR_timerfd_settime => event::sys_timerfd_settime(caller, a, b, c, d),
+        linux::__NR_timerfd_gettime => event::sys_timerfd_gettime(caller, a, b),
+        linux::__NR_signalfd => event::sys_signalfd4(caller, a, b, c, 0),
+        linux::__NR_signalfd4 => event::sys_signalfd4(caller, a, b, c, d),
+        linux::__NR_socket => socket::sys_socket(caller, a, b, c),
+        linux::__NR_socketpair => socket::sys_socketpair(caller, a, b, c, d),
+        linux::__NR_bind => socket::sys_bind(caller, a, b, c),
+        linux::__NR_listen => socket::sys_listen(caller, a, b),
+        linux::__NR_connect => return socket::connect_now(caller, a, b, c),
+        linux::__NR_accept => return socket::accept_now(caller, [a, b, c, 0, 0, 0]),
+        linux::__NR_accept4 => return socket::accept_now(caller, args),
+        linux::__NR_shutdown => socket::sys_shutdown(caller, a, b),
+        linux::__NR_getsockname => socket::sys_getsockname(caller, a, b, c),
+        linux::__NR_getpeername => socket::sys_getpeername(caller, a, b, c),
+        linux::__NR_getsockopt => socket::sys_getsockopt(caller, args),
+        linux::__NR_setsockopt => socket::sys_setsockopt(caller, args),
+        _ => return None,
+    })
 }
 
 /// Serves a call on files that has to wait; `None`: it is none of these.
@@ -134,11 +163,24 @@ pub(crate) async fn wait(
     if io::is_transfer(number) {
         return Some(io::transfer(caller, number, args).await);
     }
+    // Not every way leads through the fast entry: what need not wait must not, whoever asks.
+    if let Some(result) = now(caller, number, args) {
+        return Some(result);
+    }
     if open::is_open(number) {
         return Some(open::open_wait(caller, number, args).await);
     }
+    if message::is_message_call(number) {
+        return Some(message::message(caller, number, args).await);
+    }
     let [a, b, c, d, ..] = args;
     Some(match number {
+        linux::__NR_epoll_wait => epoll::sys_epoll_wait(caller, args).await,
+        linux::__NR_epoll_pwait => epoll::sys_epoll_pwait(caller, args).await,
+        linux::__NR_epoll_pwait2 => epoll::sys_epoll_pwait2(caller, args).await,
+        linux::__NR_connect => socket::sys_connect(caller, a, b, c).await,
+        linux::__NR_accept => socket::sys_accept4(caller, [a, b, c, 0, 0, 0]).await,
+        linux::__NR_accept4 => socket::sys_accept4(caller, args).await,
         linux::__NR_poll => poll::sys_poll(caller, registers.restart, a, b, c).await,
         linux::__NR_ppoll => poll::sys_ppoll(caller, args).await,
         linux::__NR_select => poll::sys_select(caller, args).await,

@@ -11,12 +11,16 @@ use abi::linux::general as linux;
 use abi::{Errno, Signal};
 use process::signal::Restart;
 use process::{Resource, UNLIMITED};
-use types::Capabilities;
+use types::{Capabilities, Nanos};
+
+use vfs::eventfd::EventFd;
 use vfs::pipe::{PIPE_BUF, PipeEnd};
+use vfs::socket::{Socket, SocketKind};
 use vfs::terminal::{Access, PtyMaster, TerminalFile};
 use vfs::{PollEvents, Positioning, SeekFrom, VfsError, WriteRules};
 
 use crate::calls::buffers::{Buffers, STEP, with_step};
+use crate::calls::message::with_message;
 use crate::ready::{Waited, unless_blocked, wait_for, would_block};
 use crate::{Caller, OpenFile, SysError, SysResult};
 
@@ -87,25 +91,43 @@ pub(crate) fn transfer_now(caller: Caller<'_>, number: u32, args: [u64; 6]) -> O
 pub(crate) async fn transfer(caller: Caller<'_>, number: u32, args: [u64; 6]) -> SysResult {
     let mut transfer = Transfer::decode(caller, number, args)?;
     let file = transfer.file.clone();
+    if transfer.nowait || file.is_nonblocking() {
+        return transfer_now(caller, number, args).unwrap_or(Err(Errno::EAGAIN.into()));
+    }
     if transfer.direction == Direction::Read {
-        let outcome = wait_to_read(caller, &file, || transfer.read_once(caller)).await;
+        let outcome = match file.downcast::<Socket>().map(|socket| socket.timeouts().0) {
+            Some(timeout) if timeout != Nanos::ZERO => {
+                let deadline = caller.system.platform.now() + timeout;
+                timed(
+                    wait_for(caller, &file, PollEvents::READABLE, Some(deadline), || transfer.read_once(caller)).await,
+                )
+            }
+            _ => wait_to_read(caller, &file, || transfer.read_once(caller)).await,
+        };
         return transfer.finish_read(caller, outcome);
     }
     let mut done = 0;
-    let outcome =
-        match wait_for(caller, &file, PollEvents::WRITABLE, None, || transfer.write_all(caller, &mut done)).await {
-            Waited::Done(outcome) => outcome,
-            Waited::Interrupted | Waited::TimedOut => Err(SysError::Restart(Restart::Sys)),
-        };
+    let timeout = file.downcast::<Socket>().map_or(Nanos::ZERO, |socket| socket.timeouts().1);
+    let deadline = (timeout != Nanos::ZERO).then(|| caller.system.platform.now() + timeout);
+    let attempt = || transfer.write_all(caller, &mut done);
+    let outcome = match wait_for(caller, &file, PollEvents::WRITABLE, deadline, attempt).await {
+        Waited::Interrupted if deadline.is_none() => Err(SysError::Restart(Restart::Sys)),
+        waited => timed(waited),
+    };
     transfer.finish_write(caller, outcome, done)
 }
 
+/// What waiting with a timeout (SO_RCVTIMEO, SO_SNDTIMEO) came to: EAGAIN when it is over, never a restart.
+fn timed(waited: Waited<u64>) -> SysResult {
+    match waited {
+        Waited::Done(outcome) => outcome,
+        Waited::Interrupted => Err(Errno::EINTR.into()),
+        Waited::TimedOut => Err(Errno::EAGAIN.into()),
+    }
+}
+
 /// Repeats `attempt` until there is something to read; on a terminal no longer than its settings say (VTIME).
-async fn wait_to_read(
-    caller: Caller<'_>,
-    file: &OpenFile,
-    mut attempt: impl FnMut() -> SysResult,
-) -> SysResult {
+async fn wait_to_read(caller: Caller<'_>, file: &OpenFile, mut attempt: impl FnMut() -> SysResult) -> SysResult {
     let Some(terminal) = file.downcast::<TerminalFile>().map(|file| file.terminal().clone()) else {
         return match wait_for(caller, file, PollEvents::READABLE, None, attempt).await {
             Waited::Done(outcome) => outcome,
@@ -136,6 +158,9 @@ async fn wait_to_read(
         let mut woken = false;
         let outcome = wait_for(caller, file, PollEvents::READABLE, Some(deadline), || match attempt() {
             Err(error) if would_block(error) && !core::mem::replace(&mut first, false) => {
+                if caller.system.platform.now() >= deadline {
+                    return Err(Errno::ETIMEDOUT.into());
+                }
                 woken = true;
                 Ok(0)
             }
@@ -161,10 +186,8 @@ impl Transfer {
             }
             _ => Direction::Write,
         };
-        let vector = !matches!(
-            number,
-            linux::__NR_read | linux::__NR_write | linux::__NR_pread64 | linux::__NR_pwrite64
-        );
+        let vector =
+            !matches!(number, linux::__NR_read | linux::__NR_write | linux::__NR_pread64 | linux::__NR_pwrite64);
         let (at, nowait) = match number {
             linux::__NR_pread64 | linux::__NR_pwrite64 | linux::__NR_preadv | linux::__NR_pwritev => {
                 (Some(check_offset(offset)?), false)
@@ -204,6 +227,16 @@ impl Transfer {
             } else {
                 single = file.downcast::<PtyMaster>().is_some();
             }
+        }
+        if stream && let Some(socket) = file.downcast::<Socket>().filter(|socket| socket.kind() != SocketKind::Stream) {
+            // One call, one message.
+            let len = buffers.left().min(socket.buffer_size() as u64);
+            return with_message(len, |bounce| {
+                buffers.probe(memory, bounce.len())?;
+                let count = file.read(bounce)?;
+                let copied = buffers.put(memory, bounce.get(..count).unwrap_or_default());
+                if copied < count { Err(Errno::EFAULT.into()) } else { Ok(count as u64) }
+            });
         }
         with_step(buffers.left(), |bounce| {
             let mut done: u64 = 0;
@@ -260,6 +293,8 @@ impl Transfer {
     fn is_all_or_nothing(&self) -> bool {
         self.file.file().positioning() != Positioning::Stream
             || (self.buffers.left() <= PIPE_BUF as u64 && self.file.downcast::<PipeEnd>().is_some())
+            || self.file.downcast::<EventFd>().is_some()
+            || self.file.downcast::<Socket>().is_some_and(|socket| socket.kind() != SocketKind::Stream)
     }
 
     /// Writes on, in steps, until everything is written (`Ok`) or something is in the way.
@@ -270,6 +305,20 @@ impl Transfer {
         }
         let rules = if stream { WriteRules::UNLIMITED } else { caller.write_rules() };
         let left = self.buffers.left();
+        if stream
+            && let Some(socket) = self.file.downcast::<Socket>().filter(|socket| socket.kind() != SocketKind::Stream)
+        {
+            if left > socket.buffer_size() as u64 {
+                return Err(Errno::EMSGSIZE.into());
+            }
+            return with_message(left, |bounce| {
+                if self.buffers.peek(caller.memory(), bounce) < bounce.len() {
+                    return Err(Errno::EFAULT.into());
+                }
+                *done = self.file.write(bounce, &rules)? as u64;
+                Ok(*done)
+            });
+        }
         if left > STEP as u64
             && self.file.flags() & linux::O_APPEND != 0
             && let Some(mut bounce) = large_buffer(left)
@@ -279,13 +328,7 @@ impl Transfer {
         with_step(left, |bounce| self.write_steps(caller, &rules, bounce, done))
     }
 
-    fn write_steps(
-        &mut self,
-        caller: Caller<'_>,
-        rules: &WriteRules,
-        bounce: &mut [u8],
-        done: &mut u64,
-    ) -> SysResult {
+    fn write_steps(&mut self, caller: Caller<'_>, rules: &WriteRules, bounce: &mut [u8], done: &mut u64) -> SysResult {
         let Self { file, buffers, at, .. } = self;
         loop {
             let want = usize::try_from(buffers.left()).unwrap_or(usize::MAX).min(bounce.len());
@@ -313,7 +356,10 @@ impl Transfer {
 
     fn finish_write(&self, caller: Caller<'_>, outcome: SysResult, done: u64) -> SysResult {
         caller.thread.charge_write(done);
-        caller.signal_failed_write(&outcome);
+        // A write cut short by the limit is no error yet.
+        if done == 0 || outcome != Err(SysError::Errno(Errno::EFBIG)) {
+            caller.signal_failed_write(&outcome);
+        }
         if done > 0 { Ok(done) } else { outcome }
     }
 }
@@ -381,8 +427,7 @@ pub(crate) fn sys_fallocate(caller: Caller<'_>, fd: u64, mode: u64, offset: u64,
         return Err(Errno::EINVAL.into());
     }
     let known = linux::FALLOC_FL_KEEP_SIZE | linux::FALLOC_FL_PUNCH_HOLE | linux::FALLOC_FL_ZERO_RANGE;
-    let punches_without_keeping =
-        mode & linux::FALLOC_FL_PUNCH_HOLE != 0 && mode & linux::FALLOC_FL_KEEP_SIZE == 0;
+    let punches_without_keeping = mode & linux::FALLOC_FL_PUNCH_HOLE != 0 && mode & linux::FALLOC_FL_KEEP_SIZE == 0;
     if mode & !known != 0 || punches_without_keeping {
         return Err(Errno::EOPNOTSUPP.into());
     }

@@ -109,7 +109,8 @@ pub(crate) fn sys_getdents(caller: Caller<'_>, fd: u64, out: u64, size: u64) -> 
         let used = file.read_dir(bounce)?;
         let mut at = 0;
         while at < used {
-            let Some(length) = bounce.get(at + 16..at + 18).map(|b| b.iter().rev().fold(0, |n, b| n << 8 | usize::from(*b)))
+            let Some(length) =
+                bounce.get(at + 16..at + 18).map(|b| b.iter().rev().fold(0, |n, b| n << 8 | usize::from(*b)))
             else {
                 break;
             };

@@ -119,7 +119,9 @@ pub(crate) fn sys_umount2(caller: Caller<'_>, target: u64, flags: u64) -> SysRes
     let at = standing.context().resolve(&target, follow)?;
     standing.context().may_mount()?;
     if flags & linux::MNT_EXPIRE != 0 {
-        return Err(if flags & (linux::MNT_FORCE | linux::MNT_DETACH) != 0 { Errno::EINVAL } else { Errno::EAGAIN }.into());
+        return Err(
+            if flags & (linux::MNT_FORCE | linux::MNT_DETACH) != 0 { Errno::EINVAL } else { Errno::EAGAIN }.into()
+        );
     }
     let how = if flags & linux::MNT_DETACH != 0 { Unmount::Lazy } else { Unmount::IfUnused };
     standing.namespace().unmount(&at, how)?;

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::task::Poll;
 
-
 use abi::{Errno, PollFd, SigSet, Timespec, Timeval, Wire};
 use process::Resource;
 use process::signal::Restart;

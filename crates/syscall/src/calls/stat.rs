@@ -105,8 +105,7 @@ pub(crate) fn sys_statx(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     let (flags, mask) = (flags as u32, mask as u32);
     /// STATX__RESERVED.
     const RESERVED: u32 = 0x8000_0000;
-    let known =
-        linux::AT_SYMLINK_NOFOLLOW | linux::AT_NO_AUTOMOUNT | linux::AT_EMPTY_PATH | linux::AT_STATX_SYNC_TYPE;
+    let known = linux::AT_SYMLINK_NOFOLLOW | linux::AT_NO_AUTOMOUNT | linux::AT_EMPTY_PATH | linux::AT_STATX_SYNC_TYPE;
     let sync = flags & linux::AT_STATX_SYNC_TYPE;
     if mask & RESERVED != 0 || flags & !known != 0 || sync == linux::AT_STATX_SYNC_TYPE {
         return Err(Errno::EINVAL.into());

@@ -1,0 +1,11 @@
+//! Calls as programs make them, family by family.
+
+mod events;
+mod fd;
+mod files;
+mod hostile;
+mod io;
+mod poll;
+mod proc;
+mod sockets;
+mod terminal;
