@@ -280,7 +280,7 @@ impl PipeEnd {
     /// Whether a read would not wait just now.
     pub fn has_news(&self) -> bool {
         let state = self.pipe.state.lock();
-        state.ring.len() != 0 || state.writers == 0
+        !state.ring.is_empty() || state.writers == 0
     }
 
     /// The pipe it belongs to.
