@@ -101,9 +101,10 @@ pub fn init_io_apics(apics: &[IoApicInfo], overrides: &[Override]) {
         }
         found.push(apic);
     }
-    let mut routing = ROUTING.lock();
-    routing.apics = found;
-    routing.overrides = overrides.to_vec();
+    // Made before the lock is taken: its rank is above the heap's.
+    let routing = Routing { apics: found, overrides: overrides.to_vec() };
+    let old = core::mem::replace(&mut *ROUTING.lock(), routing);
+    drop(old);
 }
 
 /// Opens ISA interrupt `irq` as `vector` on the boot CPU.
