@@ -19,6 +19,7 @@ use hal_x86_64::user::{self, FastOutcome};
 use hal_x86_64::acpi::Topology;
 use hal_x86_64::{cpu, paging, set_kernel_fault, smp, time};
 use memory::{AddressSpace, FaultOutcome};
+use process::{ProcessState, ProcessTable};
 use sync::{Rank, SpinLock};
 use syscall::{Caller, FpuState, Process, StoredFpuState, SysError, Thread};
 use types::{CpuId, MAX_CPUS, Nanos};
@@ -132,6 +133,12 @@ impl ThreadSlot {
     fn begin_poll(&self) {
         self.since.set(time::now());
         activate(self.space());
+        // A kill may have been faster: then there is no arrow, and none is needed.
+        let state = self.thread.state_cell();
+        if state.get() != ProcessState::Ready {
+            state.advance(ProcessState::Ready).ok();
+        }
+        state.advance(ProcessState::Running).ok();
         if let Some(current) = CURRENT.get(cpu::current().index()) {
             current.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
         }
@@ -144,6 +151,7 @@ impl ThreadSlot {
             self.fpu_live.set(false);
         }
         self.charge_system();
+        self.thread.state_cell().advance(ProcessTable::waiting_state(&self.thread)).ok();
         if let Some(current) = CURRENT.get(cpu::current().index()) {
             current.store(ptr::null_mut(), Ordering::Relaxed);
         }

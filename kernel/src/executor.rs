@@ -19,7 +19,7 @@ use alloc::sync::Arc;
 use alloc::task::Wake;
 use core::future::Future;
 use core::pin::Pin;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use core::task::{Context, Poll, Waker};
 
 use hal::Cpu;
@@ -165,7 +165,8 @@ impl Executor {
 impl Task {
     fn poll(self: Arc<Self>) {
         self.cpu.store(self.executor.cpu.current().0, Ordering::Relaxed);
-        self.state.store(RUNNING, Ordering::Release);
+        // A full barrier, as in `claim_wake_up`: either the waker sees this state or the poll sees what it was woken for.
+        self.state.swap(RUNNING, Ordering::SeqCst);
         let waker = Waker::from(self.clone());
         let outcome = {
             let mut slot = self.future.lock();
@@ -216,11 +217,17 @@ impl Task {
 
     /// Records a wake-up; whether the caller is to put the task into the queue.
     fn claim_wake_up(&self) -> bool {
+        fence(Ordering::SeqCst);
         let mut state = self.state.load(Ordering::Acquire);
         loop {
             let next = match state {
                 IDLE => QUEUED,
                 RUNNING => NOTIFIED,
+                // It may have looked at what it was woken for before, and have gone back to user mode since.
+                NOTIFIED => {
+                    self.interrupt();
+                    return false;
+                }
                 _ => return false,
             };
             match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Acquire) {

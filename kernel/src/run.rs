@@ -26,8 +26,22 @@ pub(crate) fn start(system: &'static System, executor: &'static Executor, new: N
     let copied = fpu.and_then(|fpu| fpu.into_any().downcast::<StoredFpu>().ok());
     let area = copied.map(|stored| stored.0).or_else(FpuArea::new).ok_or(OutOfMemory)?;
     let slot = Arc::new(ThreadSlot::new(process, thread.clone(), space, area));
+    #[cfg(feature = "sizes")]
+    log_sizes(system, &slot);
     let task = Box::pin(ThreadTask { slot: slot.clone(), life: Box::pin(live(system, slot, start)) });
     if executor.spawn(task, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
+}
+
+#[cfg(feature = "sizes")]
+fn log_sizes(system: &'static System, slot: &Arc<ThreadSlot>) {
+    ::log::info!(
+        "sizes: life {} slot {} thread {} process {} context {}",
+        size_of_val(&live(system, slot.clone(), UserContext::default())),
+        size_of::<ThreadSlot>(),
+        size_of::<syscall::Thread>(),
+        size_of::<syscall::Process>(),
+        size_of::<UserContext>()
+    );
 }
 
 /// A thread's future, polled with its memory active and itself as the CPU's current thread.

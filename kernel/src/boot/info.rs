@@ -25,6 +25,8 @@ pub(crate) enum MemoryKind {
     Usable,
     /// Holds the loader's tables and stack: free once the kernel has its own.
     Reclaimable,
+    /// Holds the kernel image or a module.
+    Loaded,
     /// RAM that must stay as it is (ACPI tables, firmware), or no RAM at all.
     Reserved,
 }

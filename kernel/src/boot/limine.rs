@@ -67,6 +67,7 @@ fn collect(entry_tsc: u64) -> BootInfo {
             let kind = match entry.entry_type {
                 EntryType::USABLE => MemoryKind::Usable,
                 EntryType::BOOTLOADER_RECLAIMABLE => MemoryKind::Reclaimable,
+                EntryType::EXECUTABLE_AND_MODULES => MemoryKind::Loaded,
                 _ => MemoryKind::Reserved,
             };
             boot.add_region(entry.base, entry.length, kind);

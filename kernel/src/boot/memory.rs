@@ -66,7 +66,8 @@ pub(crate) fn init(boot: &BootInfo, features: PagingFeatures) {
     let map = unsafe { DirectMap::new(DIRECT_MAP_BASE) };
     let total: u64 = usable.iter().map(|region| (region.end - region.start) / PAGE_SIZE as u64).sum();
     let reserve = (total / RESERVE_SHARE).clamp(RESERVE_MIN, RESERVE_MAX);
-    let Some(frames) = Frames::new(map, &within_reach, reserve) else {
+    let top = boot.regions.iter().filter(|region| region.kind != MemoryKind::Reserved).map(|region| region.end).max();
+    let Some(frames) = Frames::with_top(map, &within_reach, reserve, top.unwrap_or(0)) else {
         panic!("memory: no usable region of the loader's map is large enough");
     };
     let frames = FRAMES.call_once(|| frames);

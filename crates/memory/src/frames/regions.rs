@@ -32,7 +32,13 @@ impl Frames {
     /// `None`: no region is large enough.
     pub fn new(map: DirectMap, regions: &[MemoryRegion], reserve: u64) -> Option<Self> {
         let top = regions.iter().map(|region| region.end).max()?;
-        let sections = top.div_ceil(BYTES_PER_SECTION) + (1 << 30) / BYTES_PER_SECTION;
+        Self::with_top(map, regions, reserve, top + (1 << 30))
+    }
+
+    /// The same, with room to describe memory up to `top` (bytes), which [`Frames::add_region`] brings later.
+    pub fn with_top(map: DirectMap, regions: &[MemoryRegion], reserve: u64, top: u64) -> Option<Self> {
+        let top = regions.iter().map(|region| region.end).fold(top, u64::max);
+        let sections = top.div_ceil(BYTES_PER_SECTION);
         let table_bytes = (sections * 8).next_multiple_of(PAGE);
         let cache_bytes = ((MAX_CPUS * size_of::<CpuCache>()) as u64).next_multiple_of(PAGE);
         // Regions that touch the same section may count it twice: what is too much is used after all.
