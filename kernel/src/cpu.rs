@@ -83,8 +83,12 @@ fn tick_within_a_slice(here: CpuId) {
     }
 }
 
+/// Arms the timer while threads run: never later than it already was, so that nobody can push the end of a slice away.
 fn arm_running(here: CpuId, deadline: Nanos) {
-    arm(here, Some(deadline.max(Machine.now() + SHORTEST)));
+    let deadline = deadline.max(Machine.now() + SHORTEST);
+    if deadline.0 < armed(here).load(Ordering::Relaxed) {
+        arm(here, Some(deadline));
+    }
 }
 
 /// Times of a CPU since boot.

@@ -6,7 +6,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering};
 
 use abi::Signal;
-use sync::{Once, Rank, SpinLock, WaitQueue};
+use sync::{Once, Rank, SpinLock, TimerToken, WaitQueue};
 use types::{Nanos, Pgid, Pid, Sid, Tid};
 
 use crate::signal::ProcessSignals;
@@ -90,6 +90,8 @@ pub struct ProcessTimers {
     pub interval: IntervalTimers,
     /// timer_create.
     pub posix: PosixTimers,
+    /// The entry in the timer queue that looks at them, and when it is due: one at most, however often they are set.
+    pub armed: Option<(Nanos, TimerToken)>,
 }
 
 /// Where the parts of the program lie in its memory, for /proc/PID/{stat,cmdline,environ,auxv}; first byte and one past

@@ -77,8 +77,14 @@ pub(crate) fn expire(system: &'static System, process: &Arc<Process>) {
     }
     let clocks = clocks(system, process);
     let mut due = abi::SigSet::EMPTY;
-    for signal in process.timers().lock().interval.expire(&clocks) {
-        due = due.with(signal);
+    {
+        let mut timers = process.timers().lock();
+        if let Some((_, token)) = timers.armed.take_if(|(deadline, _)| *deadline <= clocks.real) {
+            system.timers.remove(token);
+        }
+        for signal in timers.interval.expire(&clocks) {
+            due = due.with(signal);
+        }
     }
     while let Some(signal) = due.first() {
         due = due.without(signal);
@@ -88,34 +94,46 @@ pub(crate) fn expire(system: &'static System, process: &Arc<Process>) {
 }
 
 /// Asks to be woken when the nearest timer is due. CPU-time timers are looked at often enough by what is left on them: CPU
-/// time passes no faster than real time on each CPU.
+/// time passes no faster than real time on each CPU. A process has one entry in the queue: one that is too early finds
+/// nothing due and asks again, one that is too late is replaced.
 fn arm(system: &'static System, process: &Arc<Process>) {
     let clocks = clocks(system, process);
-    let nearest = {
-        let timers = process.timers().lock();
-        let cpus = u64::from(system.platform.online().len().max(1));
-        let real = timers.interval.deadline(ItimerKind::Real);
-        let on_cpu = |kind, now: Nanos| {
-            timers.interval.deadline(kind).map(|deadline: Nanos| {
-                clocks.real + Nanos((deadline.saturating_sub(now).0 / cpus).max(1_000_000))
-            })
-        };
-        let user = on_cpu(ItimerKind::Virtual, clocks.user);
-        let cpu = on_cpu(ItimerKind::Prof, clocks.cpu);
-        [real, user, cpu].into_iter().flatten().min()
-    };
-    let Some(deadline) = nearest else { return };
+    let cpus = u64::from(system.platform.online().len().max(1));
     let waker = Waker::from(Arc::new(Alarm { system, process: Arc::downgrade(process) }));
-    // An alarm that was set for another moment finds nothing due then, and that is all it costs.
-    let (_, first) = system.timers.insert(deadline, waker);
+    let mut timers = process.timers().lock();
+    let on_cpu = |kind, now: Nanos| {
+        timers.interval.deadline(kind).map(|deadline: Nanos| {
+            clocks.real + Nanos((deadline.saturating_sub(now).0 / cpus).max(1_000_000))
+        })
+    };
+    let real = timers.interval.deadline(ItimerKind::Real);
+    let user = on_cpu(ItimerKind::Virtual, clocks.user);
+    let cpu = on_cpu(ItimerKind::Prof, clocks.cpu);
+    let Some(deadline) = [real, user, cpu].into_iter().flatten().min() else { return };
+    if timers.armed.is_some_and(|(armed, _)| armed <= deadline) {
+        return;
+    }
+    let (token, first) = system.timers.insert(deadline, waker);
+    let old = timers.armed.replace((deadline, token));
+    drop(timers);
+    if let Some((_, token)) = old {
+        system.timers.remove(token);
+    }
     if first {
         system.platform.arm_timer(deadline);
     }
 }
 
 impl System {
-    /// A process has ended: its timers look no more. Their entries in the queue hold it only weakly.
+    /// A process has ended: its timers look no more.
     pub(crate) fn disarm_timers(&self, process: &Process) {
-        process.timers().lock().interval = process::timers::IntervalTimers::new();
+        let armed = {
+            let mut timers = process.timers().lock();
+            timers.interval = process::timers::IntervalTimers::new();
+            timers.armed.take()
+        };
+        if let Some((_, token)) = armed {
+            self.timers.remove(token);
+        }
     }
 }
