@@ -233,7 +233,8 @@ impl<R: Resources> ProcessTable<R> {
         if flags.contains(CloneFlags::PARENT) && parent.process().is_init() {
             return Err(ProcessError::InvalidArgument);
         }
-        if parent.signals().has_deliverable() {
+        // For a new process this is asked where it enters the tree.
+        if flags.contains(CloneFlags::THREAD) && parent.signals().has_deliverable() {
             return Err(ProcessError::Restart);
         }
         let identity = parent.identity();
@@ -412,7 +413,7 @@ impl<R: Resources> ProcessTable<R> {
             let process = thread.process().clone();
             let number = process.pid().0;
             let mut tree = self.tree();
-            // Asked again under the lock that group-wide signals are sent under: one that came meanwhile reaches parent
+            // Asked under the lock that group-wide signals are sent under: one that came meanwhile reaches parent
             // and child alike, the child by being made after the parent has seen it.
             if parent.signals().has_deliverable() {
                 return Err(ProcessError::Restart);

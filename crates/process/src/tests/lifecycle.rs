@@ -88,6 +88,19 @@ fn zombie_of_a_dead_parent_is_the_first_processs_to_reap() {
 }
 
 #[test]
+fn adopted_clone_ends_with_sigchld_whatever_its_maker_chose() {
+    let world = World::new();
+    let parent = world.fork(&world.init);
+    let orphan = world.clone(&parent, CloneFlags::FORK, Some(Signal::USR1)).unwrap();
+    world.exit(&parent, 0);
+    watch_children(&world.init);
+    world.exit(&orphan, 0);
+    let info = world.init.process().signals().take(world.init.signals(), SigSet::ALL).unwrap();
+    assert_eq!((info.signal, info.pid()), (Signal::CHLD, orphan.pid()));
+    assert_eq!(world.wait4(&world.init, orphan.pid().0 as i32, 0), Ok(Some((orphan.pid().0, 0))));
+}
+
+#[test]
 fn ignored_sigchld_reaps_at_once_and_default_does_not() {
     for (action, reaped) in [
         (Action::IGNORE, true),
@@ -215,6 +228,9 @@ fn a_pending_signal_makes_fork_start_over() {
     parent.process().signals().set_action(Signal::INT, Action { handler: 0x1000, ..Action::DEFAULT });
     world.send(&parent, Signal::INT);
     let refused = world.clone(&parent, CloneFlags::FORK, Some(Signal::CHLD));
+    assert_eq!(refused.err(), Some(ProcessError::Restart));
+    assert_eq!(world.table.numbers_in_use(), 2, "nothing is left of the attempt");
+    let refused = world.clone(&parent, crate::testing::THREAD_FLAGS, None);
     assert_eq!(refused.err(), Some(ProcessError::Restart));
     assert_eq!(world.settle(&parent), ["handler"]);
     assert!(world.clone(&parent, CloneFlags::FORK, Some(Signal::CHLD)).is_ok());
