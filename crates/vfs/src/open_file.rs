@@ -75,7 +75,9 @@ pub struct OpenFile {
     flags: AtomicU32,
     // F_SETOWN: positive a process, negative a group, as the two's complement of 32 bits; F_SETSIG above.
     owner: AtomicU64,
-    position: SpinLock<u64>,
+    // Changed by whoever holds `moving`. /proc reads it without: it may be asked about the very file it is read through.
+    position: AtomicU64,
+    moving: SpinLock<()>,
 }
 
 impl OpenFile {
@@ -112,7 +114,8 @@ impl OpenFile {
             writable: !path_only && (mode == linux::O_WRONLY || mode == linux::O_RDWR),
             flags: AtomicU32::new(flags & !OPENING_ONLY),
             owner: AtomicU64::new(0),
-            position: SpinLock::new(Rank::FILE_POSITION, 0),
+            position: AtomicU64::new(0),
+            moving: SpinLock::new(Rank::FILE_POSITION, ()),
         }
     }
 
@@ -235,10 +238,11 @@ impl OpenFile {
         if self.positioning != Positioning::Seekable {
             return self.file.read(0, out);
         }
-        let mut position = self.position.lock();
-        let count = self.file.read(*position, out)?;
-        *position += count as u64;
-        drop(position);
+        let moving = self.moving.lock();
+        let position = self.position();
+        let count = self.file.read(position, out)?;
+        self.move_to(position + count as u64);
+        drop(moving);
         self.accessed();
         Ok(count)
     }
@@ -265,9 +269,9 @@ impl OpenFile {
         if self.positioning != Positioning::Seekable {
             return self.file.write(0, data);
         }
-        let mut position = self.position.lock();
-        let (taken, end) = self.write_seekable(*position, data, rules)?;
-        *position = end;
+        let _moving = self.moving.lock();
+        let (taken, end) = self.write_seekable(self.position(), data, rules)?;
+        self.move_to(end);
         Ok(taken)
     }
 
@@ -313,12 +317,12 @@ impl OpenFile {
             Positioning::Ignored => return Ok(0),
             Positioning::Seekable => {}
         }
-        let mut position = self.position.lock();
+        let _moving = self.moving.lock();
         let from = |base: u64, offset: i64| base.checked_add_signed(offset).ok_or(VfsError::InvalidArgument);
         let beyond = |offset: i64| u64::try_from(offset).map_err(|_| VfsError::NoDeviceOrAddress);
         let new = match to {
             SeekFrom::Start(offset) => from(0, offset)?,
-            SeekFrom::Current(offset) => from(*position, offset)?,
+            SeekFrom::Current(offset) => from(self.position(), offset)?,
             SeekFrom::End(offset) if !self.is_directory() => from(self.file.len(), offset)?,
             SeekFrom::Data(offset) if !self.is_directory() => self.file.seek_data(beyond(offset)?)?,
             SeekFrom::Hole(offset) if !self.is_directory() => self.file.seek_hole(beyond(offset)?)?,
@@ -327,7 +331,7 @@ impl OpenFile {
         if new > MAX_FILE_SIZE {
             return Err(VfsError::InvalidArgument);
         }
-        *position = new;
+        self.move_to(new);
         Ok(new)
     }
 
@@ -377,9 +381,11 @@ impl OpenFile {
     pub fn read_dir(&self, out: &mut [u8]) -> Result<usize> {
         self.check_readable()?;
         let location = self.location.as_ref().ok_or(VfsError::NotADirectory)?;
-        let mut position = self.position.lock();
+        let moving = self.moving.lock();
+        let mut position = self.position();
         let used = crate::dirents::fill(location, &mut position, out)?;
-        drop(position);
+        self.move_to(position);
+        drop(moving);
         self.accessed();
         Ok(used)
     }
@@ -400,8 +406,7 @@ impl OpenFile {
     pub fn ioctl(&self, request: u32, arg: u64, bytes: &mut [u8], caller: &Caller<'_>) -> Result<u64> {
         self.check_real()?;
         if request == abi::linux::ioctl::FIONREAD && self.regular {
-            let position = *self.position.lock();
-            let left = self.file.len().saturating_sub(position).min(i32::MAX as u64) as u32;
+            let left = self.file.len().saturating_sub(self.position()).min(i32::MAX as u64) as u32;
             if let Some(slot) = bytes.first_chunk_mut() {
                 *slot = left.to_le_bytes();
             }
@@ -484,7 +489,12 @@ impl OpenFile {
 
     /// Position, for F_GETLK's SEEK_CUR and /proc/PID/fdinfo.
     pub fn position(&self) -> u64 {
-        *self.position.lock()
+        self.position.load(Ordering::Relaxed)
+    }
+
+    /// Sets the position; for the holder of `moving`, whose lock orders it for the next one.
+    fn move_to(&self, position: u64) {
+        self.position.store(position, Ordering::Relaxed);
     }
 
     fn check_real(&self) -> Result<()> {
