@@ -161,7 +161,7 @@ impl MachineInfo for Info {
     }
 }
 
-struct NoFpu;
+pub(crate) struct NoFpu;
 
 impl StoredFpuState for NoFpu {
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

@@ -1,5 +1,7 @@
 //! Dispatch of the calls on files, for both ways in.
 
+use alloc::boxed::Box;
+
 use abi::linux::general as linux;
 
 use crate::calls::attributes::{self, XattrCall, XattrPlace};
@@ -154,6 +156,8 @@ fn streams(caller: Caller<'_>, number: u32, args: [u64; 6]) -> Option<SysResult>
 }
 
 /// Serves a call on files that has to wait; `None`: it is none of these.
+///
+/// Each is boxed: only a thread that is blocked in such a call pays for its state.
 pub(crate) async fn wait(
     caller: Caller<'_>,
     registers: &mut Registers<'_>,
@@ -161,33 +165,33 @@ pub(crate) async fn wait(
     args: [u64; 6],
 ) -> Option<SysResult> {
     if io::is_transfer(number) {
-        return Some(io::transfer(caller, number, args).await);
+        return Some(Box::pin(io::transfer(caller, number, args)).await);
     }
     // Not every way leads through the fast entry: what need not wait must not, whoever asks.
     if let Some(result) = now(caller, number, args) {
         return Some(result);
     }
     if open::is_open(number) {
-        return Some(open::open_wait(caller, number, args).await);
+        return Some(Box::pin(open::open_wait(caller, number, args)).await);
     }
     if message::is_message_call(number) {
-        return Some(message::message(caller, number, args).await);
+        return Some(Box::pin(message::message(caller, number, args)).await);
     }
     let [a, b, c, d, ..] = args;
     Some(match number {
-        linux::__NR_epoll_wait => epoll::sys_epoll_wait(caller, args).await,
-        linux::__NR_epoll_pwait => epoll::sys_epoll_pwait(caller, args).await,
-        linux::__NR_epoll_pwait2 => epoll::sys_epoll_pwait2(caller, args).await,
-        linux::__NR_connect => socket::sys_connect(caller, a, b, c).await,
-        linux::__NR_accept => socket::sys_accept4(caller, [a, b, c, 0, 0, 0]).await,
-        linux::__NR_accept4 => socket::sys_accept4(caller, args).await,
-        linux::__NR_poll => poll::sys_poll(caller, registers.restart, a, b, c).await,
-        linux::__NR_ppoll => poll::sys_ppoll(caller, args).await,
-        linux::__NR_select => poll::sys_select(caller, args).await,
-        linux::__NR_pselect6 => poll::sys_pselect6(caller, args).await,
-        linux::__NR_fcntl => fd::fcntl_wait(caller, a, b, c).await,
-        linux::__NR_flock => fd::flock_wait(caller, a, b).await,
-        linux::__NR_sendfile => io::sys_sendfile(caller, a, b, c, d).await,
+        linux::__NR_epoll_wait => Box::pin(epoll::sys_epoll_wait(caller, args)).await,
+        linux::__NR_epoll_pwait => Box::pin(epoll::sys_epoll_pwait(caller, args)).await,
+        linux::__NR_epoll_pwait2 => Box::pin(epoll::sys_epoll_pwait2(caller, args)).await,
+        linux::__NR_connect => Box::pin(socket::sys_connect(caller, a, b, c)).await,
+        linux::__NR_accept => Box::pin(socket::sys_accept4(caller, [a, b, c, 0, 0, 0])).await,
+        linux::__NR_accept4 => Box::pin(socket::sys_accept4(caller, args)).await,
+        linux::__NR_poll => Box::pin(poll::sys_poll(caller, registers.restart, a, b, c)).await,
+        linux::__NR_ppoll => Box::pin(poll::sys_ppoll(caller, args)).await,
+        linux::__NR_select => Box::pin(poll::sys_select(caller, args)).await,
+        linux::__NR_pselect6 => Box::pin(poll::sys_pselect6(caller, args)).await,
+        linux::__NR_fcntl => Box::pin(fd::fcntl_wait(caller, a, b, c)).await,
+        linux::__NR_flock => Box::pin(fd::flock_wait(caller, a, b)).await,
+        linux::__NR_sendfile => Box::pin(io::sys_sendfile(caller, a, b, c, d)).await,
         _ => return None,
     })
 }

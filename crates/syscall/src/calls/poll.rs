@@ -277,7 +277,7 @@ impl Sets {
 /// Bytes of a set of `count` bits, in whole words as Linux moves them.
 fn read_words(caller: Caller<'_>, address: u64, count: u32, words: usize) -> SysResult<Vec<u64>> {
     let mut set = caller.memory().read_array::<u64>(address, words)?;
-    if count % 64 != 0
+    if !count.is_multiple_of(64)
         && let Some(last) = set.last_mut()
     {
         *last &= (1 << (count % 64)) - 1;

@@ -7,5 +7,6 @@ mod hostile;
 mod io;
 mod poll;
 mod proc;
+mod sizes;
 mod sockets;
 mod terminal;

@@ -93,7 +93,7 @@ fn a_session_leader_gets_the_terminal_it_opens() {
     assert!(child.open("/dev/tty", linux::O_RDWR) > 0);
     assert_eq!(init.open("/dev/tty", linux::O_RDWR), failed(Errno::ENXIO));
     let stranger = init.fork();
-    assert_eq!(stranger.call(linux::__NR_setsid, []) > 0, true);
+    assert!(stranger.call(linux::__NR_setsid, []) > 0);
     let fd = stranger.open("/dev/ttyS0", linux::O_RDWR) as u64;
     assert_eq!(foreground(&stranger, fd), failed(Errno::ENOTTY));
     assert_eq!(stranger.call(linux::__NR_ioctl, [fd, request::TIOCSCTTY.into(), 0]), failed(Errno::EPERM));
