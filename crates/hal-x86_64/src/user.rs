@@ -121,6 +121,11 @@ pub fn enter_user(context: &mut UserContext) -> Trap {
                 block.stats.count_vector(vector);
                 let address = block.fault_address.load(Ordering::Relaxed);
                 let flags = PageFaultFlags(context.error_code as u32);
+                if !flags.user() {
+                    // The CPU itself touched a page in the kernel's name: for a far return or a segment load by bad
+                    // selectors, or on QEMU's emulation for the stack of `iretq` with SMAP on. No page can settle that.
+                    return Trap::Exception(Exception { vector: 13, error_code: 0 });
+                }
                 return Trap::PageFault(PageFault { address, flags });
             }
             0..32 => {

@@ -119,7 +119,6 @@ static void run_int(long n) {
     ((void (*)(void))page)();
 }
 // The same with a handler on an alternate stack that has to come back, or that runs into the same again.
-static sigjmp_buf *none;
 static void on_signal(int s, siginfo_t *i, void *c) { _exit(100 + s % 100); }
 static void handle_all(int flags) {
     static char stack[65536];

@@ -52,8 +52,12 @@ pub fn set_fast_fault(hook: FastFault) {
 /// From the entry code, on the kernel stack; not zero: the program goes on.
 pub(super) extern "C" fn on_user_fault(address: u64, error_code: u32, context: &UserContext) -> u32 {
     smap::close();
+    let flags = PageFaultFlags(error_code);
+    if !flags.user() {
+        return 0;
+    }
     let hook = FAST_FAULT.load(Ordering::Acquire);
     // SAFETY: only `FastFault`s are ever stored there.
     let hook: FastFault = unsafe { core::mem::transmute(hook) };
-    u32::from(hook(&PageFault { address, flags: PageFaultFlags(error_code) }, context))
+    u32::from(hook(&PageFault { address, flags }, context))
 }
