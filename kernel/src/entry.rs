@@ -21,8 +21,8 @@ use hal_x86_64::{cpu, paging, set_kernel_fault, smp, time};
 use memory::{AddressSpace, FaultOutcome};
 use process::{ProcessState, ProcessTable};
 use sync::{Rank, SpinLock};
-use syscall::{Caller, FpuState, Process, StoredFpuState, SysError, Thread};
-use types::{CpuId, MAX_CPUS, Nanos};
+use syscall::{Caller, FpuState, Process, Short, StoredFpuState, SysError, SysResult, System, Thread};
+use types::{CpuId, MAX_CPUS};
 
 /// The slot of the thread whose future each CPU polls; null while it polls none.
 static CURRENT: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
@@ -44,8 +44,13 @@ pub(crate) struct ThreadSlot {
     fpu_live: Cell<bool>,
     /// `fpu` and the segment bases must be loaded before user mode.
     stale: Cell<bool>,
-    /// Since when time is not charged yet: the begin of the poll, or the last change between user mode and kernel.
-    since: Cell<Nanos>,
+    /// Cycle count since when time is not accounted yet: the begin of the poll, or the last change between user mode and
+    /// kernel.
+    since: Cell<u64>,
+    /// Cycles in user mode and in the kernel that are not charged yet.
+    cycles: Cell<(u64, u64)>,
+    /// Since `since` the program runs, the entry stubs' short calls included.
+    in_user: Cell<bool>,
 }
 
 // SAFETY: the cells are touched only by the CPU that polls the thread's future, and it is polled by one at a time.
@@ -62,7 +67,9 @@ impl ThreadSlot {
             fpu: UnsafeCell::new(fpu),
             fpu_live: Cell::new(false),
             stale: Cell::new(true),
-            since: Cell::new(Nanos::ZERO),
+            since: Cell::new(0),
+            cycles: Cell::new((0, 0)),
+            in_user: Cell::new(false),
         }
     }
 
@@ -70,6 +77,12 @@ impl ThreadSlot {
     pub(crate) fn space(&self) -> &Arc<AddressSpace> {
         // SAFETY: `replace_space` is called by the same task, with no reference from here alive.
         unsafe { &*self.space.get() }
+    }
+
+    /// The thread as system calls know it. By its own task only.
+    #[inline]
+    pub(crate) fn caller(&self, system: &'static System) -> Caller<'_> {
+        Caller { system, process: &self.process, thread: &self.thread, space: self.space() }
     }
 
     /// Goes on with other memory (exec), active at once; no reference from [`ThreadSlot::space`] may be alive.
@@ -80,18 +93,36 @@ impl ThreadSlot {
         drop(old);
     }
 
-    /// Charges the time since the last charge as the kernel's work for the thread.
+    /// User mode begins: the time since the last change was the kernel's work for the thread.
     #[inline]
-    pub(crate) fn charge_system(&self) {
-        let now = time::now();
-        self.thread.charge_system(now - self.since.replace(now));
+    pub(crate) fn enter_user(&self) {
+        self.account();
+        self.in_user.set(true);
     }
 
-    /// Charges the time since the last charge as the program's own.
+    /// User mode has ended: the time since the last change was the program's own.
     #[inline]
-    pub(crate) fn charge_user(&self) {
-        let now = time::now();
-        self.thread.charge_user(now - self.since.replace(now));
+    pub(crate) fn leave_user(&self) {
+        self.account();
+        self.in_user.set(false);
+    }
+
+    #[inline]
+    fn account(&self) {
+        let now = time::cycles();
+        let span = now.saturating_sub(self.since.replace(now));
+        let (user, system) = self.cycles.get();
+        self.cycles.set(if self.in_user.get() { (user + span, system) } else { (user, system + span) });
+    }
+
+    /// Charges all time up to now to thread and process.
+    pub(crate) fn charge(&self) {
+        self.account();
+        let (user, system) = self.cycles.replace((0, 0));
+        if user != 0 {
+            self.thread.charge_user(time::span(user));
+        }
+        self.thread.charge_system(time::span(system));
     }
 
     /// Makes vector registers and segment bases this thread's, if they are not.
@@ -131,14 +162,14 @@ impl ThreadSlot {
     }
 
     fn begin_poll(&self) {
-        self.since.set(time::now());
+        self.since.set(time::cycles());
         activate(self.space());
         // A kill may have been faster: then there is no arrow, and none is needed.
         let state = self.thread.state_cell();
-        if state.get() != ProcessState::Ready {
+        if !state.advance_from(ProcessState::Blocked, ProcessState::Ready) && state.get() != ProcessState::Ready {
             state.advance(ProcessState::Ready).ok();
         }
-        state.advance(ProcessState::Running).ok();
+        state.advance_from(ProcessState::Ready, ProcessState::Running);
         if let Some(current) = CURRENT.get(cpu::current().index()) {
             current.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
         }
@@ -150,7 +181,7 @@ impl ThreadSlot {
             self.sync_fpu();
             self.fpu_live.set(false);
         }
-        self.charge_system();
+        self.charge();
         self.thread.state_cell().advance(ProcessTable::waiting_state(&self.thread)).ok();
         if let Some(current) = CURRENT.get(cpu::current().index()) {
             current.store(ptr::null_mut(), Ordering::Relaxed);
@@ -181,6 +212,13 @@ fn current() -> Option<&'static ThreadSlot> {
     // SAFETY: set by `begin_poll` to a slot that outlives the poll, cleared by `end_poll`; only called during the poll, on
     // the same CPU, by code that keeps nothing of it.
     unsafe { slot.as_ref() }
+}
+
+/// Charges all time up to now to the thread that this CPU runs.
+pub(crate) fn charge_current() {
+    if let Some(slot) = current() {
+        slot.charge();
+    }
 }
 
 /// Makes `space` the one this CPU translates by.
@@ -317,24 +355,38 @@ extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
         context.rax = id;
         return FastOutcome::Done;
     }
-    try_call(slot, context)
+    if syscall::is_short(context.rax, context.rdx) { try_short(slot, context) } else { try_call(slot, context) }
+}
+
+/// Serves a short read or write, and any other that turns out not to be one.
+fn try_short(slot: &ThreadSlot, context: &mut UserContext) -> FastOutcome {
+    let Some(system) = crate::system() else { return FastOutcome::Slow };
+    let caller = slot.caller(system);
+    match syscall::short_now(caller, context.rax, context.rdi, context.rsi, context.rdx) {
+        Short::Done(Err(SysError::Restart(_))) | Short::Wait => FastOutcome::Slow,
+        Short::Done(result) => finish(slot, context, result),
+        Short::Other => try_call(slot, context),
+    }
+}
+
+#[inline]
+fn finish(slot: &ThreadSlot, context: &mut UserContext, result: SysResult) -> FastOutcome {
+    context.rax = syscall::return_value(result);
+    if slot.thread.signals().needs_attention() {
+        cpu::set_work(1);
+    }
+    FastOutcome::Done
 }
 
 /// Serves a call that need not wait.
 #[inline(never)]
 fn try_call(slot: &ThreadSlot, context: &mut UserContext) -> FastOutcome {
     let Some(system) = crate::system() else { return FastOutcome::Slow };
-    let caller = Caller { system, process: &slot.process, thread: &slot.thread, space: slot.space() };
+    let caller = slot.caller(system);
     match syscall::dispatch_now(caller, context.rax, context.syscall_args()) {
         // Interrupted calls need the whole context to be restarted.
         None | Some(Err(SysError::Restart(_))) => FastOutcome::Slow,
-        Some(result) => {
-            context.rax = syscall::return_value(result);
-            if slot.thread.signals().needs_attention() {
-                cpu::set_work(1);
-            }
-            FastOutcome::Done
-        }
+        Some(result) => finish(slot, context, result),
     }
 }
 

@@ -53,6 +53,10 @@ impl Platform for Kernel {
         run::start(system, crate::executor(), new)
     }
 
+    fn charge(&self) {
+        crate::entry::charge_current();
+    }
+
     fn has_waiting(&self) -> bool {
         crate::executor().has_waiting()
     }

@@ -10,7 +10,7 @@ use hal::{Trap, UserContext};
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user;
 use process::SwitchKind;
-use syscall::{Caller, NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System};
+use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System};
 
 use crate::cpu;
 use crate::entry::{self, SlotFpu, StoredFpu, ThreadSlot};
@@ -68,15 +68,28 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
     let mut next = attend(system, &slot, &mut context, &mut restart).await;
     while next == Next::User {
         slot.load_registers(&context);
-        slot.charge_system();
+        slot.enter_user();
         let trap = user::enter_user(&mut context);
-        slot.charge_user();
+        slot.leave_user();
         user::save_bases(&mut context);
         if let Trap::Interrupt { .. } = trap {
+            // A program that never blocks is charged once per tick.
+            slot.charge();
             cpu::serve_interrupt(system);
         }
         // Whatever was noted is looked at below.
         hal_x86_64::cpu::take_work();
+        // The most frequent reason to wait, without the ceremony of the others.
+        if trap == Trap::Syscall
+            && let Some(read) = syscall::short_wait(slot.caller(system), &context)
+        {
+            let result = read.await;
+            context.rax = syscall::return_value(result);
+            if result.is_err() || slot.thread.signals().needs_attention() {
+                next = attend(system, &slot, &mut context, &mut restart).await;
+            }
+            continue;
+        }
         match serve(system, &slot, &mut context, &mut restart, trap).await {
             Served::Done => {}
             Served::Attend => next = attend(system, &slot, &mut context, &mut restart).await,
@@ -104,7 +117,7 @@ async fn serve(
     let bases = (context.fs_base, context.gs_base);
     let mut fpu = SlotFpu(slot);
     let (served, new_space) = {
-        let caller = Caller { system, process: &slot.process, thread: &slot.thread, space: slot.space() };
+        let caller = slot.caller(system);
         let mut registers = Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None };
         let served = syscall::serve(caller, &mut registers, trap).await;
         (served, registers.new_space.take())
@@ -129,7 +142,7 @@ async fn attend(
         return Next::User;
     }
     let mut fpu = SlotFpu(slot);
-    let caller = Caller { system, process: &slot.process, thread: &slot.thread, space: slot.space() };
+    let caller = slot.caller(system);
     syscall::attend(caller, &mut Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None }).await
 }
 

@@ -62,18 +62,22 @@ impl WaitQueue {
         }
         let mut woken = 0;
         // Only those present now: one that registers again while being woken has seen the new state.
-        let end = self.list.lock().next_ticket;
+        let mut end = None;
         loop {
-            let next = {
+            let (next, left) = {
                 let mut list = self.list.lock();
+                let end = *end.get_or_insert(list.next_ticket);
                 let due = list.waiters.front().is_some_and(|(ticket, _)| *ticket < end);
                 let next = if due { list.waiters.pop_front() } else { None };
                 self.waiting.store(list.waiters.len(), Ordering::Relaxed);
-                next
+                (next, list.waiters.len())
             };
             let Some((_, waker)) = next else { return woken };
             waker.wake();
             woken += 1;
+            if left == 0 {
+                return woken;
+            }
         }
     }
 
@@ -104,6 +108,11 @@ impl WaitQueue {
 
     /// Takes the waker of `ticket` out; whether it was still there, that is, not woken yet.
     pub fn remove(&self, ticket: u64) -> bool {
+        // The usual case of who has just been woken: the wake-up took it out. Its own registration is not younger than
+        // this look, so a queue that is empty now does not hold it.
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
         let removed = {
             let mut list = self.list.lock();
             let found = list.waiters.binary_search_by_key(&ticket, |(t, _)| *t).ok();

@@ -6,11 +6,10 @@ use core::task::Poll;
 use abi::Errno;
 use abi::linux::general as linux;
 
-use crate::calls::pipe_io::Short;
 use crate::calls::{
-    clone, exec, files, futex, ids, info, memory, pidfd, pipe_io, poll, power, prctl, process, resource, signal, time, timers,
+    clone, exec, files, futex, ids, info, memory, pidfd, poll, posix_timers, power, prctl, process, resource, signal, time, timers,
 };
-use crate::{Caller, Registers, RestartBlock, SysError, SysResult};
+use crate::{Caller, Registers, RestartBlock, SysError, SysResult, shortage};
 
 /// Serves a call that need not wait; `None`: it must, or is none of these, and goes to [`dispatch`].
 #[inline]
@@ -18,17 +17,10 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
     let [a, b, c, d, ..] = args;
     // Numbers fit 32 bits as on Linux, which ignores the upper half of rax.
     let number = number as u32;
+    if shortage::makes_objects(number) && !caller.system.frames.has_headroom() {
+        return Some(Err(Errno::ENOMEM.into()));
+    }
     Some(match number {
-        linux::__NR_read if c <= pipe_io::SMALL => match pipe_io::read_now(caller, a, b, c) {
-            Short::Done(result) => result,
-            Short::Wait => return None,
-            Short::Other => return files::now(caller, number, args),
-        },
-        linux::__NR_write if c <= pipe_io::SMALL => match pipe_io::write_now(caller, a, b, c) {
-            Short::Done(result) => result,
-            Short::Wait => return None,
-            Short::Other => return files::now(caller, number, args),
-        },
         // Alone, a thread that yields goes on at once.
         linux::__NR_sched_yield if !caller.system.platform.has_waiting() => Ok(0),
         linux::__NR_rt_sigaction => signal::sys_rt_sigaction(caller, a, b, c, d),
@@ -42,7 +34,13 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         linux::__NR_alarm => timers::sys_alarm(caller, a),
         linux::__NR_getitimer => timers::sys_getitimer(caller, a, b),
         linux::__NR_setitimer => timers::sys_setitimer(caller, a, b, c),
+        linux::__NR_timer_create => posix_timers::sys_timer_create(caller, a, b, c),
+        linux::__NR_timer_settime => posix_timers::sys_timer_settime(caller, a, b, c, d),
+        linux::__NR_timer_gettime => posix_timers::sys_timer_gettime(caller, a, b),
+        linux::__NR_timer_getoverrun => posix_timers::sys_timer_getoverrun(caller, a),
+        linux::__NR_timer_delete => posix_timers::sys_timer_delete(caller, a),
 
+        linux::__NR_unshare => clone::sys_unshare(caller, a),
         linux::__NR_setpgid => process::sys_setpgid(caller, a, b),
         linux::__NR_getpgid => process::sys_getpgid(caller, a),
         linux::__NR_getsid => process::sys_getsid(caller, a),
@@ -127,12 +125,6 @@ pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysR
     let number = registers.context.orig_rax;
     let args = registers.context.syscall_args();
     let [a, b, c, d, ..] = args;
-    if number == u64::from(linux::__NR_read)
-        && c <= pipe_io::SMALL
-        && let Some(read) = pipe_io::read_wait(caller, a, b, c)
-    {
-        return read.await;
-    }
     match number as u32 {
         linux::__NR_fork => clone::sys_fork(caller, registers).await,
         linux::__NR_vfork => clone::sys_vfork(caller, registers).await,

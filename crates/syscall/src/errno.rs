@@ -4,6 +4,7 @@ use abi::Errno;
 use memory::MemoryError;
 use process::ProcessError;
 use process::signal::Restart;
+use process::timers::TimerError;
 use vfs::VfsError;
 
 /// Outcome of a system call.
@@ -125,6 +126,15 @@ impl From<ProcessError> for SysError {
             ProcessError::Interrupted => Errno::EINTR,
             ProcessError::WouldBlock => Errno::EAGAIN,
             ProcessError::BadAddress => Errno::EFAULT,
+        })
+    }
+}
+
+impl From<TimerError> for SysError {
+    fn from(error: TimerError) -> Self {
+        Self::Errno(match error {
+            TimerError::NoTimer => Errno::EINVAL,
+            TimerError::TooMany => Errno::EAGAIN,
         })
     }
 }

@@ -29,6 +29,7 @@ mod proc_source;
 mod ready;
 mod resources;
 mod restart;
+mod shortage;
 mod system;
 mod terminal;
 #[cfg(test)]
@@ -42,6 +43,7 @@ mod wait;
 pub use caller::{Caller, Registers};
 pub use calls::ids::identity;
 pub use calls::info::{RELEASE, VERSION};
+pub use calls::pipe_io::{PipeRead, Short, is_short, short_now, short_wait};
 pub use clock::WallClock;
 pub use dispatch::{dispatch, dispatch_now};
 pub use errno::{SysError, SysResult};

@@ -18,6 +18,9 @@ pub(crate) async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) 
     let number = registers.context.rax;
     registers.context.orig_rax = number;
     let [a, ..] = registers.context.syscall_args();
+    if matches!(number, FORK | EXEC) && !caller.system.frames.has_headroom() {
+        return Err(Errno::ENOMEM.into());
+    }
     match number {
         EXIT => {
             let status = ExitStatus::from_code(a as i32);

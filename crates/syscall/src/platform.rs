@@ -28,6 +28,8 @@ pub trait Platform: Send + Sync {
     /// # Errors
     /// [`OutOfMemory`] when there is none for its task; the thread never runs then.
     fn start_thread(&self, new: NewThread) -> Result<(), OutOfMemory>;
+    /// Charges all time up to now to the calling thread: its figures are about to be read.
+    fn charge(&self);
     /// Whether some thread waits for a CPU.
     fn has_waiting(&self) -> bool;
     /// Fills `out` with random bytes fit for keys.

@@ -58,6 +58,8 @@ impl Platform for TestPlatform {
 
     fn arm_timer(&self, _deadline: Nanos) {}
 
+    fn charge(&self) {}
+
     fn has_waiting(&self) -> bool {
         false
     }

@@ -9,6 +9,7 @@ use process::ExitStatus;
 use process::signal::frame::{self, FaultRecord};
 use process::signal::{Caught, Delivery, Restart, SigInfo, StopTicket, finish_interrupted};
 
+use crate::calls::posix_timers;
 use crate::{Caller, Registers, SysError, dispatch, native};
 
 /// Whether the thread goes on.
@@ -63,7 +64,8 @@ pub async fn attend(caller: Caller<'_>, registers: &mut Registers<'_>) -> Next {
             return Next::User;
         };
         match delivery {
-            Delivery::Handler(caught) => {
+            Delivery::Handler(mut caught) => {
+                caught.info = posix_timers::taken(caller, caught.info);
                 finish_interrupted(registers.context, Some(caught.action.flags));
                 caller.thread.charge_signal();
                 enter_handler(caller, registers, &caught);

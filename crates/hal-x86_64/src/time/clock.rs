@@ -25,8 +25,9 @@ pub fn init(references: &References) -> Source {
     rates.source
 }
 
+/// The time-stamp counter: for spans that are summed up before [`span`] turns them into time.
 #[inline]
-pub(super) fn cycles() -> u64 {
+pub fn cycles() -> u64 {
     // SAFETY: reads a counter.
     unsafe { _rdtsc() }
 }
@@ -38,6 +39,12 @@ pub fn now() -> Nanos {
     // A counter a few cycles behind the boot CPU's at time zero.
     let since = if since > u64::MAX / 2 { 0 } else { since };
     Nanos(to_nanos(since, SCALE.load(Ordering::Relaxed)))
+}
+
+/// So many cycles of [`cycles`] as time.
+#[inline]
+pub fn span(cycles: u64) -> Nanos {
+    Nanos(to_nanos(cycles, SCALE.load(Ordering::Relaxed)))
 }
 
 /// Asks for a timer interrupt on this CPU at `deadline`, replacing an earlier request. It may come early.

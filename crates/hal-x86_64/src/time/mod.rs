@@ -5,5 +5,5 @@ mod clock;
 mod rtc;
 
 pub use calibrate::{References, Source};
-pub use clock::{init, now, set_deadline};
+pub use clock::{cycles, init, now, set_deadline, span};
 pub use rtc::wall_clock;

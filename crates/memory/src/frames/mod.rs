@@ -43,8 +43,11 @@ pub enum Purpose {
     User,
     /// Content of a file: stops at the reserve.
     FileData,
-    /// A slab or a large block of the kernel heap: may use the last frame.
+    /// A slab of the kernel heap: may use the last frame.
     Heap,
+    /// A large block of the kernel heap, whose size most often follows from what a program asked for: stops at a quarter of
+    /// the reserve.
+    LargeBlock,
 }
 
 /// What a frame is used for.
@@ -75,12 +78,17 @@ impl Purpose {
             Self::Table => FrameKind::Table,
             Self::User => FrameKind::User,
             Self::FileData => FrameKind::FileData,
-            Self::Heap => FrameKind::Heap,
+            Self::Heap | Self::LargeBlock => FrameKind::Heap,
         }
     }
 
-    const fn may_use_reserve(self) -> bool {
-        matches!(self, Self::Kernel | Self::Heap)
+    /// Frames that it must leave free, of a reserve of so many.
+    const fn floor(self, reserve: u64) -> u64 {
+        match self {
+            Self::Kernel | Self::Heap => 0,
+            Self::LargeBlock => reserve / 4,
+            Self::Table | Self::User | Self::FileData => reserve,
+        }
     }
 }
 
@@ -173,8 +181,7 @@ impl Frames {
             return None;
         }
         let pages = 1_u64.checked_shl(order)?;
-        let spare = if purpose.may_use_reserve() { u64::MAX } else { self.spare() };
-        if spare < pages {
+        if self.spare(purpose) < pages {
             return None;
         }
         let block = self.zones_from_here().find_map(|zone| zone.alloc_block(&self.meta, order))?;
@@ -222,13 +229,23 @@ impl Frames {
 
     /// Whether users may have more: free frames are above the reserve.
     pub fn above_reserve(&self) -> bool {
-        self.spare() > 0
+        self.spare(Purpose::User) > 0
     }
 
-    /// Frames that users may still have, without those in caches.
-    fn spare(&self) -> u64 {
-        let free: u64 = self.zones.iter().map(Zone::free).sum();
-        free.saturating_sub(self.reserve.load(Ordering::Relaxed))
+    /// Whether the kernel may make new objects for users: half of the reserve is still there. The other half is for what is
+    /// under way, and for getting out of the shortage.
+    pub fn has_headroom(&self) -> bool {
+        self.free() > self.reserve.load(Ordering::Relaxed) / 2
+    }
+
+    /// Frames that `purpose` may still have, without those in caches.
+    fn spare(&self, purpose: Purpose) -> u64 {
+        self.free().saturating_sub(purpose.floor(self.reserve.load(Ordering::Relaxed)))
+    }
+
+    /// Free frames, without those in caches.
+    fn free(&self) -> u64 {
+        self.zones.iter().map(Zone::free).sum()
     }
 
     /// Sets how many frames only the kernel may use.
@@ -327,11 +344,9 @@ impl Frames {
     /// Fills this CPU's cache from the zones and gives one of the frames, uncounted frames of other CPUs at last resort.
     #[cold]
     fn refill(&self, purpose: Purpose) -> Option<u64> {
-        let spare = self.spare();
         // Below the reserve nothing goes into the cache, where a user could take it.
-        let wanted = match spare {
-            0 if !purpose.may_use_reserve() => 0,
-            0 => 1,
+        let wanted = match self.spare(Purpose::User) {
+            0 => usize::from(self.spare(purpose) > 0),
             spare => spare.min(cache::BATCH as u64) as usize,
         };
         let mut batch = [0_u32; cache::BATCH];

@@ -364,7 +364,7 @@ impl KernelHeap {
     fn alloc_large(&self, layout: Layout) -> *mut u8 {
         let order = order_of(layout);
         let Some(frames) = self.frames.get() else { return ptr::null_mut() };
-        let Some(block) = frames.alloc_contiguous(Purpose::Heap, order) else { return ptr::null_mut() };
+        let Some(block) = frames.alloc_contiguous(Purpose::LargeBlock, order) else { return ptr::null_mut() };
         self.large.fetch_add((PAGE_SIZE as u64) << order, Ordering::Relaxed);
         frames.direct_map().virt(block).as_u64() as *mut u8
     }

@@ -76,6 +76,28 @@ pub(crate) async fn sys_clone3(caller: Caller<'_>, registers: &mut Registers<'_>
     clone(caller, registers, CloneCall::Clone3, wanted).await
 }
 
+/// unshare(2): a table of descriptors or places of one's own. Namespaces are not offered.
+pub(crate) fn sys_unshare(caller: Caller<'_>, flags: u64) -> SysResult {
+    let flags = CloneFlags::from_bits_retain(flags);
+    let alone = CloneFlags::THREAD.union(CloneFlags::SIGHAND).union(CloneFlags::VM);
+    let known = alone.union(CloneFlags::FS).union(CloneFlags::FILES).union(CloneFlags::SYSVSEM);
+    if !known.contains(flags) {
+        return Err(Errno::EINVAL.into());
+    }
+    // What threads share cannot be split off; a process of one thread shares nothing of it.
+    let vm_shared = flags.contains(CloneFlags::VM) && caller.process.space_is_shared();
+    if flags.intersects(alone) && (caller.process.thread_count() > 1 || vm_shared) {
+        return Err(Errno::EINVAL.into());
+    }
+    if flags.contains(CloneFlags::FS) {
+        caller.thread.unshare_fs();
+    }
+    if flags.contains(CloneFlags::FILES) {
+        caller.thread.unshare_files()?;
+    }
+    Ok(0)
+}
+
 impl Wanted {
     fn plain(flags: CloneFlags) -> Self {
         let exit_signal = u64::from(abi::Signal::CHLD.number());
@@ -138,6 +160,9 @@ async fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCal
     if flags.contains(CloneFlags::CHILD_SETTID) {
         // In the child's memory, which may be a copy that is not active here.
         let _ = space.write(wanted.child_tid, &number.to_le_bytes());
+    }
+    if !flags.contains(CloneFlags::THREAD) {
+        super::timers::watch_cpu_limit(caller.system, &child);
     }
     let new = NewThread { process: child.clone(), thread: thread.clone(), start, fpu: Some(fpu) };
     if caller.system.platform.start_thread(new).is_err() {

@@ -21,6 +21,7 @@ pub(crate) mod pidfd;
 pub(crate) mod pipe_io;
 pub(crate) mod places;
 pub(crate) mod poll;
+pub(crate) mod posix_timers;
 pub(crate) mod power;
 pub(crate) mod prctl;
 pub(crate) mod process;

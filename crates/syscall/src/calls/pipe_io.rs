@@ -7,17 +7,20 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use abi::Errno;
+use abi::linux::general as linux;
+use hal::UserContext;
 use process::signal::Restart;
-use types::USER_END;
+use types::{PAGE_SIZE, USER_END};
 use vfs::pipe::PipeEnd;
 
 use crate::{Caller, OpenFile, SysError, SysResult};
 
 /// Most bytes that go this way: small enough for a cheap buffer on the stack.
-pub(crate) const SMALL: u64 = 64;
+const SMALL: u64 = 64;
 
 /// What the short way says to a call.
-pub(crate) enum Short {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Short {
     /// It is served.
     Done(SysResult),
     /// It has to wait.
@@ -26,8 +29,38 @@ pub(crate) enum Short {
     Other,
 }
 
-/// read(2) of at most [`SMALL`] bytes, without waiting.
-pub(crate) fn read_now(caller: Caller<'_>, fd: u64, base: u64, len: u64) -> Short {
+/// Whether call `number` with that third argument may be for the short way.
+#[inline]
+pub const fn is_short(number: u64, len: u64) -> bool {
+    number <= linux::__NR_write as u64 && len <= SMALL
+}
+
+/// Serves a call for which [`is_short`] holds, if that can be done without waiting.
+#[inline]
+pub fn short_now(caller: Caller<'_>, number: u64, fd: u64, base: u64, len: u64) -> Short {
+    if number == u64::from(linux::__NR_read) {
+        read_now(caller, fd, base, len)
+    } else {
+        write_now(caller, fd, base, len)
+    }
+}
+
+/// The read that `context` asks for, waiting for bytes or the end. `None` if it is for the ordinary way.
+#[inline]
+pub fn short_wait<'a>(caller: Caller<'a>, context: &UserContext) -> Option<PipeRead<'a>> {
+    let [fd, base, len, ..] = context.syscall_args();
+    if context.orig_rax != u64::from(linux::__NR_read) || len > SMALL {
+        return None;
+    }
+    let file = caller.file(fd).ok()?;
+    file.file().as_pipe()?;
+    if file.is_nonblocking() {
+        return None;
+    }
+    Some(PipeRead { caller, file, base, len, ticket: None })
+}
+
+fn read_now(caller: Caller<'_>, fd: u64, base: u64, len: u64) -> Short {
     let Ok(file) = caller.file(fd) else { return Short::Other };
     let Some(pipe) = file.file().as_pipe() else { return Short::Other };
     match read(caller, &file, pipe, base, len) {
@@ -36,8 +69,7 @@ pub(crate) fn read_now(caller: Caller<'_>, fd: u64, base: u64, len: u64) -> Shor
     }
 }
 
-/// write(2) of at most [`SMALL`] bytes, without waiting.
-pub(crate) fn write_now(caller: Caller<'_>, fd: u64, base: u64, len: u64) -> Short {
+fn write_now(caller: Caller<'_>, fd: u64, base: u64, len: u64) -> Short {
     let Ok(file) = caller.file(fd) else { return Short::Other };
     let Some(pipe) = file.file().as_pipe() else { return Short::Other };
     let outcome = write(caller, &file, pipe, base, len);
@@ -49,13 +81,6 @@ pub(crate) fn write_now(caller: Caller<'_>, fd: u64, base: u64, len: u64) -> Sho
         }
         Ok(_) => Short::Done(outcome),
     }
-}
-
-/// The same read, waiting for bytes or the end. `None` if it is for the ordinary way.
-pub(crate) fn read_wait<'a>(caller: Caller<'a>, fd: u64, base: u64, len: u64) -> Option<PipeRead<'a>> {
-    let file = caller.file(fd).ok()?;
-    file.file().as_pipe()?;
-    Some(PipeRead { caller, file, base, len, ticket: None })
 }
 
 fn read(caller: Caller<'_>, file: &OpenFile, pipe: &PipeEnd, base: u64, len: u64) -> SysResult {
@@ -72,8 +97,11 @@ fn read(caller: Caller<'_>, file: &OpenFile, pipe: &PipeEnd, base: u64, len: u64
     if len > 0 {
         // A bad buffer must not cost the bytes. (One page or two: a small buffer has no middle.)
         let mut byte = [0];
+        let last = base + len - 1;
         memory.read_bytes(base, &mut byte)?;
-        memory.read_bytes(base + len - 1, &mut byte)?;
+        if (base ^ last) & !(PAGE_SIZE as u64 - 1) != 0 {
+            memory.read_bytes(last, &mut byte)?;
+        }
     }
     let mut buffer = [0; SMALL as usize];
     let wanted = buffer.get_mut(..len as usize).unwrap_or_default();
@@ -100,7 +128,7 @@ fn write(caller: Caller<'_>, file: &OpenFile, pipe: &PipeEnd, base: u64, len: u6
 }
 
 /// A read that waits; ends early for a signal.
-pub(crate) struct PipeRead<'a> {
+pub struct PipeRead<'a> {
     caller: Caller<'a>,
     file: Arc<OpenFile>,
     base: u64,

@@ -51,6 +51,9 @@ fn set_limit(caller: Caller<'_>, target: &Arc<Process>, resource: Resource, new:
     {
         space.set_limits(space_limits(target));
     }
+    if resource == Resource::CpuSeconds {
+        super::timers::watch_cpu_limit(caller.system, target);
+    }
     Ok(0)
 }
 
@@ -65,6 +68,7 @@ pub(crate) fn space_limits(process: &Process) -> memory::SpaceLimits {
 }
 
 pub(crate) fn sys_getrusage(caller: Caller<'_>, who: u64, out: u64) -> SysResult {
+    caller.system.platform.charge();
     let mut used = match who as i32 {
         RUSAGE_SELF => caller.process.usage().snapshot(),
         RUSAGE_CHILDREN => caller.process.children_usage().snapshot(),

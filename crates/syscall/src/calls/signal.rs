@@ -90,6 +90,7 @@ pub(crate) async fn sys_rt_sigtimedwait(
     caller.kick_own(kick);
     match outcome {
         Some(Ok(taken)) => {
+            let taken = super::posix_timers::taken(caller, taken);
             if info != 0 {
                 caller.memory().write_bytes(info, &taken.to_bytes())?;
             }

@@ -63,10 +63,12 @@ impl Clock {
             Self::Real => timespec_of_ns(system.wall_clock.now_ns()),
             Self::Monotonic => timespec(system.platform.now()),
             Self::ProcessCpu(pid) => {
+                system.platform.charge();
                 let process = system.processes.process(pid).ok_or(Errno::EINVAL)?;
                 timespec(process.usage().cpu_time())
             }
             Self::ThreadCpu(tid) => {
+                system.platform.charge();
                 let thread = caller.process.thread(tid).ok_or(Errno::EINVAL)?;
                 timespec(thread.usage().cpu_time())
             }
@@ -120,6 +122,7 @@ pub(crate) fn sys_time(caller: Caller<'_>, out: u64) -> SysResult {
 }
 
 pub(crate) fn sys_times(caller: Caller<'_>, out: u64) -> SysResult {
+    caller.system.platform.charge();
     let own = caller.process.usage().snapshot();
     let children = caller.process.children_usage().snapshot();
     let ticks = |time: Nanos| (time.0 / TICK_NS) as i64;

@@ -4,13 +4,16 @@ use alloc::sync::{Arc, Weak};
 use alloc::task::Wake;
 use core::task::Waker;
 
-use abi::{Errno, Itimerval};
+use abi::{Errno, Itimerval, Signal};
 use process::signal::SigInfo;
+use process::{LimitDecision, Resource, UNLIMITED};
 use process::timers::{ItimerClocks, ItimerKind, TimerSetting};
 use types::Nanos;
 
 use crate::clock::{nanos_of_timeval, timeval};
 use crate::{Caller, Process, SysResult, System};
+
+use super::posix_timers;
 
 pub(crate) fn sys_alarm(caller: Caller<'_>, seconds: u64) -> SysResult {
     let clocks = clocks(caller.system, caller.process);
@@ -86,30 +89,34 @@ pub(crate) fn expire(system: &'static System, process: &Arc<Process>) {
             due = due.with(signal);
         }
     }
+    if let Some(signal) = cpu_limit_signal(process, clocks.cpu) {
+        due = due.with(signal);
+    }
     while let Some(signal) = due.first() {
         due = due.without(signal);
         system.run(system.processes.signal_process(process, SigInfo::kernel(signal)));
     }
+    posix_timers::send_due(system, process);
     arm(system, process);
 }
 
 /// Asks to be woken when the nearest timer is due. CPU-time timers are looked at often enough by what is left on them: CPU
 /// time passes no faster than real time on each CPU. A process has one entry in the queue: one that is too early finds
 /// nothing due and asks again, one that is too late is replaced.
-fn arm(system: &'static System, process: &Arc<Process>) {
+pub(super) fn arm(system: &'static System, process: &Arc<Process>) {
     let clocks = clocks(system, process);
+    let posix_clocks = posix_timers::Clocks::read(system, process);
+    let limit = next_cpu_limit(process, clocks.cpu);
     let cpus = u64::from(system.platform.online().len().max(1));
     let waker = Waker::from(Arc::new(Alarm { system, process: Arc::downgrade(process) }));
     let mut timers = process.timers().lock();
-    let on_cpu = |kind, now: Nanos| {
-        timers.interval.deadline(kind).map(|deadline: Nanos| {
-            clocks.real + Nanos((deadline.saturating_sub(now).0 / cpus).max(1_000_000))
-        })
-    };
+    let on_cpu = |deadline: Nanos, now: Nanos| clocks.real + Nanos(((deadline - now).0 / cpus).max(1_000_000));
     let real = timers.interval.deadline(ItimerKind::Real);
-    let user = on_cpu(ItimerKind::Virtual, clocks.user);
-    let cpu = on_cpu(ItimerKind::Prof, clocks.cpu);
-    let Some(deadline) = [real, user, cpu].into_iter().flatten().min() else { return };
+    let user = timers.interval.deadline(ItimerKind::Virtual).map(|deadline| on_cpu(deadline, clocks.user));
+    let cpu = timers.interval.deadline(ItimerKind::Prof).map(|deadline| on_cpu(deadline, clocks.cpu));
+    let limit = limit.map(|deadline| on_cpu(deadline, clocks.cpu));
+    let posix = posix_timers::next_look(&timers.posix, &posix_clocks);
+    let Some(deadline) = [real, user, cpu, limit, posix].into_iter().flatten().min() else { return };
     if timers.armed.is_some_and(|(armed, _)| armed <= deadline) {
         return;
     }
@@ -124,14 +131,43 @@ fn arm(system: &'static System, process: &Arc<Process>) {
     }
 }
 
+/// Looks after RLIMIT_CPU of a process that has just been given one, or was born with one.
+pub(crate) fn watch_cpu_limit(system: &'static System, process: &Arc<Process>) {
+    if next_cpu_limit(process, Nanos::ZERO).is_some() {
+        arm(system, process);
+    }
+}
+
+/// The signal that RLIMIT_CPU calls for when a process has used so much CPU time.
+fn cpu_limit_signal(process: &Process, used: Nanos) -> Option<Signal> {
+    let limits = process.limits();
+    let mut timers = process.timers().lock();
+    let (decision, warned) = limits.check_cpu_time(used, timers.cpu_warned);
+    timers.cpu_warned = warned;
+    match decision {
+        LimitDecision::Kill => Some(Signal::KILL),
+        LimitDecision::Signal(signal) => Some(signal),
+        _ => None,
+    }
+}
+
+/// The CPU time at which the next such signal may be due: the soft limit, then each second, and the hard limit.
+fn next_cpu_limit(process: &Process, used: Nanos) -> Option<Nanos> {
+    let limit = process.limits().get(Resource::CpuSeconds);
+    let soft = (limit.soft != UNLIMITED).then(|| limit.soft.max(used.secs() + 1));
+    let hard = (limit.hard != UNLIMITED).then_some(limit.hard);
+    [soft, hard].into_iter().flatten().min().map(Nanos::from_secs)
+}
+
 impl System {
     /// A process has ended: its timers look no more.
     pub(crate) fn disarm_timers(&self, process: &Process) {
-        let armed = {
+        let (armed, posix) = {
             let mut timers = process.timers().lock();
             timers.interval = process::timers::IntervalTimers::new();
-            timers.armed.take()
+            (timers.armed.take(), core::mem::take(&mut timers.posix))
         };
+        drop(posix);
         if let Some((_, token)) = armed {
             self.timers.remove(token);
         }
