@@ -87,7 +87,9 @@ impl MachineInfo for Info {
                 let heap = boot::memory::heap().stats();
                 writeln!(out, "frames_total {}", frames.total)?;
                 writeln!(out, "frames_free {}", frames.free)?;
-                for (kind, count) in ["free", "kernel", "table", "user", "file", "heap"].iter().zip(frames.by_kind).skip(1) {
+                for (kind, count) in
+                    ["free", "kernel", "table", "user", "file", "heap"].iter().zip(frames.by_kind).skip(1)
+                {
                     writeln!(out, "frames_{kind} {count}")?;
                 }
                 writeln!(out, "heap {heap:?}")?;

@@ -29,7 +29,13 @@ pub(crate) fn fatal_trap(trap: &FatalTrap<'_>) -> ! {
     let _ = writeln!(
         out,
         "\n---- MultiOS fatal trap on CPU {} ----\nvector {} error {:#x} rip {:#x} rsp {:#x} cr2 {:#x} cr3 {:#x}",
-        cpu::current().0, frame.vector, frame.error_code, frame.rip, frame.rsp, trap.fault_address, trap.page_table
+        cpu::current().0,
+        frame.vector,
+        frame.error_code,
+        frame.rip,
+        frame.rsp,
+        trap.fault_address,
+        trap.page_table
     );
     let _ = writeln!(out, "{frame:x?}");
     backtrace(&mut out, frame.rbp);

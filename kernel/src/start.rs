@@ -6,16 +6,16 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU64};
 
 use ::log::{info, warn};
+use hal::Topology as _;
+use hal_x86_64::acpi::Topology;
 use hal_x86_64::features::Features;
 use hal_x86_64::serial::Com;
 use hal_x86_64::smp::StartPlan;
-use hal_x86_64::acpi::Topology;
 use hal_x86_64::{acpi, apic, cpu, power, serial, set_fatal, time, tlb};
 use memory::PagingFeatures;
 use process::{ProcessTable, TableConfig};
 use sync::{Hooks, Once, TimerQueue};
 use syscall::{FileSystems, InitProgram, LoadAverage, Machine, MissingCalls, System, SystemNames, WallClock};
-use hal::Topology as _;
 use types::{CpuId, MAX_CPUS, Nanos, PAGE_SIZE};
 
 use crate::boot::{BootInfo, CommandLine, DIRECT_MAP_BASE};
@@ -41,11 +41,14 @@ pub(crate) fn machine(boot: &BootInfo) {
     set_fatal(panic::fatal_trap);
     info!("kernel: MultiOS {} by {:?}, entry at tsc {}", env!("CARGO_PKG_VERSION"), boot.door, boot.entry_tsc);
     info!("kernel: command line: {}", boot.command_line);
-    boot::memory::init(boot, PagingFeatures {
-        gib_pages: found.contains(Features::HUGE_1G),
-        no_execute: found.contains(Features::NX),
-        global_pages: found.contains(Features::PGE),
-    });
+    boot::memory::init(
+        boot,
+        PagingFeatures {
+            gib_pages: found.contains(Features::HUGE_1G),
+            no_execute: found.contains(Features::NX),
+            global_pages: found.contains(Features::PGE),
+        },
+    );
     let frames = boot::memory::frames().stats();
     info!("memory: {} of {} MiB free", to_mib(frames.free), to_mib(frames.total));
     sync::install(Hooks { current_cpu: cpu::current, relax: tlb::serve_shootdowns });
@@ -133,11 +136,7 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
         files: Once::new(),
         command_line: boot.command_line.as_str().into(),
     });
-    let archives: Vec<&[u8]> = boot
-        .modules
-        .iter()
-        .map(|module| boot::module_bytes(module))
-        .collect();
+    let archives: Vec<&[u8]> = boot.modules.iter().map(|module| boot::module_bytes(module)).collect();
     let machine = Machine {
         console: Arc::new(console::SerialConsole),
         log: Arc::new(log::RecentLog),
@@ -185,4 +184,3 @@ pub(crate) fn first_process(system: &'static System) {
 fn to_mib(frames: u64) -> u64 {
     frames * PAGE_SIZE as u64 / (1 << 20)
 }
-

@@ -1,8 +1,8 @@
 //! The rules of the house that `cargo metadata` can show: layers and `unsafe`.
 //!
 //! Each manifest says in `[package.metadata.multios]` its `layer` (a number, `"user"`, `"tool"` or `"dev"`), `unsafe`
-//! (`"forbid"`, `"allowed"` or `"raw"`, which means one module) and `host-test`. A numbered crate depends only on strictly
-//! lower ones; `unsafe` is for the few crates named here.
+//! (`"forbid"`, `"allowed"` or the names of the only modules that may use it, such as `"boot, entry"`) and `host-test`. A
+//! numbered crate depends only on strictly lower ones; `unsafe` is for the few crates and modules named here.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -65,8 +65,8 @@ fn metadata(one: &Crate) -> Vec<String> {
     };
     need(one.layer.is_some(), "needs layer = 0...6, \"user\", \"tool\" or \"dev\"");
     need(
-        matches!(one.unsafe_rule.as_deref(), Some("forbid" | "allowed" | "raw")),
-        "needs unsafe = \"forbid\", \"allowed\" or \"raw\"",
+        one.unsafe_rule.as_deref().is_some_and(|rule| !rule.is_empty()),
+        "needs unsafe = \"forbid\", \"allowed\" or the names of modules",
     );
     need(one.host_test.is_some(), "needs host-test = true or false");
     let kernel_crate = matches!(one.layer, Some(Layer::Kernel(_) | Layer::Dev));
@@ -114,11 +114,22 @@ fn unsafe_code(one: &Crate) -> Vec<String> {
         Some("forbid") if has_attribute(&one.root_source, "#![forbid(unsafe_code)]") => {}
         Some("forbid") => found.push(format!("{}: its root module lacks #![forbid(unsafe_code)]", one.name)),
         Some(_) if !listed => found.push(format!("{}: is not one of the crates that may use unsafe", one.name)),
-        _ => {}
+        Some(rule) => {
+            let modules =
+                UNSAFE_MODULES.iter().find(|(name, _)| *name == one.name).map(|(_, modules)| modules.join(", "));
+            let agreed = modules.unwrap_or_else(|| "allowed".into());
+            if rule != agreed {
+                found.push(format!("{}: its manifest says unsafe = {rule:?}, the rule is {agreed:?}", one.name));
+            }
+        }
+        None => {}
     }
     if let Some((_, modules)) = UNSAFE_MODULES.iter().find(|(name, _)| *name == one.name) {
         for (path, text) in &one.sources {
-            let inside = modules.iter().any(|module| path.starts_with(&format!("src/{module}")));
+            let inside = modules.iter().any(|module| {
+                let rest = path.strip_prefix("src/").and_then(|path| path.strip_prefix(module));
+                rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+            });
             if !inside && let Some(line) = unsafe_line(text) {
                 found.push(format!("{}: unsafe outside of {}: {path}:{line}", one.name, modules.join(", ")));
             }
@@ -241,7 +252,8 @@ mod tests {
         assert!(violations(&[allowed("sync")]).is_empty());
         assert_eq!(violations(&[allowed("vfs")]).len(), 1);
         let source = |path: &str, text: &str| vec![(path.to_owned(), text.to_owned())];
-        let kernel = |sources| Crate { sources, ..allowed("kernel") };
+        let kernel = |sources| Crate { sources, unsafe_rule: Some("boot, entry".into()), ..allowed("kernel") };
+        assert_eq!(violations(&[allowed("kernel")]).len(), 1, "all of the kernel");
         assert!(violations(&[kernel(source("src/boot/pvh.rs", "unsafe { f() }"))]).is_empty());
         assert!(
             violations(&[kernel(source("src/trap.rs", "// unsafe here\nlet s = \"unsafe\"; unsafe_op();"))]).is_empty()

@@ -79,15 +79,18 @@ impl System {
         }
         let name = program.path.rsplit(|byte| *byte == b'/').next().unwrap_or(program.path);
         self.run(self.processes.begin_exec(&thread)?);
-        let executed = self.processes.commit_exec(&thread, ExecCommit {
-            space: image.space,
-            executable: image.location,
-            name,
-            credentials: image.rights.credentials,
-            secure: false,
-            set_ids: [false; 2],
-            ranges: image.ranges,
-        })?;
+        let executed = self.processes.commit_exec(
+            &thread,
+            ExecCommit {
+                space: image.space,
+                executable: image.location,
+                name,
+                credentials: image.rights.credentials,
+                secure: false,
+                set_ids: [false; 2],
+                ranges: image.ranges,
+            },
+        )?;
         self.run(executed.effects);
         let new = NewThread { process: thread.process().clone(), thread, start: image.context, fpu: None };
         self.platform.start_thread(new).map_err(|_| Errno::ENOMEM)?;

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use types::Nanos;
 
 /// Binary places behind the point.
-pub const FRACTION_BITS: u32 = 11;
+pub(crate) const FRACTION_BITS: u32 = 11;
 const ONE: u64 = 1 << FRACTION_BITS;
 /// Time between two samples.
 const PERIOD: Nanos = Nanos::from_secs(5);
@@ -14,7 +14,7 @@ const DECAY: [u64; 3] = [1884, 2014, 2037];
 /// Samples after which every average has forgotten its past: idle gaps longer than that count as that.
 const FORGET_AFTER: u64 = 2000;
 
-/// The three averages, in fixed point with [`FRACTION_BITS`].
+/// The three averages, in fixed point with `FRACTION_BITS` binary places.
 #[derive(Default)]
 pub struct LoadAverage {
     averages: [AtomicU64; 3],

@@ -37,9 +37,9 @@ mod permission;
 pub mod pipe;
 mod poll;
 pub mod proc;
-mod ring;
 pub mod ramfs;
 mod remove;
+mod ring;
 pub mod signalfd;
 pub mod socket;
 pub mod statfs;
@@ -54,8 +54,8 @@ mod write_count;
 
 pub use attachment::Attachment;
 pub use attributes::Rights;
-pub use error::{Result, VfsError};
 pub use device::{Device, DeviceKind, DeviceRegistry};
+pub use error::{Result, VfsError};
 pub use file::{File, MapRequest, Mapping, Pager, Positioning};
 pub use file_locks::{FileLocks, LockKind, LockOwner, RecordLock};
 pub use inode::{

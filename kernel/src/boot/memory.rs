@@ -3,7 +3,9 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
-use memory::{DirectMap, Frames, ImageSegment, KernelHeap, KernelLayout, KernelTables, MemoryRegion, PagingFeatures, Prot};
+use memory::{
+    DirectMap, Frames, ImageSegment, KernelHeap, KernelLayout, KernelTables, MemoryRegion, PagingFeatures, Prot,
+};
 use sync::Once;
 use types::{PAGE_SIZE, PhysAddr};
 
@@ -100,9 +102,10 @@ pub(crate) fn release_modules(boot: &BootInfo) {
         // Only whole pages that nothing else shares.
         let start = module.start.as_u64().max(LOW_MEMORY).next_multiple_of(page);
         let end = (module.start.as_u64() + module.len) & !(page - 1);
-        let usable = boot.regions.iter().any(|region| {
-            region.kind != MemoryKind::Reserved && region.start <= start && end <= region.end
-        });
+        let usable = boot
+            .regions
+            .iter()
+            .any(|region| region.kind != MemoryKind::Reserved && region.start <= start && end <= region.end);
         if usable && start < end {
             frames().add_region(MemoryRegion { start, end, node: 0 });
         }
@@ -144,9 +147,7 @@ pub(crate) fn trampoline_tables(boot: &BootInfo) -> PhysAddr {
     static TABLES: [Table; 3] = [const { Table([const { AtomicU64::new(0) }; ENTRIES]) }; 3];
 
     let start = address(&raw const __kernel_start);
-    let physical = |table: &'static Table| {
-        boot.kernel_start.as_u64() + (core::ptr::from_ref(table) as u64 - start)
-    };
+    let physical = |table: &'static Table| boot.kernel_start.as_u64() + (core::ptr::from_ref(table) as u64 - start);
     let [top, second, third] = &TABLES;
     let kernel = tables().root();
     // SAFETY: the kernel's top table is a frame of its own in the direct map, and its upper half never changes.

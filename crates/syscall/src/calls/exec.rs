@@ -14,9 +14,7 @@ use process::elf::{ELF_HEADER_SIZE, ElfHeader, ElfKind, LoadPlan, Segment, Writa
 use process::script::{SCRIPT_DEPTH, SCRIPT_HEAD, Script, ScriptError};
 use process::signal::Restart;
 use process::stack::{Arguments, AuxInfo, StackError, StackImage};
-use process::{
-    ExecCommit, ExecCredentials, ExecRights, ExitStatus, ImageRanges, Resource, credentials_for_exec,
-};
+use process::{ExecCommit, ExecCredentials, ExecRights, ExitStatus, ImageRanges, Resource, credentials_for_exec};
 use types::{Credentials, PAGE_SIZE, USER_END};
 use vfs::{ExecutionGuard, FileType, Follow, Location, Mapping};
 
@@ -239,7 +237,10 @@ fn load_elf(
     };
     let plan = LoadPlan::new(&header, &table, file.file().len(), base, WritableCode::Allow).map_err(Errno::from)?;
     if plan.interpreter.is_some() {
-        log::warn!("exec: {} is dynamically linked, which is not supported", alloc::string::String::from_utf8_lossy(path));
+        log::warn!(
+            "exec: {} is dynamically linked, which is not supported",
+            alloc::string::String::from_utf8_lossy(path)
+        );
         return Err(Errno::ENOENT.into());
     }
 
@@ -257,13 +258,16 @@ fn load_elf(
 
     let metadata = location.metadata();
     let set_id = |bits: u32| location.allows_set_id() && metadata.mode & bits == bits;
-    let rights = credentials_for_exec(&loader.credentials, ExecRights {
-        set_uid: set_id(linux::S_ISUID).then_some(metadata.uid),
-        // Without the execute bit, set-group-id means mandatory locking.
-        set_gid: set_id(linux::S_ISGID | 0o010).then_some(metadata.gid),
-        no_new_privs: loader.no_new_privs,
-        watched: false,
-    });
+    let rights = credentials_for_exec(
+        &loader.credentials,
+        ExecRights {
+            set_uid: set_id(linux::S_ISUID).then_some(metadata.uid),
+            // Without the execute bit, set-group-id means mandatory locking.
+            set_gid: set_id(linux::S_ISGID | 0o010).then_some(metadata.gid),
+            no_new_privs: loader.no_new_privs,
+            watched: false,
+        },
+    );
     let top = USER_END - loader.random_pages(RANDOM_STACK_PAGES);
     let mut random = [0; 16];
     loader.system.platform.random(&mut random);
@@ -287,9 +291,7 @@ fn load_elf(
     let mut prot = Prot::READ | Prot::WRITE;
     prot.set(Prot::EXEC, plan.executable_stack);
     space.map(
-        MapRequest::anonymous(stack_size, prot)
-            .at(top - stack_size)
-            .with(MapFlags::GROWS_DOWN | MapFlags::STACK),
+        MapRequest::anonymous(stack_size, prot).at(top - stack_size).with(MapFlags::GROWS_DOWN | MapFlags::STACK),
     )?;
     if space.write(stack.rsp, &stack.bytes) != stack.bytes.len() {
         return Err(Errno::ENOMEM.into());

@@ -26,9 +26,7 @@ pub(crate) fn sys_futex_now(caller: Caller<'_>, args: [u64; 6]) -> Option<SysRes
         linux::FUTEX_WAKE => wake(caller, address, scope, value, MATCH_ANY),
         linux::FUTEX_WAKE_BITSET => wake(caller, address, scope, value, value3),
         linux::FUTEX_REQUEUE => requeue(caller, [address, address2], scope, [value, value2 as u32], None),
-        linux::FUTEX_CMP_REQUEUE => {
-            requeue(caller, [address, address2], scope, [value, value2 as u32], Some(value3))
-        }
+        linux::FUTEX_CMP_REQUEUE => requeue(caller, [address, address2], scope, [value, value2 as u32], Some(value3)),
         linux::FUTEX_WAKE_OP => wake_op(caller, [address, address2], scope, [value, value2 as u32], value3),
         linux::FUTEX_UNLOCK_PI => unlock_pi(caller, address, scope),
         linux::FUTEX_TRYLOCK_PI => trylock_pi(caller, address, scope),
@@ -37,40 +35,34 @@ pub(crate) fn sys_futex_now(caller: Caller<'_>, args: [u64; 6]) -> Option<SysRes
 }
 
 /// Operations that may wait.
-pub(crate) async fn sys_futex(
-    caller: Caller<'_>,
-    restart: &mut Option<RestartBlock>,
-    args: [u64; 6],
-) -> SysResult {
+pub(crate) async fn sys_futex(caller: Caller<'_>, restart: &mut Option<RestartBlock>, args: [u64; 6]) -> SysResult {
     let [address, operation, value, timeout, _, value3] = args;
     let operation = operation as u32;
     let real_time = operation & linux::FUTEX_CLOCK_REALTIME != 0;
     match operation & linux::FUTEX_CMD_MASK as u32 {
         linux::FUTEX_WAIT => {
-            let deadline = match read_timeout(caller, timeout)? {
-                None => None,
-                Some(span) => Some(caller.system.platform.now() + span),
-            };
-            wait(caller, restart, WaitArguments {
-                address,
-                operation,
-                value: value as u32,
-                deadline,
-                bitset: MATCH_ANY,
-                relative: true,
-            })
+            let deadline = read_timeout(caller, timeout)?.map(|span| caller.system.platform.now() + span);
+            wait(
+                caller,
+                restart,
+                WaitArguments { address, operation, value: value as u32, deadline, bitset: MATCH_ANY, relative: true },
+            )
             .await
         }
         linux::FUTEX_WAIT_BITSET => {
             let deadline = absolute(caller, timeout, real_time)?;
-            wait(caller, restart, WaitArguments {
-                address,
-                operation,
-                value: value as u32,
-                deadline,
-                bitset: value3 as u32,
-                relative: false,
-            })
+            wait(
+                caller,
+                restart,
+                WaitArguments {
+                    address,
+                    operation,
+                    value: value as u32,
+                    deadline,
+                    bitset: value3 as u32,
+                    relative: false,
+                },
+            )
             .await
         }
         linux::FUTEX_LOCK_PI => {
@@ -332,12 +324,7 @@ fn wake_both(futexes: &FutexTable<FutexKey>, space: &AddressSpace, address: u64)
     }
 }
 
-fn release_robust(
-    futexes: &FutexTable<FutexKey>,
-    tid: Tid,
-    space: &AddressSpace,
-    entry: process::futex::RobustEntry,
-) {
+fn release_robust(futexes: &FutexTable<FutexKey>, tid: Tid, space: &AddressSpace, entry: process::futex::RobustEntry) {
     // Somebody may change the word meanwhile: judge again until the change is in.
     loop {
         let Ok(word) = space.load_u32(entry.address) else { return };

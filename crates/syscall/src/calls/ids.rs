@@ -185,11 +185,8 @@ pub(crate) fn sys_capset(caller: Caller<'_>, header: u64, data: u64) -> SysResul
         inheritable |= u64::from(part.inheritable) << (32 * block);
     }
     let set = Capabilities::from_bits_truncate;
-    let sets = rules::CapabilitySets {
-        effective: set(effective),
-        permitted: set(permitted),
-        inheritable: set(inheritable),
-    };
+    let sets =
+        rules::CapabilitySets { effective: set(effective), permitted: set(permitted), inheritable: set(inheritable) };
     caller.change_credentials(|old| rules::capset(old, sets))
 }
 

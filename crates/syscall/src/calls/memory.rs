@@ -72,7 +72,7 @@ pub(crate) fn sys_munmap(caller: Caller<'_>, start: u64, len: u64) -> SysResult 
 }
 
 pub(crate) fn sys_mprotect(caller: Caller<'_>, start: u64, len: u64, prot: u64) -> SysResult {
-    if start % PAGE != 0 {
+    if !start.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL.into());
     }
     if len == 0 {
@@ -123,7 +123,7 @@ pub(crate) fn sys_madvise(caller: Caller<'_>, start: u64, len: u64, advice: u64)
         | linux::MADV_PAGEOUT => Advice::Ignored,
         _ => return Err(Errno::EINVAL.into()),
     };
-    if start % PAGE != 0 {
+    if !start.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL.into());
     }
     if len == 0 {
@@ -135,7 +135,7 @@ pub(crate) fn sys_madvise(caller: Caller<'_>, start: u64, len: u64, advice: u64)
 }
 
 pub(crate) fn sys_mincore(caller: Caller<'_>, start: u64, len: u64, out: u64) -> SysResult {
-    if start % PAGE != 0 {
+    if !start.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL.into());
     }
     if start >= USER_END || len > USER_END - start {
@@ -159,7 +159,7 @@ pub(crate) fn sys_msync(caller: Caller<'_>, start: u64, len: u64, flags: u64) ->
     let flags = flags as u32;
     let known = linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC;
     let both = linux::MS_ASYNC | linux::MS_SYNC;
-    if flags & !known != 0 || flags & both == both || start % PAGE != 0 {
+    if flags & !known != 0 || flags & both == both || !start.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL.into());
     }
     check_mapped(caller, start, len)

@@ -86,8 +86,7 @@ pub(crate) fn sys_pidfd_send_signal(caller: Caller<'_>, fd: u64, number: u64, in
     }
     let (process, _) = target(caller, fd)?;
     let info = if info == 0 {
-        signal_or_probe(number)?
-            .map(|signal| SigInfo::user(signal, caller.process.pid(), caller.thread.uid()))
+        signal_or_probe(number)?.map(|signal| SigInfo::user(signal, caller.process.pid(), caller.thread.uid()))
     } else {
         let info = queued_info(caller, process.pid(), number, info)?;
         if info.is_some_and(|info| u64::from(info.signal.number()) != number) {

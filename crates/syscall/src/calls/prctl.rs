@@ -129,9 +129,7 @@ fn ambient(caller: Caller<'_>, operation: u64, number: u64, c: u64, d: u64) -> S
         pr::PR_CAP_AMBIENT_CLEAR_ALL if number == 0 => {
             caller.change_credentials(|old| Ok(rules::lower_ambient(old, Capabilities::all())))
         }
-        pr::PR_CAP_AMBIENT_IS_SET => {
-            Ok(u64::from(caller.thread.credentials().ambient.contains(capability(number)?)))
-        }
+        pr::PR_CAP_AMBIENT_IS_SET => Ok(u64::from(caller.thread.credentials().ambient.contains(capability(number)?))),
         pr::PR_CAP_AMBIENT_RAISE => {
             let capability = capability(number)?;
             caller.change_credentials(|old| rules::raise_ambient(old, capability))

@@ -4,10 +4,7 @@ use abi::linux::general as linux;
 use abi::{Errno, Rusage};
 use alloc::sync::Arc;
 use process::signal::{Restart, SigInfo};
-use process::{
-    ExitStatus, KillTarget, UsageSnapshot, WaitOptions, WaitRequest, WaitResult,
-    WaitSelector,
-};
+use process::{ExitStatus, KillTarget, UsageSnapshot, WaitOptions, WaitRequest, WaitResult, WaitSelector};
 use types::{Nanos, Pgid, Pid, Tid};
 
 use super::signal::{read_info, signal_or_probe};
@@ -121,8 +118,7 @@ pub(crate) fn rusage(used: &UsageSnapshot) -> Rusage {
 
 pub(crate) fn sys_kill(caller: Caller<'_>, pid: u64, number: u64) -> SysResult {
     let target = KillTarget::decode(pid as i32, caller.process.pgid())?;
-    let info = signal_or_probe(number)?
-        .map(|signal| SigInfo::user(signal, caller.process.pid(), caller.thread.uid()));
+    let info = signal_or_probe(number)?.map(|signal| SigInfo::user(signal, caller.process.pid(), caller.thread.uid()));
     caller.system.run(caller.system.processes.kill(caller.thread, target, info)?);
     Ok(0)
 }
@@ -147,8 +143,7 @@ pub(crate) fn sys_tgkill(caller: Caller<'_>, pid: u64, tid: u64, number: u64) ->
 }
 
 fn signal_thread(caller: Caller<'_>, thread: &Arc<Thread>, number: u64) -> SysResult {
-    let info = signal_or_probe(number)?
-        .map(|signal| SigInfo::tkill(signal, caller.process.pid(), caller.thread.uid()));
+    let info = signal_or_probe(number)?.map(|signal| SigInfo::tkill(signal, caller.process.pid(), caller.thread.uid()));
     caller.system.run(caller.system.processes.signal_thread(Some(caller.thread), thread, info)?);
     Ok(0)
 }
@@ -177,12 +172,7 @@ pub(crate) fn sys_rt_tgsigqueueinfo(caller: Caller<'_>, pid: u64, tid: u64, numb
 }
 
 /// Details that a program chose itself: it may not pretend that the kernel or `kill` sent them to somebody else.
-pub(crate) fn queued_info(
-    caller: Caller<'_>,
-    target: Pid,
-    number: u64,
-    address: u64,
-) -> SysResult<Option<SigInfo>> {
+pub(crate) fn queued_info(caller: Caller<'_>, target: Pid, number: u64, address: u64) -> SysResult<Option<SigInfo>> {
     let Some(signal) = signal_or_probe(number)? else { return Ok(None) };
     let info = read_info(caller, signal, address)?;
     let pretends = info.code >= 0 || info.code == process::signal::SI_TKILL;

@@ -1,6 +1,6 @@
 //! Unix sockets (unix(7)): stream, datagram and seqpacket, by path, abstract name or in pairs.
 //!
-//! A connection is two [`channel`]s, one each way; a datagram socket owns one that everybody sends to. Sockets hold
+//! A connection is two `channel`s, one each way; a datagram socket owns one that everybody sends to. Sockets hold
 //! channels, channels hold queued bytes, messages and descriptors, and neither takes the other's lock inside its own.
 //! Who sends and who asks is told by the caller ([`PeerCredentials`]); so is the socket a path leads to: the gate finds
 //! the inode and asks [`Socket::at`].
