@@ -92,6 +92,8 @@ pub struct ProcessTimers {
     pub posix: PosixTimers,
     /// The entry in the timer queue that looks at them, and when it is due: one at most, however often they are set.
     pub armed: Option<(Nanos, TimerToken)>,
+    /// The second of CPU time in which RLIMIT_CPU last sent SIGXCPU.
+    pub cpu_warned: u64,
 }
 
 /// Where the parts of the program lie in its memory, for /proc/PID/{stat,cmdline,environ,auxv}; first byte and one past
