@@ -20,6 +20,9 @@ use crate::{Caller, OpenFile, RestartBlock, SysError, SysResult};
 /// Personality bit: select leaves its timeout as it was.
 const STICKY_TIMEOUTS: u32 = 0x0400_0000;
 
+/// Descriptors that select(2) always looks at, an fd_set's worth.
+const SMALLEST_TABLE: u32 = 1024;
+
 /// A file that is waited for.
 struct Watched {
     /// `None` for a descriptor that is not open, or is to be skipped.
@@ -212,9 +215,9 @@ impl Sets {
     fn read(caller: Caller<'_>, count: u64, addresses: [u64; 3]) -> SysResult<Self> {
         let count = i32::try_from(count as i32 as i64).unwrap_or(-1);
         let count = u32::try_from(count).map_err(|_| Errno::EINVAL)?;
-        // Beyond the largest descriptor there is nothing to be found.
-        let largest = caller.files()?.capacity().next_multiple_of(64) as u32;
-        let count = count.min(largest.max(64));
+        // Beyond the table there is nothing to be found: like Linux, which has larger tables, the rest is not even read.
+        let table = caller.files()?.capacity().next_multiple_of(64) as u32;
+        let count = count.min(table.max(SMALLEST_TABLE));
         let words = count.div_ceil(64) as usize;
         let mut wanted = [Vec::new(), Vec::new(), Vec::new()];
         for (set, address) in wanted.iter_mut().zip(addresses) {
