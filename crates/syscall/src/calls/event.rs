@@ -134,6 +134,7 @@ fn itimerspec(setting: TimerSetting) -> Itimerspec {
 
 /// Signals of the process that made the descriptor, as the thread that did so sees them.
 struct Pending {
+    system: &'static System,
     process: Weak<Process>,
     thread: Weak<Thread>,
 }
@@ -148,7 +149,11 @@ impl Pending {
 
 impl SignalSource for Pending {
     fn take(&self, mask: SigSet) -> Option<SignalRecord> {
-        self.with(|process, thread| process.signals().take(thread.signals(), mask)).flatten().map(|info| record(&info))
+        self.with(|process, thread| {
+            let info = process.signals().take(thread.signals(), mask)?;
+            Some(record(&super::posix_timers::taken_from(self.system, process, info)))
+        })
+        .flatten()
     }
 
     fn is_pending(&self, mask: SigSet) -> bool {
@@ -204,7 +209,11 @@ pub(crate) fn sys_signalfd4(caller: Caller<'_>, fd: u64, mask: u64, size: u64, f
         return Err(Errno::EINVAL.into());
     }
     if fd as i32 == -1 {
-        let source = Pending { process: Arc::downgrade(caller.process), thread: Arc::downgrade(caller.thread) };
+        let source = Pending {
+            system: caller.system,
+            process: Arc::downgrade(caller.process),
+            thread: Arc::downgrade(caller.thread),
+        };
         let file = SignalFd::new(mask, Arc::new(source));
         let file = OpenFile::anonymous(file, linux::O_RDWR | flags & linux::O_NONBLOCK);
         return caller.install(file, flags & linux::O_CLOEXEC);
