@@ -24,6 +24,7 @@ use vfs::{
 
 use crate::calls::info::{RELEASE, VERSION};
 use crate::devices::{ConsoleDevice, MachineRandom, OwnTerminal, PtyMasters};
+use crate::lock_waits::LockWaits;
 use crate::proc_source::Processes;
 use crate::terminal::Deliver;
 use crate::{OpenFile, SysResult, System};
@@ -69,6 +70,7 @@ pub struct FileSystems {
     proc: Arc<ProcFs>,
     memory_files: Arc<RamFs>,
     pub(crate) sockets: Arc<AbstractNames>,
+    pub(crate) lock_waits: LockWaits,
     pub(crate) info: Arc<dyn MachineInfo>,
 }
 
@@ -137,7 +139,7 @@ impl FileSystems {
         let proc = ProcFs::new(Arc::new(Processes(system)), files, system.wall_clock.clone());
         let memory_files = RamFs::new(system.frames, clock, RamOptions::new("tmpfs", new_device()));
         let sockets = AbstractNames::new();
-        Ok(Self { namespace, console, ptys, devices, proc, memory_files, sockets, info })
+        Ok(Self { namespace, console, ptys, devices, proc, memory_files, sockets, lock_waits: LockWaits::new(), info })
     }
 
     /// The mounts of the first process.

@@ -122,8 +122,17 @@ pub(crate) fn fcntl_now(caller: Caller<'_>, fd: u64, command: u64, arg: u64) -> 
 pub(crate) async fn fcntl_wait(caller: Caller<'_>, fd: u64, command: u64, arg: u64) -> SysResult {
     let call = LockCall::decode(caller, fd, command as u32, arg)?;
     let queue = call.file.locks()?.queue().clone();
+    let waits = &caller.system.file_systems()?.lock_waits;
+    let wait = match call.owner {
+        LockOwner::Process(owner) => Some(waits.begin(owner)),
+        // Locks of open files are in nobody's way for ever: Linux does not look either.
+        LockOwner::OpenFile(_) => None,
+    };
     let granted = queue.wait_until(|| match call.attempt() {
-        Err(error) if would_block(error) => None,
+        Err(error) if would_block(error) => match (&wait, call.holder()) {
+            (Some(wait), Some(holder)) if !wait.may_wait_for(holder) => Some(Err(Errno::EDEADLK.into())),
+            _ => None,
+        },
         outcome => Some(outcome),
     });
     match interruptible(caller.thread, granted).await {
@@ -294,6 +303,14 @@ impl LockCall {
             None => self.file.locks()?.unlock_record(self.owner, self.start, self.end)?,
         }
         Ok(0)
+    }
+
+    /// The process whose lock is in the way.
+    fn holder(&self) -> Option<u64> {
+        match self.file.locks().ok()?.conflict(&self.lock(self.kind?))?.owner {
+            LockOwner::Process(owner) => Some(owner),
+            LockOwner::OpenFile(_) => None,
+        }
     }
 
     fn query(&self, caller: Caller<'_>, address: u64) -> SysResult {

@@ -104,6 +104,23 @@ fn record_locks_exclude_other_processes() {
 }
 
 #[test]
+fn two_processes_do_not_wait_for_each_other() {
+    let (_, init) = World::new();
+    init.open("/tmp/a", linux::O_CREAT | linux::O_RDWR);
+    let child = init.fork();
+    let (set, wait) = (u64::from(linux::F_SETLK), u64::from(linux::F_SETLKW));
+    assert_eq!(init.call(linux::__NR_fcntl, [3, set, lock(&init, linux::F_WRLCK, 0, 1)]), 0);
+    assert_eq!(child.call(linux::__NR_fcntl, [3, set, lock(&child, linux::F_WRLCK, 1, 1)]), 0);
+    let wanted = lock(&init, linux::F_WRLCK, 1, 1);
+    let mut waiting = init.start(linux::__NR_fcntl, [3, wait, wanted]);
+    waiting.waits();
+    let ring = child.call(linux::__NR_fcntl, [3, wait, lock(&child, linux::F_WRLCK, 0, 1)]);
+    assert_eq!(ring, failed(Errno::EDEADLK));
+    assert_eq!(child.call(linux::__NR_close, [3]), 0);
+    assert_eq!(waiting.finish(), 0);
+}
+
+#[test]
 fn flocks_belong_to_open_files() {
     let (_, init) = World::new();
     init.open("/tmp/a", linux::O_CREAT | linux::O_RDWR);
