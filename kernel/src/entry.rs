@@ -14,9 +14,9 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use hal::{PageFault, UserContext};
+use hal_x86_64::acpi::Topology;
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user::{self, FastOutcome};
-use hal_x86_64::acpi::Topology;
 use hal_x86_64::{cpu, paging, set_kernel_fault, smp, time};
 use memory::{AddressSpace, FaultOutcome};
 use process::{ProcessState, ProcessTable};

@@ -83,21 +83,7 @@ impl MachineInfo for Info {
     fn report(&self, name: &str, out: &mut dyn Write) -> fmt::Result {
         match name {
             "kernel" => {
-                let frames = boot::memory::frames().stats();
-                let heap = boot::memory::heap().stats();
-                writeln!(out, "frames_total {}", frames.total)?;
-                writeln!(out, "frames_free {}", frames.free)?;
-                for (kind, count) in
-                    ["free", "kernel", "table", "user", "file", "heap"].iter().zip(frames.by_kind).skip(1)
-                {
-                    writeln!(out, "frames_{kind} {count}")?;
-                }
-                writeln!(out, "heap {heap:?}")?;
-                if let Some(system) = crate::system() {
-                    writeln!(out, "processes {}", system.processes.process_count())?;
-                    writeln!(out, "threads {}", system.processes.thread_count())?;
-                    writeln!(out, "numbers {}", system.processes.numbers_in_use())?;
-                }
+                writeln!(out, "heap {:?}", boot::memory::heap().stats())?;
                 writeln!(out, "tasks {}", crate::executor().live())
             }
             _ => Ok(()),

@@ -146,10 +146,26 @@ impl Generator {
         let [k0, k1, k2, k3, k4, k5, k6, k7] = self.key;
         let (low, high) = (self.counter as u32, (self.counter >> 32) as u32);
         self.counter = self.counter.wrapping_add(1);
-        let start = [
-            0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574, k0, k1, k2, k3, k4, k5, k6, k7, low, high, 0, 0,
-        ];
-        let [mut a0, mut a1, mut a2, mut a3, mut b0, mut b1, mut b2, mut b3, mut c0, mut c1, mut c2, mut c3, mut d0, mut d1, mut d2, mut d3] = start;
+        let start =
+            [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574, k0, k1, k2, k3, k4, k5, k6, k7, low, high, 0, 0];
+        let [
+            mut a0,
+            mut a1,
+            mut a2,
+            mut a3,
+            mut b0,
+            mut b1,
+            mut b2,
+            mut b3,
+            mut c0,
+            mut c1,
+            mut c2,
+            mut c3,
+            mut d0,
+            mut d1,
+            mut d2,
+            mut d3,
+        ] = start;
         for _ in 0..10 {
             quarter(&mut a0, &mut b0, &mut c0, &mut d0);
             quarter(&mut a1, &mut b1, &mut c1, &mut d1);

@@ -7,7 +7,8 @@ use abi::Errno;
 use abi::linux::general as linux;
 
 use crate::calls::{
-    clone, exec, files, futex, ids, info, memory, pidfd, poll, posix_timers, power, prctl, process, resource, signal, time, timers,
+    clone, exec, files, futex, ids, info, memory, pidfd, poll, posix_timers, power, prctl, process, resource, signal,
+    time, timers,
 };
 use crate::{Caller, Registers, RestartBlock, SysError, SysResult, shortage};
 
@@ -186,14 +187,8 @@ async fn restart(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult
             time::resume_sleep(caller, registers.restart, deadline, remaining).await
         }
         Some(RestartBlock::Futex { address, operation, value, deadline, bitset }) => {
-            let arguments = futex::WaitArguments {
-                address,
-                operation,
-                value,
-                deadline: Some(deadline),
-                bitset,
-                relative: true,
-            };
+            let arguments =
+                futex::WaitArguments { address, operation, value, deadline: Some(deadline), bitset, relative: true };
             futex::resume_wait(caller, registers.restart, arguments).await
         }
         Some(RestartBlock::Poll { fds, count, deadline }) => {

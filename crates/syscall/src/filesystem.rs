@@ -287,23 +287,7 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
     add(NamedFile::new("sys/fs/file-max", 0o444, |out: &mut Text| writeln!(out, "{}", i64::MAX)));
     add(NamedFile::new("multios/exit_status", 0o600, ExitStatusFile(system)));
     add(NamedFile::new("multios/missing", 0o444, move |out: &mut Text| out.write_str(&system.missing.report())));
-    add(NamedFile::new("multios/memory", 0o444, move |out: &mut Text| {
-        let stats = system.frames.stats();
-        writeln!(
-            out,
-            "frames {}\nfree {}\nreserve {}\nmetadata {}",
-            stats.total, stats.free, stats.reserve, stats.metadata
-        )?;
-        for (kind, count) in ["unused", "kernel", "tables", "user", "files", "heap"].iter().zip(stats.by_kind) {
-            writeln!(out, "{kind} {count}")?;
-        }
-        Ok(())
-    }));
-    add(NamedFile::new("multios/processes", 0o444, move |out: &mut Text| {
-        let table = &system.processes;
-        writeln!(out, "processes {}\nthreads {}", table.process_count(), table.thread_count())?;
-        writeln!(out, "numbers {}\ncreated {}", table.numbers_in_use(), table.created_count())
-    }));
+    add(NamedFile::new("multios/counts", 0o444, move |out: &mut Text| counts(system, out)));
     let cpus = info.clone();
     add(NamedFile::new("cpuinfo", 0o444, move |out: &mut Text| cpu_info(out, &cpus.cpus())));
     for path in REPORTS {
@@ -313,6 +297,21 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
         }));
     }
     files
+}
+
+/// /proc/multios/counts: what the kernel has handed out, one `name number` a line; tests compare it before and after.
+fn counts(system: &System, out: &mut Text) -> core::fmt::Result {
+    let frames = system.frames.stats();
+    writeln!(out, "frames_total {}\nframes_used {}", frames.total, frames.total.saturating_sub(frames.free))?;
+    writeln!(out, "frames_free {}\nframes_reserve {}", frames.free, frames.reserve)?;
+    writeln!(out, "frames_metadata {}", frames.metadata)?;
+    // The first kind is that of free frames.
+    for (kind, count) in ["kernel", "tables", "user", "files", "heap"].iter().zip(frames.by_kind.iter().skip(1)) {
+        writeln!(out, "frames_{kind} {count}")?;
+    }
+    let table = &system.processes;
+    writeln!(out, "processes {}\nthreads {}", table.process_count(), table.thread_count())?;
+    writeln!(out, "numbers {}\ncreated {}", table.numbers_in_use(), table.created_count())
 }
 
 /// /proc/multios/exit_status: what the machine reports when it is switched off.

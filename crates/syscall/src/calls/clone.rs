@@ -177,9 +177,8 @@ async fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCal
 
 /// Sleeps until the child of a vfork has executed a program or ended. Only the end of the own process ends it early.
 async fn wait_for_release(caller: Caller<'_>, child: &Process) {
-    let released = child.changes().wait_until(|| {
-        (child.vfork_released() || caller.thread.signals().must_exit()).then_some(())
-    });
+    let released =
+        child.changes().wait_until(|| (child.vfork_released() || caller.thread.signals().must_exit()).then_some(()));
     // A stop or a handler has to wait: the child runs on this thread's stack.
     released.await;
 }

@@ -4,8 +4,8 @@ use abi::linux::general as linux;
 use abi::{Errno, Rlimit, abi_struct};
 use alloc::sync::Arc;
 use process::{
-    Limit, NR_OPEN, ProcessError, Resource, SchedulingPolicy, SchedulingRights, UsageSnapshot, new_nice,
-    may_limit, may_schedule, new_policy,
+    Limit, NR_OPEN, ProcessError, Resource, SchedulingPolicy, SchedulingRights, UsageSnapshot, may_limit, may_schedule,
+    new_nice, new_policy,
 };
 use types::{Capabilities, CpuSet, Nanos, Pgid, Pid, Tid, Uid};
 
@@ -28,8 +28,7 @@ pub(crate) fn sys_setrlimit(caller: Caller<'_>, resource: u64, new: u64) -> SysR
 pub(crate) fn sys_prlimit64(caller: Caller<'_>, pid: u64, resource: u64, new: u64, old: u64) -> SysResult {
     let resource = Resource::from_linux(resource as u32)?;
     let target = process(caller, pid)?;
-    if !Arc::ptr_eq(&target, caller.process)
-        && !may_limit(&caller.thread.credentials(), &target.identity().credentials)
+    if !Arc::ptr_eq(&target, caller.process) && !may_limit(&caller.thread.credentials(), &target.identity().credentials)
     {
         return Err(Errno::EPERM.into());
     }
@@ -127,12 +126,7 @@ pub(crate) fn sys_setpriority(caller: Caller<'_>, which: u64, who: u64, value: u
 }
 
 /// Calls `each` with the threads that `which` and `who` of getpriority(2) name.
-fn for_each_meant(
-    caller: Caller<'_>,
-    which: u64,
-    who: u64,
-    mut each: impl FnMut(&Thread),
-) -> SysResult<()> {
+fn for_each_meant(caller: Caller<'_>, which: u64, who: u64, mut each: impl FnMut(&Thread)) -> SysResult<()> {
     let who = who as u32;
     match which as u32 {
         linux::PRIO_PROCESS => {
@@ -317,9 +311,7 @@ pub(crate) fn sys_sched_setaffinity(caller: Caller<'_>, pid: u64, size: u64, mas
     let known = size.min(MASK_SIZE) as usize;
     caller.memory().read_bytes(mask, bytes.get_mut(..known).unwrap_or_default())?;
     let thread = thread(caller, pid)?;
-    if !caller.capable(Capabilities::SYS_NICE)
-        && !may_schedule(&caller.thread.credentials(), &thread.credentials())
-    {
+    if !caller.capable(Capabilities::SYS_NICE) && !may_schedule(&caller.thread.credentials(), &thread.credentials()) {
         return Err(Errno::EPERM.into());
     }
     thread.set_affinity(CpuSet(u64::from_le_bytes(bytes)), caller.system.platform.online())?;
@@ -350,4 +342,3 @@ fn process(caller: Caller<'_>, pid: u64) -> SysResult<Arc<Process>> {
         pid => caller.system.processes.process(Pid(pid)).ok_or(ProcessError::ProcessNotFound.into()),
     }
 }
-

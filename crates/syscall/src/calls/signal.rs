@@ -1,8 +1,8 @@
 //! Signal state of the caller: actions, masks, alternate stack, waiting for signals, returning from handlers.
 
 use abi::linux::general as linux;
-use alloc::vec::Vec;
 use abi::{Errno, KernelSigaction, SigSet, SigaltStack, Signal};
+use alloc::vec::Vec;
 use process::signal::frame::{self, SavedFrame};
 use process::signal::{Action, AltStackError, Restart, SigInfo};
 
@@ -127,8 +127,7 @@ fn set_altstack(caller: Caller<'_>, wanted: &SigaltStack, rsp: u64, minimum: u64
 /// Goes back to where a handler interrupted the program. A frame that cannot be taken back is SIGSEGV.
 pub(crate) fn sys_rt_sigreturn(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
     if restore_frame(caller, registers).is_none() {
-        let effect =
-            caller.process.signals().force_bad_frame(caller.thread.signals(), Signal::USR1);
+        let effect = caller.process.signals().force_bad_frame(caller.thread.signals(), Signal::USR1);
         caller.after_send(effect);
     }
     // The result register is part of what was restored, and no call is to be restarted.

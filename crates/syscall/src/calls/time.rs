@@ -42,10 +42,9 @@ impl Clock {
             };
         }
         Ok(match id as u32 {
-            linux::CLOCK_REALTIME
-            | linux::CLOCK_REALTIME_COARSE
-            | linux::CLOCK_REALTIME_ALARM
-            | linux::CLOCK_TAI => Self::Real,
+            linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE | linux::CLOCK_REALTIME_ALARM | linux::CLOCK_TAI => {
+                Self::Real
+            }
             linux::CLOCK_MONOTONIC
             | linux::CLOCK_MONOTONIC_RAW
             | linux::CLOCK_MONOTONIC_COARSE
@@ -220,4 +219,3 @@ fn set_real_time(caller: Caller<'_>, time: Nanos) -> SysResult {
     caller.system.wall_clock.set_ns(i64::try_from(time.0).map_err(|_| Errno::EINVAL)?);
     Ok(0)
 }
-

@@ -6,8 +6,8 @@ use core::task::Waker;
 
 use abi::{Errno, Itimerval, Signal};
 use process::signal::SigInfo;
-use process::{LimitDecision, Resource, UNLIMITED};
 use process::timers::{ItimerClocks, ItimerKind, TimerSetting};
+use process::{LimitDecision, Resource, UNLIMITED};
 use types::Nanos;
 
 use crate::clock::{nanos_of_timeval, timeval};
