@@ -47,8 +47,10 @@ pub(crate) struct ThreadSlot {
     /// Cycle count since when time is not accounted yet: the begin of the poll, or the last change between user mode and
     /// kernel.
     since: Cell<u64>,
-    /// Cycles in user mode and in the kernel that are not charged yet.
-    cycles: Cell<(u64, u64)>,
+    /// Cycles in user mode that are not charged yet.
+    user_cycles: Cell<u64>,
+    /// Cycles in the kernel that are not charged yet.
+    system_cycles: Cell<u64>,
     /// Since `since` the program runs, the entry stubs' short calls included.
     in_user: Cell<bool>,
 }
@@ -68,7 +70,8 @@ impl ThreadSlot {
             fpu_live: Cell::new(false),
             stale: Cell::new(true),
             since: Cell::new(0),
-            cycles: Cell::new((0, 0)),
+            user_cycles: Cell::new(0),
+            system_cycles: Cell::new(0),
             in_user: Cell::new(false),
         }
     }
@@ -96,33 +99,33 @@ impl ThreadSlot {
     /// User mode begins: the time since the last change was the kernel's work for the thread.
     #[inline]
     pub(crate) fn enter_user(&self) {
-        self.account();
+        let now = time::cycles();
+        self.system_cycles.set(self.system_cycles.get() + now.saturating_sub(self.since.replace(now)));
         self.in_user.set(true);
     }
 
     /// User mode has ended: the time since the last change was the program's own.
     #[inline]
     pub(crate) fn leave_user(&self) {
-        self.account();
-        self.in_user.set(false);
-    }
-
-    #[inline]
-    fn account(&self) {
         let now = time::cycles();
-        let span = now.saturating_sub(self.since.replace(now));
-        let (user, system) = self.cycles.get();
-        self.cycles.set(if self.in_user.get() { (user + span, system) } else { (user, system + span) });
+        self.user_cycles.set(self.user_cycles.get() + now.saturating_sub(self.since.replace(now)));
+        self.in_user.set(false);
     }
 
     /// Charges all time up to now to thread and process.
     pub(crate) fn charge(&self) {
-        self.account();
-        let (user, system) = self.cycles.replace((0, 0));
+        if self.in_user.get() {
+            self.leave_user();
+            self.in_user.set(true);
+        } else {
+            self.enter_user();
+            self.in_user.set(false);
+        }
+        let user = self.user_cycles.replace(0);
         if user != 0 {
             self.thread.charge_user(time::span(user));
         }
-        self.thread.charge_system(time::span(system));
+        self.thread.charge_system(time::span(self.system_cycles.replace(0)));
     }
 
     /// Makes vector registers and segment bases this thread's, if they are not.

@@ -16,6 +16,9 @@ use crate::cpu;
 use crate::entry::{self, SlotFpu, StoredFpu, ThreadSlot};
 use crate::executor::Executor;
 
+/// Number of sched_yield(2).
+const SCHED_YIELD: u64 = abi::linux::general::__NR_sched_yield as u64;
+
 /// Makes a task of a new thread and lets it run.
 ///
 /// # Errors
@@ -86,6 +89,14 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
             let result = read.await;
             context.rax = syscall::return_value(result);
             if result.is_err() || slot.thread.signals().needs_attention() {
+                next = attend(system, &slot, &mut context, &mut restart).await;
+            }
+            continue;
+        }
+        if trap == Trap::Syscall && context.orig_rax == SCHED_YIELD {
+            context.rax = 0;
+            yield_now().await;
+            if slot.thread.signals().needs_attention() {
                 next = attend(system, &slot, &mut context, &mut restart).await;
             }
             continue;

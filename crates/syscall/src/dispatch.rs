@@ -23,7 +23,12 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
     }
     Some(match number {
         // Alone, a thread that yields goes on at once.
-        linux::__NR_sched_yield if !caller.system.platform.has_waiting() => Ok(0),
+        linux::__NR_sched_yield => {
+            if caller.system.platform.has_waiting() {
+                return None;
+            }
+            Ok(0)
+        }
         linux::__NR_rt_sigaction => signal::sys_rt_sigaction(caller, a, b, c, d),
         linux::__NR_rt_sigprocmask => signal::sys_rt_sigprocmask(caller, a, b, c, d),
         linux::__NR_rt_sigpending => signal::sys_rt_sigpending(caller, a, b),
@@ -126,28 +131,28 @@ pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysR
     let number = registers.context.orig_rax;
     let args = registers.context.syscall_args();
     let [a, b, c, d, ..] = args;
+    // What is large is boxed: the future of a thread has room for the largest call that is not, and is moved when it is made.
     match number as u32 {
-        linux::__NR_fork => clone::sys_fork(caller, registers).await,
-        linux::__NR_vfork => clone::sys_vfork(caller, registers).await,
-        linux::__NR_clone => clone::sys_clone(caller, registers).await,
-        linux::__NR_clone3 => clone::sys_clone3(caller, registers).await,
-        // Rare and large: boxed, so that the future of every other call stays small.
+        linux::__NR_fork => Box::pin(clone::sys_fork(caller, registers)).await,
+        linux::__NR_vfork => Box::pin(clone::sys_vfork(caller, registers)).await,
+        linux::__NR_clone => Box::pin(clone::sys_clone(caller, registers)).await,
+        linux::__NR_clone3 => Box::pin(clone::sys_clone3(caller, registers)).await,
         linux::__NR_execve => Box::pin(exec::sys_execve(caller, registers)).await,
         linux::__NR_execveat => Box::pin(exec::sys_execveat(caller, registers)).await,
         linux::__NR_exit => process::sys_exit(registers),
         linux::__NR_exit_group => process::sys_exit_group(caller, a),
         linux::__NR_wait4 => process::sys_wait4(caller, args).await,
-        linux::__NR_waitid => process::sys_waitid(caller, args).await,
+        linux::__NR_waitid => Box::pin(process::sys_waitid(caller, args)).await,
         linux::__NR_arch_prctl => prctl::sys_arch_prctl(caller, registers),
         linux::__NR_rt_sigreturn => signal::sys_rt_sigreturn(caller, registers),
         linux::__NR_rt_sigsuspend => signal::sys_rt_sigsuspend(caller, a, b).await,
-        linux::__NR_rt_sigtimedwait => signal::sys_rt_sigtimedwait(caller, a, b, c, d).await,
+        linux::__NR_rt_sigtimedwait => Box::pin(signal::sys_rt_sigtimedwait(caller, a, b, c, d)).await,
         linux::__NR_sigaltstack => signal::sys_sigaltstack(caller, registers.context.rsp, a, b),
-        linux::__NR_futex => futex::sys_futex(caller, registers.restart, args).await,
+        linux::__NR_futex => Box::pin(futex::sys_futex(caller, registers.restart, args)).await,
         linux::__NR_sched_yield => sched_yield().await,
-        linux::__NR_restart_syscall => restart(caller, registers).await,
-        linux::__NR_nanosleep => time::sys_nanosleep(caller, registers.restart, a, b).await,
-        linux::__NR_clock_nanosleep => time::sys_clock_nanosleep(caller, registers.restart, args).await,
+        linux::__NR_restart_syscall => Box::pin(restart(caller, registers)).await,
+        linux::__NR_nanosleep => Box::pin(time::sys_nanosleep(caller, registers.restart, a, b)).await,
+        linux::__NR_clock_nanosleep => Box::pin(time::sys_clock_nanosleep(caller, registers.restart, args)).await,
         linux::__NR_pause => time::sys_pause(caller).await,
         file_call => match files::wait(caller, registers, file_call, args).await {
             Some(result) => result,

@@ -5,6 +5,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::task::Waker;
 
 use abi::linux::general as linux;
 use abi::linux::ioctl;
@@ -109,6 +110,14 @@ impl Pipe {
     fn attach(self: &Arc<Self>, access: PipeAccess) -> Arc<PipeEnd> {
         self.state.lock().enter(access);
         Arc::new(PipeEnd { pipe: self.clone(), access })
+    }
+
+    /// Lets `waker` be woken when there is something to read, unless there is now: then `None`. The ticket is for
+    /// [`Pipe::readable`].
+    pub fn wait_readable(&self, waker: &Waker) -> Option<u64> {
+        let state = self.state.lock();
+        // Under the lock: whoever fills the pipe does so before or after both of these.
+        (state.ring.len() == 0 && state.writers != 0).then(|| self.readable.register(waker))
     }
 
     /// Woken when there is something to read.

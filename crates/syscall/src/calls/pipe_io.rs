@@ -157,17 +157,22 @@ impl Future for PipeRead<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SysResult> {
         let this = &mut *self;
-        if this.ticket.is_some()
-            && let Some(outcome) = this.attempt()
-        {
+        loop {
+            if this.ticket.is_some()
+                && let Some(outcome) = this.attempt()
+            {
+                this.leave();
+                return Poll::Ready(outcome);
+            }
             this.leave();
-            return Poll::Ready(outcome);
-        }
-        this.leave();
-        this.ticket = this.file.file().as_pipe().map(|pipe| pipe.pipe().readable().register(cx.waker()));
-        if let Some(outcome) = this.attempt() {
-            this.leave();
-            return Poll::Ready(outcome);
+            let Some(pipe) = this.file.file().as_pipe() else { return Poll::Ready(Err(Errno::EBADF.into())) };
+            this.ticket = pipe.pipe().wait_readable(cx.waker());
+            if this.ticket.is_some() {
+                break;
+            }
+            if let Some(outcome) = this.attempt() {
+                return Poll::Ready(outcome);
+            }
         }
         if this.caller.thread.signals().has_deliverable() {
             return Poll::Ready(Err(SysError::Restart(Restart::Sys)));
