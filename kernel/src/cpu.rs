@@ -23,6 +23,28 @@ static ARMED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(u64::MAX) }; MAX_C
 /// A slice has ended on each CPU since it was last asked.
 static SLICE_OVER: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 
+/// What a CPU has done since boot, in nanoseconds; written by that CPU only.
+struct Spent {
+    user: AtomicU64,
+    system: AtomicU64,
+    idle: AtomicU64,
+    /// When the sleep under way began; 0 for none.
+    idle_since: AtomicU64,
+}
+
+impl Spent {
+    const fn new() -> Self {
+        Self {
+            user: AtomicU64::new(0),
+            system: AtomicU64::new(0),
+            idle: AtomicU64::new(0),
+            idle_since: AtomicU64::new(0),
+        }
+    }
+}
+
+static SPENT: [Spent; MAX_CPUS] = [const { Spent::new() }; MAX_CPUS];
+
 /// Runs tasks on this CPU for ever.
 pub(crate) fn run(system: &'static System) -> ! {
     let here = cpu::current();
@@ -34,7 +56,12 @@ pub(crate) fn run(system: &'static System) -> ! {
         if executor.enter_idle(here) {
             arm(here, system.timers.next_deadline());
             // A timer that somebody armed between the two lines has sent this CPU an interrupt or armed its own CPU.
+            let spent = spent(here);
+            let since = Machine.now();
+            spent.idle_since.store(since.0.max(1), Ordering::Relaxed);
             interrupts::wait_for_interrupt();
+            spent.idle_since.store(0, Ordering::Relaxed);
+            add(&spent.idle, Machine.now() - since);
             executor.leave_idle(here);
         }
         serve_interrupt(system);
@@ -92,8 +119,37 @@ fn arm_running(here: CpuId, deadline: Nanos) {
 }
 
 /// Times of a CPU since boot.
-pub(crate) fn times(_cpu: CpuId) -> CpuTimes {
-    CpuTimes::default()
+pub(crate) fn times(cpu: CpuId) -> CpuTimes {
+    let spent = spent(cpu);
+    let total = |counter: &AtomicU64| Nanos(counter.load(Ordering::Relaxed));
+    // A CPU that sleeps now has not counted this sleep yet.
+    let asleep = match spent.idle_since.load(Ordering::Relaxed) {
+        0 => Nanos::ZERO,
+        since => Machine.now() - Nanos(since),
+    };
+    CpuTimes {
+        user: total(&spent.user),
+        system: total(&spent.system),
+        idle: total(&spent.idle) + asleep,
+        ..CpuTimes::default()
+    }
+}
+
+/// Counts time that a thread has spent on this CPU.
+pub(crate) fn account(user: Nanos, system: Nanos) {
+    let spent = spent(cpu::current());
+    add(&spent.user, user);
+    add(&spent.system, system);
+}
+
+/// Adds to a counter that only its own CPU writes.
+fn add(counter: &AtomicU64, time: Nanos) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(time.0), Ordering::Relaxed);
+}
+
+fn spent(cpu: CpuId) -> &'static Spent {
+    static NOWHERE: Spent = Spent::new();
+    SPENT.get(cpu.index()).unwrap_or(&NOWHERE)
 }
 
 fn arm(here: CpuId, deadline: Option<Nanos>) {

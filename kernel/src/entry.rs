@@ -22,7 +22,7 @@ use memory::{AddressSpace, FaultOutcome};
 use process::{ProcessState, ProcessTable};
 use sync::{Rank, SpinLock};
 use syscall::{Caller, FpuState, Process, Short, StoredFpuState, SysError, SysResult, System, Thread};
-use types::{CpuId, MAX_CPUS};
+use types::{CpuId, MAX_CPUS, Nanos};
 
 /// The slot of the thread whose future each CPU polls; null while it polls none.
 static CURRENT: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
@@ -121,11 +121,13 @@ impl ThreadSlot {
             self.enter_user();
             self.in_user.set(false);
         }
-        let user = self.user_cycles.replace(0);
-        if user != 0 {
-            self.thread.charge_user(time::span(user));
+        let user = time::span(self.user_cycles.replace(0));
+        let system = time::span(self.system_cycles.replace(0));
+        if user != Nanos::ZERO {
+            self.thread.charge_user(user);
         }
-        self.thread.charge_system(time::span(self.system_cycles.replace(0)));
+        self.thread.charge_system(system);
+        crate::cpu::account(user, system);
     }
 
     /// Makes vector registers and segment bases this thread's, if they are not.

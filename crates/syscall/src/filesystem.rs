@@ -223,7 +223,7 @@ impl System {
         })
     }
 
-    /// /sys: only what the C library looks for, the list of CPUs.
+    /// /sys: only what programs cannot do without, the list of CPUs and the name of the console.
     fn sysfs(&'static self) -> SysResult<Arc<RamFs>> {
         let options = RamOptions { root_mode: 0o555, ..RamOptions::new("sysfs", new_device()) };
         let file_system = RamFs::new(self.frames, self.wall_clock.as_ref(), options);
@@ -236,8 +236,7 @@ impl System {
         }
         let count = self.platform.online().len().max(1);
         let list = if count == 1 { String::from("0\n") } else { format!("0-{}\n", count - 1) };
-        for name in ["online", "possible", "present"] {
-            let file = make(&directory, name, NewContent::Regular, 0o444)?;
+        let fill = |file: Arc<dyn vfs::Inode>, text: &[u8]| {
             let kernel = Credentials::ROOT;
             let request = vfs::OpenRequest {
                 read: false,
@@ -245,11 +244,20 @@ impl System {
                 flags: linux::O_WRONLY,
                 caller: VfsCaller::kernel(&kernel),
             };
-            file.open(&request)?.write(0, list.as_bytes())?;
+            file.open(&request)?.write(0, text)
+        };
+        for name in ["online", "possible", "present"] {
+            fill(make(&directory, name, NewContent::Regular, 0o444)?, list.as_bytes())?;
         }
         for cpu in 0..count {
             make(&directory, &format!("cpu{cpu}"), NewContent::Directory, 0o555)?;
         }
+        // Shells that need a controlling terminal ask here which one is behind /dev/console.
+        directory = file_system.root();
+        for name in ["class", "tty", "console"] {
+            directory = make(&directory, name, NewContent::Directory, 0o555)?;
+        }
+        fill(make(&directory, "active", NewContent::Regular, 0o444)?, b"ttyS0\n")?;
         Ok(file_system)
     }
 

@@ -50,6 +50,7 @@ fn mount_the_usual() {
     let usual = [
         ("proc", "/proc", "proc", MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV, None),
         ("devtmpfs", "/dev", "devtmpfs", MountFlags::NOSUID, None),
+        ("devpts", "/dev/pts", "devpts", MountFlags::NOSUID | MountFlags::NOEXEC, Some(c"gid=5,mode=620")),
         ("tmpfs", "/tmp", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777")),
         ("sysfs", "/sys", "sysfs", MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV, None),
     ];

@@ -79,7 +79,11 @@ pub(crate) fn sys_mount(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     let at = context.resolve(&target, Follow::Yes)?;
     context.may_mount()?;
     let namespace = standing.namespace();
-    let properties = MountFlags::from_bits_truncate(flags);
+    let mut properties = MountFlags::from_bits_truncate(flags);
+    // As on Linux, access times are relative unless the caller says otherwise.
+    if flags & (linux::MS_NOATIME | linux::MS_STRICTATIME) == 0 {
+        properties |= MountFlags::RELATIVE_ACCESS_TIME;
+    }
     if flags & linux::MS_REMOUNT != 0 {
         namespace.remount(&at, properties)?;
     } else if flags & linux::MS_BIND != 0 {
