@@ -57,25 +57,12 @@ impl<R: Resources> Effects<R> {
 
     /// Does it: wakes tasks and queues, drops what left the table.
     pub fn run(self) {
-        for effect in self.inline.into_iter().flatten().chain(self.more.into_iter().flatten()) {
-            match effect {
-                Effect::Kick(thread) => thread.wake(),
-                Effect::WakeParent(process) => {
-                    process.child_events().wake_all();
-                }
-                Effect::WakeWatchers(process) => {
-                    process.changes().wake_all();
-                    if let Some(watchers) = process.existing_watchers() {
-                        watchers.wake_all();
-                    }
-                }
-                Effect::WakeSignalReaders(process) => {
-                    process.signals().arrivals().wake_all();
-                }
-                Effect::DropProcess(process) => drop(process),
-                Effect::DropThread(thread) => drop(thread),
-            }
+        for effect in self.inline {
+            // Filled in order.
+            let Some(effect) = effect else { return };
+            effect.run();
         }
+        self.more.into_iter().flatten().for_each(Effect::run);
     }
 
     /// Wake this thread's task.
@@ -136,6 +123,28 @@ impl<R: Resources> Effects<R> {
                 chunk.push(effect);
                 self.more.push_back(chunk);
             }
+        }
+    }
+}
+
+impl<R: Resources> Effect<R> {
+    fn run(self) {
+        match self {
+            Self::Kick(thread) => thread.wake(),
+            Self::WakeParent(process) => {
+                process.child_events().wake_all();
+            }
+            Self::WakeWatchers(process) => {
+                process.changes().wake_all();
+                if let Some(watchers) = process.existing_watchers() {
+                    watchers.wake_all();
+                }
+            }
+            Self::WakeSignalReaders(process) => {
+                process.signals().arrivals().wake_all();
+            }
+            Self::DropProcess(process) => drop(process),
+            Self::DropThread(thread) => drop(thread),
         }
     }
 }

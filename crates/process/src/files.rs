@@ -4,6 +4,7 @@
 //! once no lock is held: closing a file may do anything.
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use sync::{Rank, SpinLock};
 
@@ -32,6 +33,8 @@ pub enum OnExec {
 #[derive(Debug)]
 pub struct FileTable<F> {
     files: SpinLock<Files<F>>,
+    // Record locks were taken in the name of this table; never taken back.
+    holds_records: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -63,7 +66,21 @@ impl<F> FileTable<F> {
     /// An empty table; allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { files: SpinLock::new(Rank::FILE_TABLE, Files::new()) }
+        Self::with(Files::new())
+    }
+
+    const fn with(files: Files<F>) -> Self {
+        Self { files: SpinLock::new(Rank::FILE_TABLE, files), holds_records: AtomicBool::new(false) }
+    }
+
+    /// Notes that record locks (fcntl) are taken in the name of this table: closing has to give them up from now on.
+    pub fn note_record_locks(&self) {
+        self.holds_records.store(true, Ordering::Release);
+    }
+
+    /// Whether that was ever noted. A copy begins without: record locks are not inherited.
+    pub fn may_hold_record_locks(&self) -> bool {
+        self.holds_records.load(Ordering::Acquire)
     }
 
     /// Puts `file` at the lowest free number that is at least `min` and below `limit` (RLIMIT_NOFILE).
@@ -272,17 +289,11 @@ impl<F: Clone> FileTable<F> {
             if files.used_slots() > copy.slots.len() {
                 continue;
             }
-            for (fd, file) in files.slots.iter().enumerate() {
-                let Ok(fd) = u32::try_from(fd) else { break };
-                if file.is_some() && !(first..=last).contains(&fd) {
-                    copy.mark(fd, files.on_exec(fd));
-                    copy.install(fd, file.clone());
-                }
-            }
+            copy.copy_from(&files, first..=last);
             break;
         }
         copy.lowest_free = copy.free_from(0);
-        Ok(Self { files: SpinLock::new(Rank::FILE_TABLE, copy) })
+        Ok(Self::with(copy))
     }
 }
 
@@ -290,6 +301,29 @@ impl<F: Clone> FileTable<F> {
 #[derive(Debug)]
 pub struct ClosedFiles<F> {
     _slots: Vec<Option<F>>,
+}
+
+impl<F: Clone> Files<F> {
+    /// Fills this table, which is empty and has the room, with the open files of `from` outside `left_out`.
+    fn copy_from(&mut self, from: &Self, left_out: core::ops::RangeInclusive<u32>) {
+        for (at, (to, word)) in self.words.iter_mut().zip(&from.words).enumerate() {
+            let mut rest = word.taken;
+            let mut taken = 0;
+            while rest != 0 {
+                let fd = at * BITS + rest.trailing_zeros() as usize;
+                let lowest = rest & rest.wrapping_neg();
+                rest &= rest - 1;
+                if let (Some(Some(file)), Some(slot)) = (from.slots.get(fd), self.slots.get_mut(fd))
+                    && !left_out.contains(&(fd as u32))
+                {
+                    *slot = Some(file.clone());
+                    taken |= lowest;
+                    self.open += 1;
+                }
+            }
+            *to = Word { taken, cloexec: word.cloexec & taken };
+        }
+    }
 }
 
 impl<F> Files<F> {

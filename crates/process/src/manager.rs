@@ -273,7 +273,6 @@ impl<R: Resources, H: Host<R>> ProcessManager<R, H> {
         let parent = self.thread_of(pid)?;
         let request = WaitRequest::wait4(parent.process(), -1, 0)?;
         let found = self.table.try_wait(&parent, &request)?.ok_or(ProcessError::WouldBlock)?;
-        found.effects.run();
         Ok((found.pid, found.event.wait_status()))
     }
 

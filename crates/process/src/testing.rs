@@ -191,7 +191,6 @@ pub(crate) const THREAD_FLAGS: CloneFlags = CloneFlags::VM
 /// Pid and status word of a wait.
 pub(crate) type Waited = (u32, i32);
 
-fn waited(result: WaitResult<Plain>) -> Waited {
-    result.effects.run();
+fn waited(result: WaitResult) -> Waited {
     (result.pid.0, result.event.wait_status())
 }

@@ -56,7 +56,7 @@ pub struct WaitRequest<R: Resources> {
 }
 
 /// What a wait found.
-pub struct WaitResult<R: Resources> {
+pub struct WaitResult {
     /// Which child.
     pub pid: Pid,
     /// Its real user.
@@ -65,8 +65,6 @@ pub struct WaitResult<R: Resources> {
     pub event: ChildEvent,
     /// What it used, its own reaped children included.
     pub usage: UsageSnapshot,
-    /// To be run with no lock held.
-    pub effects: Effects<R>,
 }
 
 impl<R: Resources> WaitRequest<R> {
@@ -113,7 +111,7 @@ impl<R: Resources> ProcessTable<R> {
     ///
     /// # Errors
     /// `NoChild` if there is no child that could ever match.
-    pub fn try_wait(&self, thread: &Arc<Thread<R>>, request: &WaitRequest<R>) -> Result<Option<WaitResult<R>>> {
+    pub fn try_wait(&self, thread: &Arc<Thread<R>>, request: &WaitRequest<R>) -> Result<Option<WaitResult>> {
         let parent = thread.process();
         let mut tree = self.tree();
         let Scan { found, any } = scan(&tree, parent.pid().0, thread.tid().0, request);
@@ -135,10 +133,12 @@ impl<R: Resources> ProcessTable<R> {
                 ChildEvent::Continued => tree.node_mut(child).continued = false,
             }
         }
-        effects.drop_process(process);
         drop(tree);
+        // Of a reaped child only references are left to drop: nothing that needs the caller.
+        drop(process);
+        effects.run();
         trace!("wait: parent={} child={child} {event:?}", parent.pid());
-        Ok(Some(WaitResult { pid: Pid(child), uid, event, usage, effects }))
+        Ok(Some(WaitResult { pid: Pid(child), uid, event, usage }))
     }
 }
 

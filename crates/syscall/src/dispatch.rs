@@ -22,6 +22,26 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         return Some(Err(Errno::ENOMEM.into()));
     }
     Some(match number {
+        // These always need what only the slow way has: the whole context, or a future to wait in.
+        linux::__NR_fork
+        | linux::__NR_vfork
+        | linux::__NR_clone
+        | linux::__NR_clone3
+        | linux::__NR_execve
+        | linux::__NR_execveat
+        | linux::__NR_exit
+        | linux::__NR_exit_group
+        | linux::__NR_wait4
+        | linux::__NR_waitid
+        | linux::__NR_nanosleep
+        | linux::__NR_clock_nanosleep
+        | linux::__NR_pause
+        | linux::__NR_arch_prctl
+        | linux::__NR_sigaltstack
+        | linux::__NR_rt_sigreturn
+        | linux::__NR_rt_sigsuspend
+        | linux::__NR_rt_sigtimedwait
+        | linux::__NR_restart_syscall => return None,
         // Alone, a thread that yields goes on at once.
         linux::__NR_sched_yield => {
             if caller.system.platform.has_waiting() {

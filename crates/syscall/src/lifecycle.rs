@@ -104,7 +104,7 @@ impl System {
         let status = chosen.or_else(|| process.exit_status()).unwrap_or(ExitStatus::KILLED);
         let space = process.space();
         if let Some(space) = &space {
-            process.usage().peak_memory.raise_to(space.usage().peak_resident * types::PAGE_SIZE as u64);
+            process.usage().peak_memory.raise_to(space.peak_resident_pages() * types::PAGE_SIZE as u64);
         }
         let departure = self.processes.begin_exit(thread, status);
         if let Some(space) = &space {
@@ -117,6 +117,7 @@ impl System {
         }
         drop(space);
         if let Some(files) = &departure.files
+            && files.may_hold_record_locks()
             && Arc::strong_count(files) == 1
         {
             crate::calls::fd::release_record_locks(files);

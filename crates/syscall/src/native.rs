@@ -41,7 +41,6 @@ async fn wait(caller: Caller<'_>, pid: u64) -> SysResult {
     let pid = if pid == 0 { -1 } else { i32::try_from(pid).map_err(|_| ProcessError::InvalidProcessId)? };
     let request = WaitRequest::wait4(caller.process, pid, WaitOptions::empty().bits())?;
     let found = crate::calls::process::wait(caller, &request).await?;
-    let WaitResult { pid, event, effects, .. } = found.ok_or(Errno::ECHILD)?;
-    caller.system.run(effects);
+    let WaitResult { pid, event, .. } = found.ok_or(Errno::ECHILD)?;
     Ok(u64::from(pid.0) << 32 | u64::from(event.wait_status() as u32))
 }

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use hal::TlbRange;
+
 use super::flush::LargeBatch;
 use super::tables::TOP_LEVEL;
 use super::{AddressSpace, Let};
@@ -22,8 +24,7 @@ impl AddressSpace {
         let mut lost = false;
         let result = self.ops.fork(self.root, child.root, TOP_LEVEL, &mut lost);
         if lost {
-            let mut batch = LargeBatch::new(self.ops, self.target());
-            batch.stale_all();
+            self.target().flush(TlbRange::All);
         }
         let special = inner.special_fork;
         drop(inner);

@@ -193,6 +193,11 @@ impl AddressSpace {
         self.inner.lock().limits = limits;
     }
 
+    /// The most pages that were present at once. O(1).
+    pub fn peak_resident_pages(&self) -> u64 {
+        self.inner.lock().counts.peak_resident
+    }
+
     #[inline]
     fn target(&self) -> Target<'_> {
         Target { mmu: self.mmu, root: self.root, active: &self.active, generation: &self.generation }

@@ -85,7 +85,6 @@ fn nowait_leaves_the_child_waitable() {
         let found = world.table.try_wait(&world.init, &request).unwrap().unwrap();
         assert_eq!(found.event, ChildEvent::Ended(ExitStatus::from_code(9)));
         assert_eq!((found.event.code(), found.event.si_status(), found.uid.0), (1, 9, 0));
-        found.effects.run();
     }
     assert_eq!(child.process().state(), ProcessState::Zombie);
     assert_eq!(world.wait(&world.init), Ok(Some((2, 0x900))));
@@ -155,7 +154,6 @@ fn handle_waits_for_exactly_its_process() {
     assert!(handle.has_ended());
     let found = world.table.try_wait(&world.init, &request()).unwrap().unwrap();
     assert_eq!(found.pid, handle.pid());
-    found.effects.run();
     assert_eq!(world.table.try_wait(&world.init, &request()).err(), Some(ProcessError::NoChild));
 }
 
@@ -174,6 +172,5 @@ fn usage_of_reaped_descendants_adds_up_and_of_others_does_not() {
     let request = WaitRequest::wait4(world.init.process(), -1, 0).unwrap();
     let found = world.table.try_wait(&world.init, &request).unwrap().unwrap();
     assert_eq!((found.usage.user_ns, found.usage.system_ns), (100, 10));
-    found.effects.run();
     assert_eq!(world.init.process().children_usage().cpu_time(), types::Nanos(110));
 }

@@ -288,8 +288,13 @@ impl LockCall {
             linux::F_UNLCK => None,
             _ => return Err(Errno::EINVAL.into()),
         };
-        let owner =
-            if by_file { LockOwner::OpenFile(file.id()) } else { LockOwner::Process(owner_of(&caller.files()?)) };
+        let owner = if by_file {
+            LockOwner::OpenFile(file.id())
+        } else {
+            let files = caller.files()?;
+            files.note_record_locks();
+            LockOwner::Process(owner_of(&files))
+        };
         Ok(Self { file, owner, kind, start, end, pid: caller.process.pid(), raw })
     }
 

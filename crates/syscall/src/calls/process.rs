@@ -29,8 +29,7 @@ pub(crate) async fn sys_wait4(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     let request = WaitRequest::wait4(caller.process, pid as i32, options as u32)?;
     let Some(found) = wait(caller, &request).await? else { return Ok(0) };
     let memory = caller.memory();
-    let WaitResult { pid, event, usage: used, effects, .. } = found;
-    caller.system.run(effects);
+    let WaitResult { pid, event, usage: used, .. } = found;
     memory.write_opt(status, &event.wait_status())?;
     if usage != 0 {
         memory.write(usage, &rusage(&used))?;
@@ -58,7 +57,7 @@ pub(crate) async fn sys_waitid(caller: Caller<'_>, args: [u64; 6]) -> SysResult 
     let request = WaitRequest::waitid(selector, options)?;
     let found = wait(caller, &request).await?;
     let memory = caller.memory();
-    let Some(WaitResult { pid, uid, event, usage: used, effects }) = found else {
+    let Some(WaitResult { pid, uid, event, usage: used }) = found else {
         // Nothing yet: the pid and signal of the answer are zero.
         if info != 0 {
             memory.write_bytes(info, &[0; 12])?;
@@ -66,7 +65,6 @@ pub(crate) async fn sys_waitid(caller: Caller<'_>, args: [u64; 6]) -> SysResult 
         }
         return Ok(0);
     };
-    caller.system.run(effects);
     if usage != 0 {
         memory.write(usage, &rusage(&used))?;
     }
@@ -79,10 +77,7 @@ pub(crate) async fn sys_waitid(caller: Caller<'_>, args: [u64; 6]) -> SysResult 
 }
 
 /// Waits for an event, unless the request says not to.
-pub(crate) async fn wait(
-    caller: Caller<'_>,
-    request: &WaitRequest<Resources>,
-) -> SysResult<Option<WaitResult<Resources>>> {
+pub(crate) async fn wait(caller: Caller<'_>, request: &WaitRequest<Resources>) -> SysResult<Option<WaitResult>> {
     let try_wait = || caller.system.processes.try_wait(caller.thread, request);
     if request.options.contains(WaitOptions::NOHANG) {
         return Ok(try_wait()?);

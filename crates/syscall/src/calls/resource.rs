@@ -87,7 +87,7 @@ const RUSAGE_CHILDREN: i32 = -1;
 const RUSAGE_THREAD: i32 = 1;
 
 fn note_peak(caller: Caller<'_>, used: &mut UsageSnapshot) {
-    let peak = caller.space.usage().peak_resident * types::PAGE_SIZE as u64;
+    let peak = caller.space.peak_resident_pages() * types::PAGE_SIZE as u64;
     used.peak_memory = used.peak_memory.max(peak);
 }
 
