@@ -26,10 +26,14 @@ const NEVER: i32 = -1000;
 pub(crate) async fn make_room(caller: Caller<'_>, fault: &PageFault) {
     loop {
         if !end_largest(caller.system) {
-            return end(caller.system, caller.process);
+            return crate::trap::force(caller, SigInfo::kernel(Signal::KILL));
         }
         for _ in 0..LOOKS {
-            if caller.thread.signals().must_exit() || caller.space.fault(fault) != FaultOutcome::OutOfMemory {
+            let signals = caller.thread.signals();
+            if signals.has_deliverable() || signals.must_exit() {
+                return;
+            }
+            if caller.space.fault(fault) != FaultOutcome::OutOfMemory {
                 // Settled, or the program meets what is wrong with the address when it tries again.
                 return;
             }
@@ -46,7 +50,7 @@ fn end_largest(system: &'static System) -> bool {
         if process.pid() == Pid::INIT || process.has_ended() {
             continue;
         }
-        if process.flag(ProcessFlag::OutOfMemory) {
+        if process.has_flag(ProcessFlag::OutOfMemory) {
             return true;
         }
         let adjustment = process.oom_score_adj();

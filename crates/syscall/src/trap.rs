@@ -2,6 +2,7 @@
 
 use abi::Signal;
 use abi::linux::general as linux;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use hal::{Exception, PageFault, Trap, UserContext};
 use memory::{FaultKind, FaultOutcome};
@@ -10,7 +11,7 @@ use process::signal::frame::{self, FaultRecord};
 use process::signal::{Caught, Delivery, Restart, SigInfo, StopTicket, finish_interrupted};
 
 use crate::calls::posix_timers;
-use crate::{Caller, Registers, SysError, dispatch, native};
+use crate::{Caller, Registers, SysError, dispatch, native, out_of_memory};
 
 /// Whether the thread goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +43,16 @@ pub async fn serve(caller: Caller<'_>, registers: &mut Registers<'_>, trap: Trap
             registers.context.rax = return_value(result);
         }
         Trap::NativeCall => {
-            let result = native::dispatch(caller, registers).await;
+            let result = Box::pin(native::dispatch(caller, registers)).await;
             interrupted = matches!(result, Err(SysError::Restart(_)));
             registers.context.rax = return_value(result);
         }
-        Trap::PageFault(fault) => page_fault(caller, registers, &fault),
+        Trap::PageFault(fault) => {
+            if page_fault(caller, &fault) == Settled::ShortOfMemory {
+                // Rare and long: boxed, so that the future of everything else stays small.
+                Box::pin(out_of_memory::make_room(caller, &fault)).await;
+            }
+        }
         Trap::Exception(exception) => self::exception(caller, registers, &exception),
         Trap::Interrupt { .. } => {}
     }
@@ -149,27 +155,29 @@ fn write_frame(caller: Caller<'_>, registers: &mut Registers<'_>, caught: &Caugh
     Some(built.context)
 }
 
+/// What a page fault came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settled {
+    /// The program goes on, or finds a signal.
+    Yes,
+    /// No frame is left.
+    ShortOfMemory,
+}
+
 /// A page fault of the program: settled, or a signal.
-fn page_fault(caller: Caller<'_>, registers: &mut Registers<'_>, fault: &PageFault) {
+fn page_fault(caller: Caller<'_>, fault: &PageFault) -> Settled {
     let info = match caller.space.fault(fault) {
         FaultOutcome::Resolved(kind) => {
             charge_fault(caller, kind);
-            return;
+            return Settled::Yes;
         }
         FaultOutcome::NoMapping => SigInfo::fault(Signal::SEGV, linux::SEGV_MAPERR as i32, fault.address),
         FaultOutcome::Access => SigInfo::fault(Signal::SEGV, linux::SEGV_ACCERR as i32, fault.address),
         FaultOutcome::Bus => SigInfo::fault(Signal::BUS, linux::BUS_ADRERR as i32, fault.address),
-        FaultOutcome::OutOfMemory => {
-            log::warn!(
-                "memory: no frame left for process {}; it is killed (out of memory)",
-                caller.process.pid()
-            );
-            caller.process.set_flag(process::ProcessFlag::OutOfMemory);
-            SigInfo::kernel(Signal::KILL)
-        }
+        FaultOutcome::OutOfMemory => return Settled::ShortOfMemory,
     };
-    let _ = registers;
     force(caller, info);
+    Settled::Yes
 }
 
 /// Counts a fault that memory management settled.
@@ -206,9 +214,11 @@ fn floating_point_code(registers: &mut Registers<'_>, vector: u8) -> i32 {
     }
     image.resize(len, 0);
     registers.fpu.save(&mut image);
-    let word = |at: usize| image.get(at..at + 4).map_or(0, |bytes| {
-        bytes.iter().rev().fold(0_u32, |value, byte| value << 8 | u32::from(*byte))
-    });
+    let word = |at: usize| {
+        image
+            .get(at..at + 4)
+            .map_or(0, |bytes| bytes.iter().rev().fold(0_u32, |value, byte| value << 8 | u32::from(*byte)))
+    };
     let raised = if vector == 16 {
         let (control, status) = (word(0) & 0xffff, word(0) >> 16);
         status & !control & 0x3f
@@ -229,13 +239,13 @@ fn floating_point_code(registers: &mut Registers<'_>, vector: u8) -> i32 {
     }) as i32
 }
 
-fn force(caller: Caller<'_>, info: SigInfo) {
+/// Sends the caller a signal that it cannot put off.
+pub(crate) fn force(caller: Caller<'_>, info: SigInfo) {
     let signals = caller.process.signals();
     let own = caller.thread.signals();
     let effect = if info.signal == Signal::KILL { signals.force_fatal(own, info) } else { signals.force(own, info) };
     caller.after_send(effect);
 }
-
 
 /// Whether a call ended because a signal came, and what becomes of it is not decided yet.
 pub fn was_interrupted(context: &UserContext) -> bool {

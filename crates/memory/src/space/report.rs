@@ -27,6 +27,11 @@ impl AddressSpace {
         }
     }
 
+    /// Pages that are present.
+    pub fn resident_pages(&self) -> u64 {
+        self.inner.lock().counts.resident
+    }
+
     /// Sizes. O(areas + page tables).
     pub fn usage(&self) -> Usage {
         let inner = self.inner.lock();
