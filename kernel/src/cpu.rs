@@ -78,7 +78,7 @@ pub(crate) fn serve_interrupt(system: &'static System) {
             over.store(true, Ordering::Relaxed);
         }
         system.timers.expire(now);
-        system.load.sample(now, crate::executor().waiting() as u64 + 1);
+        system.load.sample(now, crate::executor().running() as u64);
         tick_within_a_slice(here);
     }
     console::serve_input(system);

@@ -108,6 +108,12 @@ impl Executor {
         self.polls.load(Ordering::Relaxed)
     }
 
+    /// Tasks that run or wait for a CPU.
+    pub(crate) fn running(&self) -> usize {
+        let busy = CpuSet(self.cpu.online().0 & !self.idle.load(Ordering::Relaxed));
+        busy.len() as usize + self.waiting()
+    }
+
     /// Tasks waiting for a CPU.
     pub(crate) fn waiting(&self) -> usize {
         self.queued.load(Ordering::Relaxed)

@@ -77,13 +77,16 @@ impl MachineInfo for Info {
     }
 
     fn running(&self) -> u32 {
-        crate::executor().waiting() as u32 + 1
+        crate::executor().running() as u32
     }
 
     fn report(&self, name: &str, out: &mut dyn Write) -> fmt::Result {
         match name {
             "kernel" => {
                 writeln!(out, "heap {:?}", boot::memory::heap().stats())?;
+                for (name, bytes) in crate::run::sizes() {
+                    writeln!(out, "bytes_{name} {bytes}")?;
+                }
                 writeln!(out, "tasks {}", crate::executor().live())
             }
             _ => Ok(()),

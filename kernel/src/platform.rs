@@ -7,6 +7,8 @@ use hal_x86_64::features::Features;
 use hal_x86_64::{Machine, cpu, features, fpu, power, random, user_copy};
 use memory::AddressSpace;
 use process::signal::frame::FpLayout;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use sync::{Rank, SpinLock};
 use syscall::{Hardware, NewThread, OutOfMemory, Platform};
 use types::{CpuId, CpuSet, Nanos};
@@ -106,91 +108,38 @@ impl Platform for Kernel {
     }
 }
 
-/// Random bytes: ChaCha20 in counter mode with a key that is replaced after each draw, so that the past cannot be
-/// computed from the present (RFC 8439 for the block function).
-struct Generator {
-    key: [u32; 8],
-    counter: u64,
-}
+/// Random bytes: ChaCha20, with a key that is replaced after each draw, so that the past cannot be computed from the
+/// present.
+struct Generator(ChaCha20Rng);
 
 impl Generator {
     fn seeded() -> Self {
-        let mut generator = Self { key: [0; 8], counter: 0 };
-        generator.mix_in();
-        generator
+        Self(ChaCha20Rng::from_seed(Self::entropy([0; 32])))
+    }
+
+    /// `key` with fresh entropy mixed in.
+    fn entropy(mut key: [u8; 32]) -> [u8; 32] {
+        for part in key.chunks_mut(8) {
+            let (seed, _) = random::seed();
+            for (byte, fresh) in part.iter_mut().zip(seed.to_le_bytes()) {
+                *byte ^= fresh;
+            }
+        }
+        key
     }
 
     fn mix_in(&mut self) {
-        for pair in self.key.chunks_mut(2) {
-            let (seed, _) = random::seed();
-            for (word, half) in pair.iter_mut().zip([seed as u32, (seed >> 32) as u32]) {
-                *word ^= half;
-            }
-        }
+        self.rekey(Self::entropy);
     }
 
     fn fill(&mut self, out: &mut [u8]) {
-        for chunk in out.chunks_mut(64) {
-            let block = self.block();
-            for (slot, byte) in chunk.iter_mut().zip(block.iter().flat_map(|word| word.to_le_bytes())) {
-                *slot = byte;
-            }
-        }
-        let next = self.block();
-        for (word, new) in self.key.iter_mut().zip(next) {
-            *word = new;
-        }
+        self.0.fill_bytes(out);
+        self.rekey(|key| key);
     }
 
-    fn block(&mut self) -> [u32; 16] {
-        let [k0, k1, k2, k3, k4, k5, k6, k7] = self.key;
-        let (low, high) = (self.counter as u32, (self.counter >> 32) as u32);
-        self.counter = self.counter.wrapping_add(1);
-        let start =
-            [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574, k0, k1, k2, k3, k4, k5, k6, k7, low, high, 0, 0];
-        let [
-            mut a0,
-            mut a1,
-            mut a2,
-            mut a3,
-            mut b0,
-            mut b1,
-            mut b2,
-            mut b3,
-            mut c0,
-            mut c1,
-            mut c2,
-            mut c3,
-            mut d0,
-            mut d1,
-            mut d2,
-            mut d3,
-        ] = start;
-        for _ in 0..10 {
-            quarter(&mut a0, &mut b0, &mut c0, &mut d0);
-            quarter(&mut a1, &mut b1, &mut c1, &mut d1);
-            quarter(&mut a2, &mut b2, &mut c2, &mut d2);
-            quarter(&mut a3, &mut b3, &mut c3, &mut d3);
-            quarter(&mut a0, &mut b1, &mut c2, &mut d3);
-            quarter(&mut a1, &mut b2, &mut c3, &mut d0);
-            quarter(&mut a2, &mut b3, &mut c0, &mut d1);
-            quarter(&mut a3, &mut b0, &mut c1, &mut d2);
-        }
-        let mut out = [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3];
-        for (word, first) in out.iter_mut().zip(start) {
-            *word = word.wrapping_add(first);
-        }
-        out
+    fn rekey(&mut self, change: impl FnOnce([u8; 32]) -> [u8; 32]) {
+        let mut key = [0; 32];
+        self.0.fill_bytes(&mut key);
+        self.0 = ChaCha20Rng::from_seed(change(key));
     }
-}
-
-fn quarter(a: &mut u32, b: &mut u32, c: &mut u32, d: &mut u32) {
-    *a = a.wrapping_add(*b);
-    *d = (*d ^ *a).rotate_left(16);
-    *c = c.wrapping_add(*d);
-    *b = (*b ^ *c).rotate_left(12);
-    *a = a.wrapping_add(*b);
-    *d = (*d ^ *a).rotate_left(8);
-    *c = c.wrapping_add(*d);
-    *b = (*b ^ *c).rotate_left(7);
 }

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::future::Future;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll};
 
 use hal::{Trap, UserContext};
@@ -19,6 +20,19 @@ use crate::executor::Executor;
 /// Number of sched_yield(2).
 const SCHED_YIELD: u64 = abi::linux::general::__NR_sched_yield as u64;
 
+/// Bytes of the future of a thread, once there has been one.
+static LIFE_SIZE: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of kernel objects that a process with one thread has, by name; vector registers apart.
+pub(crate) fn sizes() -> [(&'static str, usize); 4] {
+    [
+        ("process", size_of::<syscall::Process>()),
+        ("thread", size_of::<syscall::Thread>()),
+        ("slot", size_of::<ThreadSlot>()),
+        ("life", LIFE_SIZE.load(Ordering::Relaxed)),
+    ]
+}
+
 /// Makes a task of a new thread and lets it run.
 ///
 /// # Errors
@@ -29,22 +43,10 @@ pub(crate) fn start(system: &'static System, executor: &'static Executor, new: N
     let copied = fpu.and_then(|fpu| fpu.into_any().downcast::<StoredFpu>().ok());
     let area = copied.map(|stored| stored.0).or_else(FpuArea::new).ok_or(OutOfMemory)?;
     let slot = Arc::new(ThreadSlot::new(process, thread.clone(), space, area));
-    #[cfg(feature = "sizes")]
-    log_sizes(system, &slot);
-    let task = Box::pin(ThreadTask { slot: slot.clone(), life: Box::pin(live(system, slot, start)) });
+    let life = Box::pin(live(system, slot.clone(), start));
+    LIFE_SIZE.store(size_of_val(&*life), Ordering::Relaxed);
+    let task = Box::pin(ThreadTask { slot, life });
     if executor.spawn(task, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
-}
-
-#[cfg(feature = "sizes")]
-fn log_sizes(system: &'static System, slot: &Arc<ThreadSlot>) {
-    ::log::info!(
-        "sizes: life {} slot {} thread {} process {} context {}",
-        size_of_val(&live(system, slot.clone(), UserContext::default())),
-        size_of::<ThreadSlot>(),
-        size_of::<syscall::Thread>(),
-        size_of::<syscall::Process>(),
-        size_of::<UserContext>()
-    );
 }
 
 /// A thread's future, polled with its memory active and itself as the CPU's current thread.

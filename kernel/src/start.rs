@@ -18,7 +18,7 @@ use sync::{Hooks, Once, TimerQueue};
 use syscall::{FileSystems, InitProgram, LoadAverage, Machine, MissingCalls, System, SystemNames, WallClock};
 use types::{CpuId, MAX_CPUS, Nanos, PAGE_SIZE};
 
-use crate::boot::{BootInfo, CommandLine, DIRECT_MAP_BASE};
+use crate::boot::{BootInfo, CommandLine, DIRECT_MAP_BASE, Framebuffer};
 use crate::{boot, console, entry, log, machine_info, panic, platform};
 
 /// Programs that may be process 1, where the command line names none; as on Linux, with ours in front.
@@ -41,6 +41,10 @@ pub(crate) fn machine(boot: &BootInfo) {
     set_fatal(panic::fatal_trap);
     info!("kernel: MultiOS {} by {:?}, entry at tsc {}", env!("CARGO_PKG_VERSION"), boot.door, boot.entry_tsc);
     info!("kernel: command line: {}", boot.command_line);
+    if let Some(screen) = &boot.framebuffer {
+        let Framebuffer { address, width, height, pitch, bits_per_pixel } = screen;
+        info!("boot: framebuffer {width}x{height}x{bits_per_pixel} at {:#x}, {pitch} bytes a line", address.as_u64());
+    }
     boot::memory::init(
         boot,
         PagingFeatures {

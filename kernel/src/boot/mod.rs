@@ -9,7 +9,7 @@ mod physical;
 mod pvh;
 
 pub(crate) use command_line::CommandLine;
-pub(crate) use info::{BootInfo, MemoryKind};
+pub(crate) use info::{BootInfo, Framebuffer, MemoryKind};
 pub(crate) use physical::{DIRECT_MAP_BASE, module_bytes};
 
 core::arch::global_asm!(include_str!("stub.s"), options(att_syntax));
