@@ -108,38 +108,50 @@ impl Platform for Kernel {
     }
 }
 
-/// Random bytes: ChaCha20, with a key that is replaced after each draw, so that the past cannot be computed from the
-/// present.
-struct Generator(ChaCha20Rng);
+/// Random bytes: ChaCha20 with fast key erasure (D. J. Bernstein, 2017). Each refill takes the next key from its own
+/// output, and bytes are erased as they are handed out, so that the past cannot be computed from the present.
+struct Generator {
+    key: [u8; Self::KEY],
+    ready: [u8; Self::READY],
+    used: usize,
+}
 
 impl Generator {
+    const KEY: usize = 32;
+    /// What is left of four blocks after the key: the generator makes four at a time.
+    const READY: usize = 256 - Self::KEY;
+
     fn seeded() -> Self {
-        Self(ChaCha20Rng::from_seed(Self::entropy([0; 32])))
+        let mut generator = Self { key: [0; Self::KEY], ready: [0; Self::READY], used: Self::READY };
+        generator.mix_in();
+        generator
     }
 
-    /// `key` with fresh entropy mixed in.
-    fn entropy(mut key: [u8; 32]) -> [u8; 32] {
-        for part in key.chunks_mut(8) {
+    /// Mixes fresh entropy into the key.
+    fn mix_in(&mut self) {
+        for part in self.key.chunks_mut(8) {
             let (seed, _) = random::seed();
             for (byte, fresh) in part.iter_mut().zip(seed.to_le_bytes()) {
                 *byte ^= fresh;
             }
         }
-        key
-    }
-
-    fn mix_in(&mut self) {
-        self.rekey(Self::entropy);
+        self.used = Self::READY;
     }
 
     fn fill(&mut self, out: &mut [u8]) {
-        self.0.fill_bytes(out);
-        self.rekey(|key| key);
-    }
-
-    fn rekey(&mut self, change: impl FnOnce([u8; 32]) -> [u8; 32]) {
-        let mut key = [0; 32];
-        self.0.fill_bytes(&mut key);
-        self.0 = ChaCha20Rng::from_seed(change(key));
+        for slot in out {
+            if self.used == Self::READY {
+                let mut blocks = [0; Self::KEY + Self::READY];
+                ChaCha20Rng::from_seed(self.key).fill_bytes(&mut blocks);
+                let (key, ready) = blocks.split_at(Self::KEY);
+                self.key.copy_from_slice(key);
+                self.ready.copy_from_slice(ready);
+                self.used = 0;
+            }
+            if let Some(byte) = self.ready.get_mut(self.used) {
+                *slot = core::mem::take(byte);
+            }
+            self.used += 1;
+        }
     }
 }
