@@ -12,6 +12,7 @@ use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use core::task::Poll;
 
 use hal::{PageFault, UserContext};
 use hal_x86_64::acpi::Topology;
@@ -19,7 +20,7 @@ use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user::{self, FastOutcome};
 use hal_x86_64::{cpu, paging, set_kernel_fault, smp, time};
 use memory::{AddressSpace, FaultOutcome};
-use process::{ProcessState, ProcessTable};
+use process::{ProcessState, ProcessTable, SwitchKind};
 use sync::{Rank, SpinLock};
 use syscall::{Caller, FpuState, Process, Short, StoredFpuState, SysError, SysResult, System, Thread};
 use types::{CpuId, MAX_CPUS, Nanos};
@@ -30,9 +31,6 @@ static CURRENT: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr:
 /// The address space each CPU translates by; kept alive by this reference. `None`: the kernel's own tables.
 static ACTIVE: [SpinLock<Option<Arc<AddressSpace>>>; MAX_CPUS] =
     [const { SpinLock::new(Rank::INTERRUPTS, None) }; MAX_CPUS];
-
-/// Whose vector registers each CPU holds, if they are not yet somebody else's.
-static FPU_OWNER: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
 
 /// What one thread owns of the machine.
 pub(crate) struct ThreadSlot {
@@ -53,6 +51,8 @@ pub(crate) struct ThreadSlot {
     system_cycles: Cell<u64>,
     /// Since `since` the program runs, the entry stubs' short calls included.
     in_user: Cell<bool>,
+    /// The poll under way ends because others shall run, not because there is something to wait for.
+    gives_way: Cell<Option<SwitchKind>>,
 }
 
 // SAFETY: the cells are touched only by the CPU that polls the thread's future, and it is polled by one at a time.
@@ -73,6 +73,7 @@ impl ThreadSlot {
             user_cycles: Cell::new(0),
             system_cycles: Cell::new(0),
             in_user: Cell::new(false),
+            gives_way: Cell::new(None),
         }
     }
 
@@ -130,6 +131,21 @@ impl ThreadSlot {
         crate::cpu::account(user, system);
     }
 
+    /// Lets the tasks that wait for a CPU run first.
+    pub(crate) async fn give_way(&self, kind: SwitchKind) {
+        let mut gave_way = false;
+        core::future::poll_fn(|cx| {
+            if gave_way {
+                return Poll::Ready(());
+            }
+            gave_way = true;
+            self.gives_way.set(Some(kind));
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Makes vector registers and segment bases this thread's, if they are not.
     #[inline]
     pub(crate) fn load_registers(&self, context: &UserContext) {
@@ -139,7 +155,6 @@ impl ThreadSlot {
             user::load_bases(context);
             self.stale.set(false);
             self.fpu_live.set(true);
-            self.own_fpu();
         }
     }
 
@@ -147,12 +162,6 @@ impl ThreadSlot {
     pub(crate) fn bases_changed(&self, context: &UserContext) {
         if !self.stale.get() {
             user::load_bases(context);
-        }
-    }
-
-    fn own_fpu(&self) {
-        if let Some(owner) = FPU_OWNER.get(cpu::current().index()) {
-            owner.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
         }
     }
 
@@ -187,18 +196,15 @@ impl ThreadSlot {
             self.fpu_live.set(false);
         }
         self.charge();
-        self.thread.state_cell().advance(ProcessTable::waiting_state(&self.thread)).ok();
+        // After an end of the thread there is no such arrow, and none is needed.
+        let state = match self.gives_way.get() {
+            Some(_) => ProcessState::Ready,
+            None => ProcessTable::waiting_state(&self.thread),
+        };
+        self.thread.state_cell().advance(state).ok();
+        self.thread.charge_switch(self.gives_way.take().unwrap_or(SwitchKind::Voluntary));
         if let Some(current) = CURRENT.get(cpu::current().index()) {
             current.store(ptr::null_mut(), Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for ThreadSlot {
-    fn drop(&mut self) {
-        // A new slot may get the same address.
-        for owner in &FPU_OWNER {
-            let _ = owner.compare_exchange(self, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 }

@@ -60,11 +60,7 @@ impl Future for ThreadTask {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { slot, life } = &mut *self;
-        let outcome = entry::with_slot(slot, || life.as_mut().poll(cx));
-        if outcome.is_pending() {
-            slot.thread.charge_switch(SwitchKind::Voluntary);
-        }
-        outcome
+        entry::with_slot(slot, || life.as_mut().poll(cx))
     }
 }
 
@@ -97,7 +93,7 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
         }
         if trap == Trap::Syscall && context.orig_rax == SCHED_YIELD {
             context.rax = 0;
-            yield_now().await;
+            slot.give_way(SwitchKind::Voluntary).await;
             if slot.thread.signals().needs_attention() {
                 next = attend(system, &slot, &mut context, &mut restart).await;
             }
@@ -112,8 +108,7 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
             }
         }
         if cpu::slice_is_over() && next == Next::User {
-            slot.thread.charge_switch(SwitchKind::Involuntary);
-            yield_now().await;
+            slot.give_way(SwitchKind::Involuntary).await;
         }
     }
     system.thread_exit(&slot.thread, None);
@@ -157,18 +152,4 @@ async fn attend(
     let mut fpu = SlotFpu(slot);
     let caller = slot.caller(system);
     syscall::attend(caller, &mut Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None }).await
-}
-
-/// Lets the tasks that wait for a CPU run first.
-pub(crate) async fn yield_now() {
-    let mut yielded = false;
-    core::future::poll_fn(|cx| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

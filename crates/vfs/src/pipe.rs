@@ -117,7 +117,7 @@ impl Pipe {
     pub fn wait_readable(&self, waker: &Waker) -> Option<u64> {
         let state = self.state.lock();
         // Under the lock: whoever fills the pipe does so before or after both of these.
-        (state.ring.len() == 0 && state.writers != 0).then(|| self.readable.register(waker))
+        (state.ring.is_empty() && state.writers != 0).then(|| self.readable.register(waker))
     }
 
     /// Woken when there is something to read.

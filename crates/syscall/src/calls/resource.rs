@@ -319,7 +319,7 @@ pub(crate) fn sys_sched_setaffinity(caller: Caller<'_>, pid: u64, size: u64, mas
 }
 
 pub(crate) fn sys_sched_getaffinity(caller: Caller<'_>, pid: u64, size: u64, mask: u64) -> SysResult {
-    if size < MASK_SIZE || size % 8 != 0 {
+    if size < MASK_SIZE || !size.is_multiple_of(8) {
         return Err(Errno::EINVAL.into());
     }
     let allowed = thread(caller, pid)?.affinity().0 & caller.system.platform.online().0;
