@@ -165,14 +165,14 @@ impl ThreadSlot {
         }
     }
 
-    /// Brings `fpu` up to date with the registers.
-    fn sync_fpu(&self) -> &mut FpuArea {
-        // SAFETY: see `Sync`; no other reference to the area outlives a call of this type's methods.
+    /// Lends the vector registers as memory has them, up to date.
+    fn with_fpu<T>(&self, work: impl FnOnce(&mut FpuArea) -> T) -> T {
+        // SAFETY: see `Sync`; `work` does not come back here, so there is one reference at a time.
         let area = unsafe { &mut *self.fpu.get() };
         if self.fpu_live.get() {
             area.save();
         }
-        area
+        work(area)
     }
 
     fn begin_poll(&self) {
@@ -192,7 +192,7 @@ impl ThreadSlot {
 
     fn end_poll(&self) {
         if self.fpu_live.get() {
-            self.sync_fpu();
+            self.with_fpu(|_| {});
             self.fpu_live.set(false);
         }
         self.charge();
@@ -281,15 +281,17 @@ impl FpuState for SlotFpu<'_> {
     }
 
     fn save(&mut self, out: &mut [u8]) {
-        let area = self.0.sync_fpu().as_bytes();
-        let len = area.len().min(out.len());
-        if let (Some(out), Some(area)) = (out.get_mut(..len), area.get(..len)) {
-            out.copy_from_slice(area);
-        }
+        self.0.with_fpu(|area| {
+            let area = area.as_bytes();
+            let len = area.len().min(out.len());
+            if let (Some(out), Some(area)) = (out.get_mut(..len), area.get(..len)) {
+                out.copy_from_slice(area);
+            }
+        });
     }
 
     fn load(&mut self, image: &[u8]) -> bool {
-        let loaded = self.0.sync_fpu().set_bytes(image).is_ok();
+        let loaded = self.0.with_fpu(|area| area.set_bytes(image).is_ok());
         if loaded {
             self.discard_registers();
         }
@@ -297,12 +299,12 @@ impl FpuState for SlotFpu<'_> {
     }
 
     fn reset(&mut self) {
-        self.0.sync_fpu().reset();
+        self.0.with_fpu(FpuArea::reset);
         self.discard_registers();
     }
 
     fn duplicate(&mut self) -> Option<Box<dyn StoredFpuState>> {
-        let copy = self.0.sync_fpu().try_clone()?;
+        let copy = self.0.with_fpu(|area| area.try_clone())?;
         Some(Box::new(StoredFpu(copy)))
     }
 }

@@ -67,7 +67,7 @@ impl Platform for Kernel {
         /// Draws after which fresh entropy is mixed in.
         const RESEED: u64 = 256;
         let mut random = self.random.lock();
-        if self.draws.fetch_add(1, Ordering::Relaxed) % RESEED == 0 {
+        if self.draws.fetch_add(1, Ordering::Relaxed).is_multiple_of(RESEED) {
             random.mix_in();
         }
         random.fill(out);

@@ -58,7 +58,7 @@ pub(crate) fn machine(boot: &BootInfo) {
     sync::install(Hooks { current_cpu: cpu::current, relax: tlb::serve_shootdowns });
 
     let tables = acpi::read(boot.rsdp);
-    power::set_methods(tables.power.clone());
+    power::set_methods(tables.power);
     apic::init_bsp(tables.local_apic);
     let source = time::init(&tables.references);
     info!("time: {} MHz time-stamp counter, by {source:?}", cpu::tsc_hz() / 1_000_000);
