@@ -7,8 +7,8 @@ use abi::Errno;
 use abi::linux::general as linux;
 
 use crate::calls::{
-    clone, exec, files, futex, ids, info, memory, pidfd, poll, posix_timers, power, prctl, process, resource, signal,
-    time, timers,
+    clone, exec, files, futex, ids, info, inspect, memory, pidfd, poll, posix_timers, power, prctl, process, resource,
+    signal, time, timers,
 };
 use crate::{Caller, Registers, RestartBlock, SysError, SysResult, shortage};
 
@@ -71,6 +71,9 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         linux::__NR_getpgid => process::sys_getpgid(caller, a),
         linux::__NR_getsid => process::sys_getsid(caller, a),
         linux::__NR_setsid => process::sys_setsid(caller),
+        linux::__NR_process_vm_readv => inspect::sys_process_vm(caller, inspect::Direction::Read, args),
+        linux::__NR_process_vm_writev => inspect::sys_process_vm(caller, inspect::Direction::Write, args),
+        linux::__NR_kcmp => inspect::sys_kcmp(caller, args),
         linux::__NR_pidfd_open => pidfd::sys_pidfd_open(caller, a, b),
         linux::__NR_pidfd_send_signal => pidfd::sys_pidfd_send_signal(caller, a, b, c, d),
         linux::__NR_pidfd_getfd => pidfd::sys_pidfd_getfd(caller, a, b, c),
@@ -126,6 +129,9 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         linux::__NR_mincore => memory::sys_mincore(caller, a, b, c),
         linux::__NR_madvise => memory::sys_madvise(caller, a, b, c),
         linux::__NR_mlock => memory::sys_mlock(caller, a, b),
+        linux::__NR_mlock2 => memory::sys_mlock2(caller, a, b, c),
+        linux::__NR_mlockall => memory::sys_mlockall(a),
+        linux::__NR_munlockall => Ok(0),
         linux::__NR_munlock => memory::sys_mlock(caller, a, b),
 
         linux::__NR_gettimeofday => time::sys_gettimeofday(caller, a, b),
@@ -169,6 +175,7 @@ pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysR
         linux::__NR_rt_sigtimedwait => Box::pin(signal::sys_rt_sigtimedwait(caller, a, b, c, d)).await,
         linux::__NR_sigaltstack => signal::sys_sigaltstack(caller, registers.context.rsp, a, b),
         linux::__NR_futex => Box::pin(futex::sys_futex(caller, registers.restart, args)).await,
+        linux::__NR_futex_waitv => Box::pin(futex::sys_futex_waitv(caller, args)).await,
         linux::__NR_sched_yield => sched_yield().await,
         linux::__NR_restart_syscall => Box::pin(restart(caller, registers)).await,
         linux::__NR_nanosleep => Box::pin(time::sys_nanosleep(caller, registers.restart, a, b)).await,

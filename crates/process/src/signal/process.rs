@@ -214,6 +214,11 @@ impl ProcessSignals {
         self.state.lock().actions.lock().clear_handlers();
     }
 
+    /// Tells tables of actions apart: equal for those who share one (CLONE_SIGHAND).
+    pub fn actions_identity(&self) -> usize {
+        Arc::as_ptr(&self.state.lock().actions) as usize
+    }
+
     /// Reads the table of actions.
     pub fn with_actions<T>(&self, read: impl FnOnce(&Dispositions) -> T) -> T {
         let actions = self.state.lock().actions.clone();

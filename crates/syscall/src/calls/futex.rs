@@ -1,7 +1,9 @@
 //! futex(2), set_robust_list, and what the end of a thread does to the words it promised to release.
 
-use abi::Errno;
+use alloc::vec::Vec;
+
 use abi::linux::general as linux;
+use abi::{Errno, abi_struct};
 use memory::{AddressSpace, FutexKey, FutexScope, MemoryError};
 use process::futex::{
     DeathAction, FutexTable, LockPi, PiError, PiWord, RobustList, UserWords, WaitError, WakeOp, death_action,
@@ -12,6 +14,20 @@ use types::{Nanos, Tid};
 use crate::clock::nanos;
 use crate::wait::{interruptible, until};
 use crate::{Caller, RestartBlock, SysError, SysResult};
+
+abi_struct! {
+    /// `struct futex_waitv`.
+    pub struct WaitVector {
+        /// The value expected.
+        pub value: u64,
+        /// Where the word is.
+        pub address: u64,
+        /// Its size and scope.
+        pub flags: u32,
+        /// Zero.
+        pub reserved: u32,
+    }
+}
 
 /// Wakes every waiter.
 const MATCH_ANY: u32 = linux::FUTEX_BITSET_MATCH_ANY;
@@ -120,6 +136,45 @@ async fn wait(caller: Caller<'_>, restart: &mut Option<RestartBlock>, arguments:
             }
             _ => Err(SysError::Restart(Restart::Sys)),
         },
+    }
+}
+
+/// futex_waitv(2): waits on up to 128 futexes at once; the index of one that was woken.
+pub(crate) async fn sys_futex_waitv(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
+    let [waiters, count, flags, timeout, clock, _] = args;
+    if flags as u32 != 0 || count as u32 == 0 || count as u32 > linux::FUTEX_WAITV_MAX || waiters == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let deadline = match (timeout, clock as u32) {
+        (0, _) => None,
+        (_, linux::CLOCK_MONOTONIC) => absolute(caller, timeout, false)?,
+        (_, linux::CLOCK_REALTIME) => absolute(caller, timeout, true)?,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let waiters = caller.memory().read_array::<WaitVector>(waiters, count as u32 as usize)?;
+    let mut keys = Vec::new();
+    keys.try_reserve_exact(waiters.len()).map_err(|_| Errno::ENOMEM)?;
+    for waiter in &waiters {
+        let known = linux::FUTEX2_SIZE_MASK | linux::FUTEX2_PRIVATE;
+        let word = waiter.flags & linux::FUTEX2_SIZE_MASK == linux::FUTEX2_SIZE_U32;
+        if waiter.flags & !known != 0 || waiter.reserved != 0 || !word || waiter.value > u64::from(u32::MAX) {
+            return Err(Errno::EINVAL.into());
+        }
+        let private = waiter.flags & linux::FUTEX2_PRIVATE != 0;
+        let scope = if private { FutexScope::Private } else { FutexScope::Shared };
+        keys.push((caller.space.futex_key(waiter.address, scope)?, MATCH_ANY));
+    }
+    let check = |index: usize| match waiters.get(index) {
+        Some(waiter) => caller.space.load_u32(waiter.address).map(|word| u64::from(word) == waiter.value),
+        None => Ok(false),
+    };
+    let mut waiting = caller.system.futexes.wait_many(keys, check).ok_or(Errno::ENOMEM)?;
+    let outcome = until(caller.system, deadline, interruptible(caller.thread, &mut waiting)).await;
+    match outcome {
+        Some(Ok(Ok(index))) => Ok(index as u64),
+        Some(Ok(Err(error))) => Err(wait_error(error)),
+        None => waiting.cancel().map(|index| index as u64).ok_or(Errno::ETIMEDOUT.into()),
+        Some(Err(_)) => waiting.cancel().map(|index| index as u64).ok_or(SysError::Restart(Restart::Sys)),
     }
 }
 

@@ -171,6 +171,24 @@ pub(crate) fn sys_mlock(caller: Caller<'_>, start: u64, len: u64) -> SysResult {
     check_mapped(caller, first, start.wrapping_sub(first).saturating_add(len))
 }
 
+/// mlock2(2).
+pub(crate) fn sys_mlock2(caller: Caller<'_>, start: u64, len: u64, flags: u64) -> SysResult {
+    if flags as u32 & !linux::MLOCK_ONFAULT != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    sys_mlock(caller, start, len)
+}
+
+/// mlockall(2): nothing to do, since memory never leaves for a disk.
+pub(crate) fn sys_mlockall(flags: u64) -> SysResult {
+    let flags = flags as u32;
+    let what = linux::MCL_CURRENT | linux::MCL_FUTURE;
+    if flags & what == 0 || flags & !(what | linux::MCL_ONFAULT) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(0)
+}
+
 fn check_mapped(caller: Caller<'_>, start: u64, len: u64) -> SysResult {
     if len == 0 {
         return Ok(0);
