@@ -14,11 +14,11 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use core::task::Poll;
 
-use hal::{PageFault, UserContext};
+use hal::{Cpu, PageFault, UserContext};
 use hal_x86_64::acpi::Topology;
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user::{self, FastOutcome};
-use hal_x86_64::{cpu, paging, set_kernel_fault, smp, time};
+use hal_x86_64::{Machine, cpu, paging, set_kernel_fault, smp, time};
 use memory::{AddressSpace, FaultOutcome};
 use process::{ProcessState, ProcessTable, SwitchKind};
 use sync::{Rank, SpinLock};
@@ -240,10 +240,11 @@ pub(crate) fn activate(space: &Arc<AddressSpace>) {
     switch_to(Some(space.clone()));
 }
 
-/// Lets go of an address space that nobody else needs any more. Called by a CPU that goes idle.
+/// Lets go of an address space that only CPUs still hold, because none of its threads is left. Called by a CPU that goes
+/// idle.
 pub(crate) fn release_dead_space() {
     let Some(active) = ACTIVE.get(cpu::current().index()) else { return };
-    let dead = active.lock().as_ref().is_some_and(|space| Arc::strong_count(space) == 1);
+    let dead = active.lock().as_ref().is_some_and(|space| Arc::strong_count(space) <= space.active_cpus().len() as usize);
     if dead {
         switch_to(None);
     }
@@ -264,6 +265,11 @@ fn switch_to(next: Option<Arc<AddressSpace>>) {
     let old = core::mem::replace(&mut *active.lock(), next);
     if let Some(old) = old {
         old.cpu_left(here);
+        let others = old.active_cpus();
+        if !others.is_empty() && Arc::strong_count(&old) <= others.len() as usize + 1 {
+            // Only sleeping CPUs still hold it: they have to let go, or its memory stays lost until they run something.
+            others.iter().for_each(|cpu| Machine.reschedule(cpu));
+        }
         // May be the last reference: frees a whole space, on tables that are no longer in use here.
         drop(old);
     }
