@@ -223,11 +223,11 @@ fn gzip(file: &std::path::Path) -> Result<std::path::PathBuf> {
     Ok(packed)
 }
 
-/// What the kernel holds is the same before and after a thousand shells; the first hundred may fill caches.
+/// What the kernel holds is the same before and after a thousand shells; the first few hundred may fill caches.
 fn leaks(machine: &Machine) -> Result<()> {
     let script = "count() { sed -n 's/^\\(frames_used\\|processes\\|threads\\) *//p' /proc/multios/counts; }\n\
         run() { i=0; while [ $i -lt $1 ]; do sh -c true; i=$((i+1)); done; }\n\
-        run 100; before=$(count); run 1000; after=$(count)\n\
+        run 300; before=$(count); run 1000; after=$(count)\n\
         [ \"$before\" = \"$after\" ] && echo same || echo before $before after $after\n\
         [ -n \"$before\" ] && echo counted";
     expect(&shell(machine, script)?, Outcome::Exited(0), "same\ncounted\n")

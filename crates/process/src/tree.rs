@@ -29,7 +29,7 @@ pub(crate) const CHUNK: usize = 256;
 /// apart from the crowd.
 const FIRST_AFTER_WRAP: Number = 300;
 /// Numbers in use by default before the table grows.
-const FIRST_CAPACITY: u32 = 4096;
+pub(crate) const FIRST_CAPACITY: u32 = 4096;
 
 const BITS: u32 = u64::BITS;
 
@@ -146,7 +146,7 @@ pub(crate) type Chunk<R> = Box<[Node<R>]>;
 
 /// All relations. See the module.
 pub(crate) struct Tree<R: Resources> {
-    // Numbers `CHUNK * i ..` in the i-th; made when a number of theirs is first used.
+    // Numbers `CHUNK * i ..` in the i-th; there when a number of theirs is in use.
     chunks: Vec<Option<Chunk<R>>>,
     // What a number without node reads as; reset before each use as a target of writes.
     void: Node<R>,
@@ -222,11 +222,30 @@ impl<R: Resources> Tree<R> {
         let number = found.or_else(|| self.free_from(floor)).ok_or(ProcessError::ResourceExhausted)?;
         let chunk = number as usize / CHUNK;
         if !matches!(self.chunks.get(chunk), Some(Some(_))) {
-            return Ok(Claim::NeedChunk(chunk));
+            // Numbers ascend and leave unused chunks behind: those move along, so memory follows the processes that live.
+            match self.idle_chunk() {
+                Some(idle) => self.chunks.swap(idle, chunk),
+                None => return Ok(Claim::NeedChunk(chunk)),
+            }
         }
         self.set_used(number, true);
         self.cursor = number;
         Ok(Claim::Got(number))
+    }
+
+    /// Chunks of nodes there are.
+    #[cfg(test)]
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.chunks.iter().flatten().count()
+    }
+
+    /// A chunk none of whose numbers is in use. Asked for once in [`CHUNK`] numbers.
+    fn idle_chunk(&self) -> Option<usize> {
+        const WORDS: usize = CHUNK / BITS as usize;
+        let words_of = |at: usize| self.used.iter().skip(at * WORDS).take(WORDS);
+        let mut chunks = self.chunks.iter().enumerate();
+        let idle = chunks.find(|(at, chunk)| chunk.is_some() && words_of(*at).all(|word| *word == 0));
+        idle.map(|(at, _)| at)
     }
 
     /// Gives a number back if nothing uses it any more.

@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use sync::{Once, Rank, SpinGuard, SpinLock};
 use types::{Pgid, Pid, Sid, Tid, Uid};
 
-use crate::tree::{CHUNK, Claim, List, NONE, Number, Tree};
+use crate::tree::{CHUNK, Claim, FIRST_CAPACITY, List, NONE, Number, Tree};
 use crate::{Process, ProcessError, Resources, Result, Thread, User};
 
 /// Most numbers a table can have.
@@ -74,7 +74,7 @@ impl<R: Resources> ProcessTable<R> {
         let mut slots = Vec::new();
         slots.try_reserve_exact(chunks).map_err(|_| ProcessError::NoMemory)?;
         slots.resize_with(chunks, Once::new);
-        Ok(Self {
+        let table = Self {
             config,
             process_count: AtomicU32::new(0),
             thread_count: AtomicU32::new(0),
@@ -82,7 +82,12 @@ impl<R: Resources> ProcessTable<R> {
             slots: slots.into_boxed_slice(),
             tree: SpinLock::new(Rank::PROCESS_TREE, Tree::new(config.pid_max)?),
             users: SpinLock::new(Rank::USERS, BTreeMap::new()),
-        })
+        };
+        // Numbers go round among these while few processes live: made here, memory stays the same from the start on.
+        for chunk in 0..chunks.min(FIRST_CAPACITY as usize / CHUNK) {
+            table.make_slots(chunk)?;
+        }
+        Ok(table)
     }
 
     // ---- look-up
@@ -187,13 +192,17 @@ impl<R: Resources> ProcessTable<R> {
     pub(crate) fn claim_number(&self) -> Result<Number> {
         loop {
             let chunk = match self.tree().claim()? {
-                Claim::Got(number) => return Ok(number),
+                Claim::Got(number) => {
+                    // The node may have moved to a chunk of numbers that has no slots yet.
+                    if let Err(error) = self.make_slots(number as usize / CHUNK) {
+                        self.unclaim_number(number);
+                        return Err(error);
+                    }
+                    return Ok(number);
+                }
                 Claim::NeedChunk(chunk) => chunk,
             };
-            let slots = Self::new_slots()?;
             let nodes = Tree::new_chunk()?;
-            // Slots first: a number that has a node has a slot.
-            self.slots.get(chunk).ok_or(ProcessError::ResourceExhausted)?.call_once(|| slots);
             let surplus = self.tree().add_chunk(chunk, nodes);
             drop(surplus);
         }
@@ -257,6 +266,16 @@ impl<R: Resources> ProcessTable<R> {
         }
         let number = number as usize;
         self.slots.get(number / CHUNK)?.get()?.get(number % CHUNK)
+    }
+
+    /// Makes the slots of a chunk of numbers unless they are there; they stay, since generations count on.
+    fn make_slots(&self, chunk: usize) -> Result<()> {
+        let slots = self.slots.get(chunk).ok_or(ProcessError::ResourceExhausted)?;
+        if slots.get().is_none() {
+            let made = Self::new_slots()?;
+            slots.call_once(|| made);
+        }
+        Ok(())
     }
 
     fn new_slots() -> Result<SlotChunk<R>> {

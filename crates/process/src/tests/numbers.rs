@@ -42,6 +42,18 @@ fn large_tables_wrap_to_300_and_grow_only_when_half_full() {
 }
 
 #[test]
+fn nodes_move_along_with_the_numbers() {
+    let world = World::new();
+    for _ in 0..6000 {
+        let child = world.fork(&world.init);
+        world.exit(&child, 0);
+        world.wait(&world.init).unwrap();
+    }
+    assert_eq!(world.table.tree().chunk_count(), 2, "one that keeps the first process, one that moves");
+    world.table.tree().check();
+}
+
+#[test]
 fn full_table_is_an_error_and_recovers() {
     let world = small(16);
     let children: Vec<_> = (2..16).map(|_| world.fork(&world.init)).collect();
