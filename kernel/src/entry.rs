@@ -366,12 +366,23 @@ pub(crate) fn install_hooks() {
     set_kernel_fault(kernel_fault);
 }
 
+/// Number of sched_yield(2).
+pub(crate) const SCHED_YIELD: u64 = abi::linux::general::__NR_sched_yield as u64;
+
 /// A system call, before anything has been saved that a plain function does not clobber.
 extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
     let Some(slot) = current() else { return FastOutcome::Slow };
     // The cheapest calls of all, before anything is set up for the others. They cause no signal.
     if let Some(id) = syscall::identity(&slot.process, &slot.thread, context.rax) {
         context.rax = id;
+        return FastOutcome::Done;
+    }
+    if context.rax == SCHED_YIELD {
+        // Alone, a thread that yields goes on at once; else its own loop gives way.
+        if crate::executor().has_waiting() {
+            return FastOutcome::Slow;
+        }
+        context.rax = 0;
         return FastOutcome::Done;
     }
     if syscall::is_short(context.rax, context.rdx) { try_short(slot, context) } else { try_call(slot, context) }

@@ -59,10 +59,6 @@ impl Platform for Kernel {
         crate::entry::charge_current();
     }
 
-    fn has_waiting(&self) -> bool {
-        crate::executor().has_waiting()
-    }
-
     fn random(&self, out: &mut [u8]) {
         /// Draws after which fresh entropy is mixed in.
         const RESEED: u64 = 256;

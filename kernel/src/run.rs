@@ -14,11 +14,8 @@ use process::SwitchKind;
 use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System};
 
 use crate::cpu;
-use crate::entry::{self, SlotFpu, StoredFpu, ThreadSlot};
+use crate::entry::{self, SCHED_YIELD, SlotFpu, StoredFpu, ThreadSlot};
 use crate::executor::Executor;
-
-/// Number of sched_yield(2).
-const SCHED_YIELD: u64 = abi::linux::general::__NR_sched_yield as u64;
 
 /// Bytes of the future of a thread, once there has been one.
 static LIFE_SIZE: AtomicUsize = AtomicUsize::new(0);

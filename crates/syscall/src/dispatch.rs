@@ -42,13 +42,6 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         | linux::__NR_rt_sigsuspend
         | linux::__NR_rt_sigtimedwait
         | linux::__NR_restart_syscall => return None,
-        // Alone, a thread that yields goes on at once.
-        linux::__NR_sched_yield => {
-            if caller.system.platform.has_waiting() {
-                return None;
-            }
-            Ok(0)
-        }
         linux::__NR_rt_sigaction => signal::sys_rt_sigaction(caller, a, b, c, d),
         linux::__NR_rt_sigprocmask => signal::sys_rt_sigprocmask(caller, a, b, c, d),
         linux::__NR_rt_sigpending => signal::sys_rt_sigpending(caller, a, b),

@@ -30,8 +30,6 @@ pub trait Platform: Send + Sync {
     fn start_thread(&self, new: NewThread) -> Result<(), OutOfMemory>;
     /// Charges all time up to now to the calling thread: its figures are about to be read.
     fn charge(&self);
-    /// Whether some thread waits for a CPU.
-    fn has_waiting(&self) -> bool;
     /// Fills `out` with random bytes fit for keys.
     fn random(&self, out: &mut [u8]);
     /// Switches off, starts again or halts; `status` is what pid 1 or an administrator wants to be reported.

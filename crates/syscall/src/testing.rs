@@ -60,10 +60,6 @@ impl Platform for TestPlatform {
 
     fn charge(&self) {}
 
-    fn has_waiting(&self) -> bool {
-        false
-    }
-
     fn copy_in(&self, space: &AddressSpace, from: u64, to: &mut [u8]) -> usize {
         space.read(from, to)
     }
