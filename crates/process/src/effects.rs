@@ -62,7 +62,9 @@ impl<R: Resources> Effects<R> {
             let Some(effect) = effect else { return };
             effect.run();
         }
-        self.more.into_iter().flatten().for_each(Effect::run);
+        for chunk in self.more {
+            chunk.into_iter().for_each(Effect::run);
+        }
     }
 
     /// Wake this thread's task.

@@ -229,13 +229,22 @@ impl Frames {
 
     /// Whether users may have more: free frames are above the reserve.
     pub fn above_reserve(&self) -> bool {
-        self.spare(Purpose::User) > 0
+        self.has_free(Purpose::User.floor(self.reserve.load(Ordering::Relaxed)))
     }
 
     /// Whether the kernel may make new objects for users: half of the reserve is still there. The other half is for what is
     /// under way, and for getting out of the shortage.
     pub fn has_headroom(&self) -> bool {
-        self.free() > self.reserve.load(Ordering::Relaxed) / 2
+        self.has_free(self.reserve.load(Ordering::Relaxed) / 2)
+    }
+
+    /// Whether more than `floor` frames are free; looks no further than it must.
+    fn has_free(&self, floor: u64) -> bool {
+        let mut free = 0;
+        self.zones.iter().any(|zone| {
+            free += zone.free();
+            free > floor
+        })
     }
 
     /// Frames that `purpose` may still have, without those in caches.

@@ -58,6 +58,10 @@ struct Slab {
 struct FreeList {
     head: *mut Object,
     count: u32,
+    /// With more than this many a batch goes back to the slabs.
+    limit: u32,
+    /// Bytes of an object.
+    size: u32,
 }
 
 /// One CPU's free objects.
@@ -95,9 +99,26 @@ pub struct KernelHeap {
 }
 
 /// Objects moved between a CPU's list and the slabs at once: about a page of them, 4 to 32.
-fn batch(class: usize) -> u32 {
-    (PAGE_SIZE / size_of_class(class)).clamp(4, 32) as u32
+const fn batch(class: usize) -> u32 {
+    match PAGE_SIZE / size_of_class(class) {
+        0..4 => 4,
+        objects @ 4..32 => objects as u32,
+        _ => 32,
+    }
 }
+
+/// The lists of a CPU that has no objects.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const EMPTY_LISTS: [FreeList; CLASSES] = {
+    let mut lists = [FreeList { head: ptr::null_mut(), count: 0, limit: 0, size: 0 }; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        lists[class].limit = 2 * batch(class);
+        lists[class].size = SIZES[class] as u32;
+        class += 1;
+    }
+    lists
+};
 
 /// Frames of a slab as an order: at least fifteen objects, so that the header costs little.
 fn slab_order(class: usize) -> u32 {
@@ -127,8 +148,9 @@ fn class_of(layout: Layout) -> Option<usize> {
 }
 
 #[inline]
-fn size_of_class(class: usize) -> usize {
-    SIZES.get(class).copied().unwrap_or(LARGEST)
+#[expect(clippy::indexing_slicing, reason = "checked before; `get` is not const")]
+const fn size_of_class(class: usize) -> usize {
+    if class < CLASSES { SIZES[class] } else { LARGEST }
 }
 
 fn order_of(layout: Layout) -> u32 {
@@ -141,10 +163,7 @@ impl KernelHeap {
     pub const fn new() -> Self {
         Self {
             frames: Once::new(),
-            cpus: [const {
-                let empty = FreeList { head: ptr::null_mut(), count: 0 };
-                SpinLock::new(Rank::HEAP, CpuObjects { lists: [empty; CLASSES], used: 0 })
-            }; MAX_CPUS],
+            cpus: [const { SpinLock::new(Rank::HEAP, CpuObjects { lists: EMPTY_LISTS, used: 0 }) }; MAX_CPUS],
             slabs: [const { SpinLock::new(Rank::HEAP_SLABS, Slabs { partial: ptr::null_mut() }) }; CLASSES],
             held: AtomicU64::new(0),
             large: AtomicU64::new(0),
@@ -170,7 +189,8 @@ impl KernelHeap {
     fn alloc_object(&self, class: usize) -> *mut u8 {
         let Some(cpu) = self.cpus.get(current_cpu().index()) else { return ptr::null_mut() };
         let mut objects = cpu.lock();
-        let Some(list) = objects.lists.get_mut(class) else { return ptr::null_mut() };
+        let CpuObjects { lists, used } = &mut *objects;
+        let Some(list) = lists.get_mut(class) else { return ptr::null_mut() };
         if list.head.is_null() && !self.refill(class, list) {
             return ptr::null_mut();
         }
@@ -178,7 +198,7 @@ impl KernelHeap {
         // SAFETY: a list holds free objects of this class only.
         list.head = unsafe { (*object).next };
         list.count -= 1;
-        objects.used += size_of_class(class) as i64;
+        *used += i64::from(list.size);
         object.cast()
     }
 
@@ -186,13 +206,14 @@ impl KernelHeap {
     fn free_object(&self, object: *mut Object, class: usize) {
         let Some(cpu) = self.cpus.get(current_cpu().index()) else { return };
         let mut objects = cpu.lock();
-        objects.used -= size_of_class(class) as i64;
-        let Some(list) = objects.lists.get_mut(class) else { return };
+        let CpuObjects { lists, used } = &mut *objects;
+        let Some(list) = lists.get_mut(class) else { return };
+        *used -= i64::from(list.size);
         // SAFETY: the caller gave the object back; it is ours and large enough.
         unsafe { (*object).next = list.head };
         list.head = object;
         list.count += 1;
-        if list.count > 2 * batch(class) {
+        if list.count > list.limit {
             self.spill(class, list);
         }
     }

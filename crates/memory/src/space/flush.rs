@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
+use arrayvec::ArrayVec;
 use hal::{Mmu, TlbRange};
 use types::{CpuSet, PhysAddr};
 
@@ -52,9 +53,8 @@ pub(super) struct Batch<'a, const N: usize> {
     start: u64,
     end: u64,
     all: bool,
-    len: usize,
     /// Address and level; level 0 is a page's frame.
-    held: [(PhysAddr, u32); N],
+    held: ArrayVec<(PhysAddr, u32), N>,
 }
 
 /// For faults.
@@ -65,7 +65,7 @@ pub(super) type LargeBatch<'a> = Batch<'a, LARGE>;
 impl<'a, const N: usize> Batch<'a, N> {
     #[inline]
     pub(super) fn new(ops: TableOps, target: Target<'a>) -> Self {
-        Self { ops, target, start: u64::MAX, end: 0, all: false, len: 0, held: [(PhysAddr::zero(), 0); N] }
+        Self { ops, target, start: u64::MAX, end: 0, all: false, held: ArrayVec::new() }
     }
 
     /// Everything is stale.
@@ -80,13 +80,11 @@ impl<'a, const N: usize> Batch<'a, N> {
     }
 
     fn hold(&mut self, what: PhysAddr, level: u32) {
-        if self.len == N {
+        if self.held.is_full() {
             self.finish();
         }
-        if let Some(slot) = self.held.get_mut(self.len) {
-            *slot = (what, level);
-            self.len += 1;
-        }
+        // There is room now.
+        let _ = self.held.try_push((what, level));
     }
 
     /// Flushes and lets go.
@@ -98,13 +96,13 @@ impl<'a, const N: usize> Batch<'a, N> {
         } else if pages > 0 {
             self.target.flush(TlbRange::Pages { start: self.start, pages });
         }
-        for (what, level) in self.held.iter().take(self.len) {
+        for (what, level) in self.held.drain(..) {
             match level {
-                0 => self.ops.frames.release(*what),
-                level => self.ops.put_table(*what, *level),
+                0 => self.ops.frames.release(what),
+                level => self.ops.put_table(what, level),
             }
         }
-        (self.start, self.end, self.all, self.len) = (u64::MAX, 0, false, 0);
+        (self.start, self.end, self.all) = (u64::MAX, 0, false);
     }
 }
 
@@ -129,7 +127,7 @@ impl<const N: usize> Gather for Batch<'_, N> {
 impl<const N: usize> Drop for Batch<'_, N> {
     #[inline]
     fn drop(&mut self) {
-        if self.len != 0 || self.end != 0 || self.all {
+        if !self.held.is_empty() || self.end != 0 || self.all {
             self.finish();
         }
     }

@@ -31,6 +31,10 @@ impl Counts {
 impl Inner {
     /// Whether `start .. end` can be cut out and `new` areas put in without passing the limit.
     pub(super) fn check_count(&self, start: u64, end: u64, new: usize) -> Result<(), MemoryError> {
+        // Seldom near the limit: two splits at most.
+        if self.areas.count() + 2 + new <= MOST_AREAS {
+            return Ok(());
+        }
         let splits = usize::from(self.areas.splits_at(start)) + usize::from(self.areas.splits_at(end));
         if self.areas.count() + splits + new > MOST_AREAS { Err(MemoryError::NoMemory) } else { Ok(()) }
     }
