@@ -244,7 +244,8 @@ pub(crate) fn activate(space: &Arc<AddressSpace>) {
 /// idle.
 pub(crate) fn release_dead_space() {
     let Some(active) = ACTIVE.get(cpu::current().index()) else { return };
-    let dead = active.lock().as_ref().is_some_and(|space| Arc::strong_count(space) <= space.active_cpus().len() as usize);
+    let dead =
+        active.lock().as_ref().is_some_and(|space| Arc::strong_count(space) <= space.active_cpus().len() as usize);
     if dead {
         switch_to(None);
     }
