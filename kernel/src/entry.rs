@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::any::Any;
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
@@ -287,14 +288,14 @@ impl FpuState for SlotFpu<'_> {
         hal_x86_64::fpu::size()
     }
 
-    fn save(&mut self, out: &mut [u8]) {
+    fn append_to(&mut self, out: &mut Vec<u8>) -> bool {
         self.0.with_fpu(|area| {
-            let area = area.as_bytes();
-            let len = area.len().min(out.len());
-            if let (Some(out), Some(area)) = (out.get_mut(..len), area.get(..len)) {
-                out.copy_from_slice(area);
+            let room = out.try_reserve(area.as_bytes().len()).is_ok();
+            if room {
+                out.extend_from_slice(area.as_bytes());
             }
-        });
+            room
+        })
     }
 
     fn load(&mut self, image: &[u8]) -> bool {
@@ -390,6 +391,7 @@ extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
 }
 
 /// Serves a short read or write, and any other that turns out not to be one.
+#[inline(never)]
 fn try_short(slot: &ThreadSlot, context: &mut UserContext) -> FastOutcome {
     let Some(system) = crate::system() else { return FastOutcome::Slow };
     let caller = slot.caller(system);

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::any::Any;
 
 use hal::{PowerAction, UserContext};
@@ -77,8 +78,9 @@ pub trait FpuState: Send {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Writes the XSAVE image to `out`, which is [`FpuState::len`] bytes long.
-    fn save(&mut self, out: &mut [u8]);
+    /// Appends the XSAVE image, [`FpuState::len`] bytes, to `out`; `false`, and nothing appended, if memory is short.
+    #[must_use]
+    fn append_to(&mut self, out: &mut Vec<u8>) -> bool;
     /// Takes over an XSAVE image that a program wrote; `false`, and nothing changed, if the CPU would refuse it.
     #[must_use]
     fn load(&mut self, image: &[u8]) -> bool;

@@ -172,7 +172,10 @@ impl FpuState for NoFpu {
         512
     }
 
-    fn save(&mut self, _out: &mut [u8]) {}
+    fn append_to(&mut self, out: &mut Vec<u8>) -> bool {
+        out.resize(out.len() + self.len(), 0);
+        true
+    }
 
     fn load(&mut self, _image: &[u8]) -> bool {
         true

@@ -140,8 +140,10 @@ fn write_frame(caller: Caller<'_>, registers: &mut Registers<'_>, caught: &Caugh
     let layout = caller.system.platform.fp_layout();
     let mut fp = Vec::new();
     fp.try_reserve_exact(layout.in_frame()).ok()?;
+    if !registers.fpu.append_to(&mut fp) {
+        return None;
+    }
     fp.resize(layout.in_frame(), 0);
-    registers.fpu.save(fp.get_mut(..layout.size)?);
     let fault = FaultRecord {
         trapno: registers.context.vector,
         error_code: registers.context.error_code,
@@ -208,12 +210,9 @@ fn exception(caller: Caller<'_>, registers: &mut Registers<'_>, exception: &Exce
 /// Which floating-point error it was: from the unmasked flags of the x87 status word or MXCSR.
 fn floating_point_code(registers: &mut Registers<'_>, vector: u8) -> i32 {
     let mut image = Vec::new();
-    let len = registers.fpu.len();
-    if image.try_reserve_exact(len).is_err() {
+    if !registers.fpu.append_to(&mut image) {
         return linux::FPE_FLTINV as i32;
     }
-    image.resize(len, 0);
-    registers.fpu.save(&mut image);
     let word = |at: usize| {
         image
             .get(at..at + 4)

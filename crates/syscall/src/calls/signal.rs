@@ -145,10 +145,14 @@ fn restore_frame(caller: Caller<'_>, registers: &mut Registers<'_>) -> Option<()
     match saved.fp_address {
         None => registers.fpu.reset(),
         Some(at) => {
-            let mut legacy = [0; frame::FXSAVE_SIZE];
-            memory.read_bytes(at, &mut legacy).ok()?;
-            let mut stored = zeroed(frame::fp_extent(&legacy, &layout))?;
-            memory.read_bytes(at, &mut stored).ok()?;
+            // The legacy part says how long the whole is.
+            let mut stored = zeroed(layout.in_frame())?;
+            let (legacy, rest) = stored.split_first_chunk_mut::<{ frame::FXSAVE_SIZE }>()?;
+            memory.read_bytes(at, legacy).ok()?;
+            let extent = frame::fp_extent(legacy, &layout);
+            let rest = rest.get_mut(..extent.checked_sub(frame::FXSAVE_SIZE)?)?;
+            memory.read_bytes(at.checked_add(frame::FXSAVE_SIZE as u64)?, rest).ok()?;
+            stored.truncate(extent);
             let mut area = zeroed(layout.size)?;
             frame::restore_fp(&stored, &layout, &mut area).ok()?;
             if !registers.fpu.load(&area) {
