@@ -74,7 +74,8 @@ impl Platform for Kernel {
         crate::log::marker(format_args!("MULTIOS-EXIT status={}", status & 0xff));
         // Where there is the debug-exit device, that is the quickest way out of QEMU.
         if action == PowerAction::PowerOff {
-            power::debug_exit(status as u32 & 0x3f);
+            // Bit 6 tells this end from a panic and from QEMU's own failures.
+            power::debug_exit(0x40 | status as u32 & 0x3f);
         }
         Machine.act(action);
         hal_x86_64::interrupts::stop_this_cpu();

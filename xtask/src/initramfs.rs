@@ -22,6 +22,9 @@ const MARKER_FILE: &str = "etc/multios/marker";
 /// There when the program is to have the console as its terminal.
 const TERMINAL_FILE: &str = "etc/multios/terminal";
 
+/// Rows and columns of the terminal behind the console.
+const WINDOW_FILE: &str = "etc/multios/window";
+
 /// A tree of files under construction; keys are paths without the leading slash.
 #[derive(Clone, Default)]
 pub struct Tree {
@@ -170,6 +173,11 @@ impl Tree {
     /// Makes `init` print `marker` before anything else.
     pub fn mark(&mut self, marker: &str) {
         self.file(MARKER_FILE, 0o644, format!("{marker}\n"));
+    }
+
+    /// Tells `init` how large the terminal is: `size` is rows and columns.
+    pub fn window(&mut self, size: &str) {
+        self.file(WINDOW_FILE, 0o644, format!("{size}\n"));
     }
 
     /// The archive.

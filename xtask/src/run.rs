@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::initramfs::Tree;
 use crate::machine::{Machine, Payload};
-use crate::{build, paths, tools};
+use crate::{build, paths, process, tools};
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -36,6 +36,9 @@ pub fn run(args: &RunArgs) -> Result<u8> {
                 eprintln!("no static busybox here (Debian: busybox-static; or BUSYBOX=FILE): the shell will be msh");
             }
             let mut tree = Tree::standard()?;
+            if let Some(size) = process::first_line("sh", &["-c", "stty size < /dev/tty"]) {
+                tree.window(&size);
+            }
             for spec in &args.add {
                 tree.add(spec)?;
             }
@@ -52,9 +55,9 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     qemu.args(["-mon", "chardev=console,mode=readline"]).args(&args.qemu);
     eprintln!("booting; leave with `exit` or `poweroff`, or end QEMU with Ctrl-A X");
     let status = qemu.status()?;
-    // The kernel leaves by QEMU's debug exit, which always gives an odd status; by ACPI it is 0.
+    // The kernel leaves by QEMU's debug exit with bit 6 set, which gives 129 and more, or by ACPI with 0.
     Ok(match status.code() {
-        Some(code) if code == 0 || code & 1 == 1 && code != 1 => 0,
+        Some(0 | 129..) => 0,
         _ => 1,
     })
 }

@@ -6,10 +6,12 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use rustix::termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 
 /// Tried in this order.
 const CONSOLES: [&str; 2] = ["/dev/console", "/dev/ttyS0"];
+/// Rows and columns of the terminal behind the console: a serial line cannot say.
+const WINDOW_FILE: &str = "/etc/multios/window";
 
 /// Gives process 1 the console as standard streams, unless the kernel has.
 pub fn open_standard_streams() {
@@ -38,11 +40,20 @@ pub fn become_session(argv: Vec<OsString>) -> ExitCode {
     let _ = rustix::process::setsid();
     if let Ok(console) = open() {
         let _ = rustix::process::ioctl_tiocsctty(&console);
+        set_window(&console);
         let _ = dup2_stdin(&console).and_then(|()| dup2_stdout(&console)).and_then(|()| dup2_stderr(&console));
     }
     let error = Command::new(program).args(args).exec();
     eprintln!("init: cannot start {}: {error}", program.to_string_lossy());
     ExitCode::from(if error.raw_os_error() == Some(2) { 127 } else { 126 })
+}
+
+fn set_window(console: &File) {
+    let Ok(size) = std::fs::read_to_string(WINDOW_FILE) else { return };
+    let mut numbers = size.split_whitespace().map_while(|number| number.parse().ok());
+    if let (Some(rows), Some(columns)) = (numbers.next(), numbers.next()) {
+        let _ = tcsetwinsize(console, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 });
+    }
 }
 
 fn open() -> std::io::Result<File> {
