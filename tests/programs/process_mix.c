@@ -50,6 +50,7 @@ int main() { // pipelines of many processes, SIGPIPE, big args, deep fork chains
     pid_t p = fork();
     if (!p) {
         raise(SIGSTOP);
+        ms(200);
         _exit(4);
     }
     SHOW(waitid(P_PID, p, &si, WSTOPPED));
@@ -58,6 +59,9 @@ int main() { // pipelines of many processes, SIGPIPE, big args, deep fork chains
     SHOW(waitid(P_PID, p, &si, WCONTINUED));
     SAY("%d %d\n", si.si_code, si.si_status);
     SHOW(waitid(P_ALL, 0, &si, WEXITED | WNOWAIT));
+    // A zombie will never be continued or stopped.
+    SHOW(waitid(P_PID, p, &si, WCONTINUED));
+    SHOW(waitid(P_ALL, 0, &si, WSTOPPED));
     SAY("%d %d %d\n", si.si_code, si.si_status, si.si_pid == p);
     SHOW(waitid(P_PGID, 0, &si, WEXITED));
     SHOW(waitid(P_PGID, 0, &si, WEXITED));

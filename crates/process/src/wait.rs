@@ -156,7 +156,8 @@ fn scan<R: Resources>(tree: &Tree<R>, parent: Number, caller: Number, request: &
         if !is_eligible(node, process, caller, request.options) {
             return false;
         }
-        scan.any = true;
+        // One that has ended does nothing more that could be waited for but by who wants its end.
+        scan.any |= node.ended.is_none() || request.options.contains(WaitOptions::EXITED);
         scan.found = event_of(node, request.options).map(|event| (child, event));
         scan.found.is_some()
     };

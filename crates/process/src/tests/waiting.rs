@@ -91,12 +91,14 @@ fn nowait_leaves_the_child_waitable() {
 }
 
 #[test]
-fn waitid_without_exited_passes_zombies_over() {
+fn waitid_without_exited_does_not_wait_for_zombies() {
     let world = World::new();
     let child = world.fork(&world.init);
-    world.exit(&child, 0);
     let request = WaitRequest::waitid(WaitSelector::Any, linux::WSTOPPED).unwrap();
     assert!(matches!(world.table.try_wait(&world.init, &request), Ok(None)));
+    // A zombie will never stop or go on: whoever waits for that must not sleep for ever.
+    world.exit(&child, 0);
+    assert!(matches!(world.table.try_wait(&world.init, &request), Err(ProcessError::NoChild)));
 }
 
 #[test]
