@@ -118,9 +118,12 @@ impl<R: Resources> ProcessTable<R> {
             let removed = at.map(|at| group.list.remove(at));
             (removed, group.list.first().cloned(), group.exec.is_some())
         };
-        let Some(removed) = removed else { return effects };
-        effects.drop_thread(removed);
-        self.set_slot_thread(tid, None).into_iter().for_each(|thread| effects.drop_thread(thread));
+        if removed.is_none() {
+            return effects;
+        }
+        // The caller's reference outlives the two of list and table: no drop of a thread under the lock.
+        drop(removed);
+        drop(self.set_slot_thread(tid, None));
         self.uncount_thread();
         let (kick, stopped) = process.signals().detach(thread.tid());
         effects.kick_threads(process, kick);
@@ -228,7 +231,9 @@ impl<R: Resources> ProcessTable<R> {
         process.identity().user.remove_thread();
         self.uncount_process();
         let removed = self.set_slot(number, None, None);
-        removed.process.into_iter().chain([process]).for_each(|process| effects.drop_process(process));
+        // The tree's own reference outlives the table's.
+        drop(removed.process);
+        effects.drop_process(process);
         removed.thread.into_iter().for_each(|thread| effects.drop_thread(thread));
     }
 }

@@ -91,6 +91,15 @@ impl DirectMap {
         len
     }
 
+    /// Fills `to`, another frame, with the first `len` bytes of `from` and zeroes after them.
+    #[inline]
+    pub(crate) fn copy_start(self, to: PhysAddr, from: PhysAddr, len: usize) {
+        let len = len.min(PAGE_SIZE);
+        // SAFETY: both are mapped, `len` is within them and, being different frames, they are disjoint.
+        unsafe { ptr::copy_nonoverlapping(self.pointer(from), self.pointer(to), len) };
+        self.zero_part(to, len, PAGE_SIZE - len);
+    }
+
     /// Zeroes the whole of `frame`.
     #[inline]
     pub(crate) fn zero(self, frame: PhysAddr) {

@@ -74,6 +74,11 @@ impl AddressSpace {
     /// Writes zeroes; result as for [`AddressSpace::read`].
     pub fn zero(&self, address: u64, len: u64) -> u64 {
         let map = self.ops.frames.direct_map();
+        let in_page = address % PAGE;
+        // The usual case: the rest of a program's last page of data.
+        if len == PAGE - in_page && self.copy_head(&mut self.inner.lock(), address & !(PAGE - 1), in_page as usize) {
+            return len;
+        }
         self.for_pieces(address, len, Access::Write, |frame, offset, len| {
             map.zero_part(frame, offset, len);
         })

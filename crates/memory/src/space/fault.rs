@@ -105,6 +105,34 @@ impl AddressSpace {
         Ok(Pte::user_page(frames.zero_frame(), area.prot, false))
     }
 
+    /// Makes a private page of an object that is not there yet from the object's first `keep` bytes and zeroes: as if it had
+    /// been copied whole and zeroed after them. `false`: it is no such page, or none could be made; nothing has changed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn copy_head(&self, inner: &mut Inner, page: u64, keep: usize) -> bool {
+        let Inner { areas, counts, .. } = inner;
+        let Some(area) = areas.find(page) else { return false };
+        let Some(source) = area.source.as_ref().filter(|_| !area.is_shared()) else { return false };
+        if !Access::Write.allowed(area.prot) {
+            return false;
+        }
+        let mut batch = SmallBatch::new(self.ops, self.target());
+        let Ok(table) = self.ops.own_path(self.root, page, &mut batch) else { return false };
+        if self.ops.table(table).get(index(page, 1)).is_used() {
+            return false;
+        }
+        let frames = self.ops.frames;
+        let Ok(original) = source.pager.page(area.page_index(source, page), PageAccess::Read) else { return false };
+        let copy = frames.alloc(Purpose::User);
+        if let Some(copy) = copy {
+            frames.direct_map().copy_start(copy, original, keep);
+            self.ops.fill(table, index(page, 1), 1, Pte::user_page(copy, area.prot, true));
+            counts.add_resident(1);
+        }
+        frames.release(original);
+        copy.is_some()
+    }
+
     fn make_source_page(&self, area: &Area, page: u64, access: Access) -> Result<Pte, FaultOutcome> {
         let Some(source) = &area.source else { return Err(FaultOutcome::NoMapping) };
         let frames = self.ops.frames;

@@ -71,7 +71,7 @@ impl TableOps {
     }
 
     /// Fills an entry of a table that is ours. Counts it if `level` is 1.
-    #[inline]
+    #[inline(always)]
     pub(super) fn fill(&self, table: PhysAddr, at: usize, level: u32, entry: Pte) {
         if let Some(meta) = self.frames.meta(table) {
             let group = 1 << (at / 8);
@@ -178,7 +178,7 @@ impl TableOps {
     }
 
     /// The table behind the entry of `address` in `parent` (a table that is ours, of `level`), as our own.
-    #[inline]
+    #[inline(always)]
     pub(super) fn own(
         &self,
         parent: PhysAddr,
@@ -224,7 +224,7 @@ impl TableOps {
     }
 
     /// The page-holding table of `address`, and all tables on the way, as our own.
-    #[inline]
+    #[inline(always)]
     pub(super) fn own_path(
         &self,
         root: PhysAddr,

@@ -266,6 +266,30 @@ fn advice_at_fork_is_followed() {
 }
 
 #[test]
+fn zeroing_the_rest_of_a_private_page_keeps_its_head_and_the_object() {
+    let world = World::new(2048);
+    let space = world.space(1);
+    let object = Arc::new(SharedMemory::new(world.frames, 2 * 4096));
+    let shared = space.map(MapRequest::file(object.clone(), 0, 8192, RW).shared()).unwrap();
+    assert_eq!(space.write(shared, &[7; 8192]), 8192);
+    // Untouched, then read before, then read-only: the first takes the short way.
+    for (page, touched, prot) in [(0, false, RW), (1, true, RW), (0, false, Prot::READ)] {
+        let private = space.map(MapRequest::file(object.clone(), page * 4096, 4096, prot)).unwrap();
+        let mut back = [0; 4096];
+        if touched {
+            assert_eq!(space.read(private, &mut back), 4096);
+        }
+        let zeroed = if prot == RW { 4096 - 100 } else { 0 };
+        assert_eq!(space.zero(private + 100, 4096 - 100), zeroed);
+        assert_eq!(space.read(private, &mut back), 4096);
+        assert!(back[..100].iter().all(|byte| *byte == 7), "the head stays");
+        assert!(back[100..].iter().all(|byte| *byte == if zeroed == 0 { 7 } else { 0 }));
+        assert_eq!(space.read(shared + page * 4096, &mut back), 4096);
+        assert_eq!(back, [7; 4096], "the object is not touched");
+    }
+}
+
+#[test]
 fn maps_show_names_and_offsets() {
     let world = World::new(2048);
     let space = world.space(1);
