@@ -40,7 +40,7 @@ const TOOLS: &[Tool] = &[
         find: || in_path("qemu-system-x86_64"),
         version: &["--version"],
     },
-    Tool { name: "busybox (static)", need: Need::Run, package: "busybox-static", find: busybox, version: &[] },
+    Tool { name: "busybox (static)", need: Need::Run, package: "busybox-static", find: busybox_wanted, version: &[] },
     Tool { name: "OVMF", need: Need::Uefi, package: "ovmf", find: ovmf, version: &[] },
     Tool { name: "xorriso", need: Need::Iso, package: "xorriso", find: || in_path("xorriso"), version: &["--version"] },
     Tool {
@@ -127,12 +127,17 @@ pub fn doctor() -> Result<u8> {
     Ok(u8::from(missing > 0))
 }
 
-/// A static busybox: `$BUSYBOX` or Debian's `busybox-static`.
+/// A static busybox: `$BUSYBOX` or Debian's `busybox-static`; none if `BUSYBOX` is empty.
 pub fn busybox() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("BUSYBOX") {
-        return Some(PathBuf::from(path));
+        return Some(PathBuf::from(path)).filter(|path| !path.as_os_str().is_empty());
     }
     ["/bin/busybox", "/usr/bin/busybox"].iter().map(PathBuf::from).find(|path| is_static(path))
+}
+
+/// Busybox, or the wish to go without.
+fn busybox_wanted() -> Option<PathBuf> {
+    busybox().or_else(|| std::env::var_os("BUSYBOX").map(|_| PathBuf::from("none, as BUSYBOX= says")))
 }
 
 /// The UEFI firmware image for `-bios`.
