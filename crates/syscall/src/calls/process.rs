@@ -3,7 +3,7 @@
 use abi::linux::general as linux;
 use abi::{Errno, Rusage};
 use alloc::sync::Arc;
-use process::signal::{Restart, SigInfo};
+use process::signal::{Restart, SIGINFO_SIZE, SigInfo};
 use process::{ExitStatus, KillTarget, UsageSnapshot, WaitOptions, WaitRequest, WaitResult, WaitSelector};
 use types::{Nanos, Pgid, Pid, Tid};
 
@@ -39,7 +39,28 @@ pub(crate) async fn sys_wait4(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
 
 pub(crate) async fn sys_waitid(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     let [kind, id, info, options, usage, _] = args;
-    let mut options = options as u32;
+    let found = wait_for(caller, kind, id, options as u32).await;
+    let memory = caller.memory();
+    if usage != 0
+        && let Ok(Some(found)) = &found
+    {
+        memory.write(usage, &rusage(&found.usage))?;
+    }
+    if info != 0 {
+        // Without an event, and even when the call fails, Linux writes zeros. It leaves the bytes between alone.
+        let report = match &found {
+            Ok(Some(WaitResult { pid, uid, event, .. })) => {
+                SigInfo::child(event.code(), *pid, *uid, event.si_status(), 0, 0).to_bytes()
+            }
+            _ => [0; SIGINFO_SIZE],
+        };
+        memory.write_bytes(info, report.get(..12).unwrap_or_default())?;
+        memory.write_bytes(info.wrapping_add(16), report.get(16..28).unwrap_or_default())?;
+    }
+    found.map(|_| 0)
+}
+
+async fn wait_for(caller: Caller<'_>, kind: u64, id: u64, mut options: u32) -> SysResult<Option<WaitResult>> {
     let selector = match kind as u32 {
         linux::P_ALL => WaitSelector::Any,
         linux::P_PID if id as i32 > 0 => WaitSelector::Pid(Pid(id as u32)),
@@ -54,26 +75,7 @@ pub(crate) async fn sys_waitid(caller: Caller<'_>, args: [u64; 6]) -> SysResult 
         }
         _ => return Err(Errno::EINVAL.into()),
     };
-    let request = WaitRequest::waitid(selector, options)?;
-    let found = wait(caller, &request).await?;
-    let memory = caller.memory();
-    let Some(WaitResult { pid, uid, event, usage: used }) = found else {
-        // Nothing yet: the pid and signal of the answer are zero.
-        if info != 0 {
-            memory.write_bytes(info, &[0; 12])?;
-            memory.write_bytes(info + 12, &[0; 12])?;
-        }
-        return Ok(0);
-    };
-    if usage != 0 {
-        memory.write(usage, &rusage(&used))?;
-    }
-    if info != 0 {
-        let report = SigInfo::child(event.code(), pid, uid, event.si_status(), 0, 0);
-        // Linux writes the fields of SIGCHLD up to the status, and leaves the rest alone.
-        memory.write_bytes(info, report.to_bytes().get(..28).unwrap_or_default())?;
-    }
-    Ok(0)
+    wait(caller, &WaitRequest::waitid(selector, options)?).await
 }
 
 /// Waits for an event, unless the request says not to.
