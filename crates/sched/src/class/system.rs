@@ -1,0 +1,31 @@
+//! The kernel's tasks and real-time tasks: fixed levels, first come first served in each.
+
+use types::Nanos;
+
+use super::{Credit, Order, SchedulingClass};
+use crate::priority::{Flavour, Level, Policy};
+
+/// Long, since such tasks are few and block soon; real-time round robin among equals.
+const SLICE: Nanos = Nanos::from_millis(10);
+/// SCHED_FIFO has no slice; so often is it looked at whether somebody starves.
+const FIFO_SLICE: Nanos = Nanos::from_millis(100);
+
+pub(super) struct System;
+
+impl SchedulingClass for System {
+    fn order(&self) -> Order {
+        Order::Arrival
+    }
+
+    fn slice(&self, policy: Policy, _waiting: u32) -> Nanos {
+        if policy.flavour == Flavour::Fifo { FIFO_SLICE } else { SLICE }
+    }
+
+    fn level(&self, policy: Policy, _credit: Credit) -> Level {
+        policy.level
+    }
+
+    fn preempts(&self, waking: Level, running: Level) -> bool {
+        waking < running
+    }
+}

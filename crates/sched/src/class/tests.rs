@@ -1,0 +1,107 @@
+//! The suite that every class runs, and each class's own tests.
+
+use super::*;
+use crate::priority::{Flavour, LEVELS};
+
+const CREDITS: [Credit; 3] = [Credit::NONE, Credit::NEUTRAL, Credit::FULL];
+
+#[test]
+fn every_class_has_sane_slices() {
+    for class in Class::ALL {
+        for nice in [-20, 0, 19] {
+            let policy = Policy::new(class).nice(nice);
+            let mut last = Nanos::MAX;
+            for waiting in [0, 1, 10, 1000, 100_000] {
+                let slice = class.rules().slice(policy, waiting);
+                assert!(slice >= MIN_SLICE && slice <= Nanos::from_millis(100), "{class:?} {nice} {waiting} {slice:?}");
+                assert!(slice <= last, "a crowd does not lengthen slices");
+                last = slice;
+            }
+        }
+    }
+}
+
+#[test]
+fn every_class_moves_a_task_by_two_levels_at_most_and_never_by_credit_against_its_flavour() {
+    for class in Class::ALL {
+        for level in 0..LEVELS {
+            let policy = Policy::new(class).at(Level::new(level));
+            for credit in CREDITS {
+                let dynamic = class.rules().level(policy, credit).number();
+                assert!(dynamic.abs_diff(level) <= 2);
+                for fixed in [Flavour::Fixed, Flavour::Fifo] {
+                    assert_eq!(class.rules().level(policy.flavour(fixed), credit).number(), level);
+                }
+                assert!(class.rules().level(policy.flavour(Flavour::Batch), credit).number() >= level);
+            }
+            let levels = CREDITS.map(|credit| class.rules().level(policy, credit));
+            assert!(levels.is_sorted_by(|hog, sleeper| hog >= sleeper), "more sleep is never a lower level");
+        }
+    }
+}
+
+#[test]
+fn no_class_preempts_for_an_equal_or_lower_level() {
+    for class in Class::ALL {
+        for running in 0..LEVELS {
+            for waking in running..LEVELS {
+                assert!(!class.rules().preempts(Level::new(waking), Level::new(running)));
+            }
+        }
+    }
+}
+
+#[test]
+fn system_is_in_order_of_arrival_and_keeps_its_level() {
+    let rules = Class::System.rules();
+    assert_eq!(rules.order(), Order::Arrival);
+    assert_eq!(rules.level(Policy::new(Class::System), Credit::NONE), Level::DEFAULT);
+    assert!(rules.preempts(Level::TOP, Level::DEFAULT));
+    assert!(rules.slice(Policy::new(Class::System).flavour(Flavour::Fifo), 9) > rules.slice(Policy::new(Class::System), 9));
+}
+
+#[test]
+fn interactive_sleepers_rise_two_levels_and_hogs_fall_two() {
+    let (rules, policy) = (Class::Interactive.rules(), Policy::new(Class::Interactive));
+    assert_eq!(rules.level(policy, Credit::FULL), Level::TOP);
+    assert_eq!(rules.level(policy, Credit::NONE), Level::new(4));
+    assert_eq!(rules.level(policy, Credit::NEUTRAL), Level::DEFAULT);
+    assert!(rules.preempts(Level::TOP, Level::new(1)));
+}
+
+#[test]
+fn user_sleepers_rise_one_level_and_hogs_fall_two() {
+    let (rules, policy) = (Class::User.rules(), Policy::new(Class::User));
+    assert_eq!(rules.level(policy, Credit::FULL), Level::new(1));
+    assert_eq!(rules.level(policy, Credit::NONE), Level::new(4));
+}
+
+#[test]
+fn services_are_not_boosted() {
+    let (rules, policy) = (Class::Service.rules(), Policy::new(Class::Service));
+    assert_eq!(rules.level(policy, Credit::FULL), Level::DEFAULT);
+    assert_eq!(rules.level(policy, Credit::NONE), Level::new(3));
+}
+
+#[test]
+fn background_never_preempts_its_like() {
+    let rules = Class::Background.rules();
+    assert!(!rules.preempts(Level::TOP, Level::BOTTOM));
+    assert_eq!(rules.level(Policy::new(Class::Background), Credit::NONE), Level::DEFAULT);
+}
+
+#[test]
+fn slices_grow_as_urgency_falls_among_fair_classes() {
+    let slices = [Class::Interactive, Class::User, Class::Service, Class::Background]
+        .map(|class| class.rules().slice(Policy::new(class), 0));
+    assert!(slices.is_sorted());
+}
+
+#[test]
+fn credit_needs_two_thirds_of_sleep() {
+    let cycle = |sleep: u64, run: u64| {
+        (0..1000).fold(Credit::NEUTRAL, |c, _| c.slept(Nanos::from_micros(sleep)).ran(Nanos::from_micros(run)))
+    };
+    assert!(cycle(700, 300).is_sleeper());
+    assert!(cycle(600, 400).is_hog());
+}

@@ -1,0 +1,220 @@
+//! Levels, keys, weights, and what a task asks for.
+
+use crate::class::Class;
+
+/// Levels in each class.
+pub const LEVELS: u8 = 6;
+/// Keys: classes times levels.
+pub(crate) const KEYS: usize = 30;
+
+/// Priority within a class: 0 goes first, 5 last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Level(u8);
+
+impl Level {
+    /// First in its class.
+    pub const TOP: Self = Self(0);
+    /// Where a task starts unless told otherwise: two above it for a boost, three below for decay.
+    pub const DEFAULT: Self = Self(2);
+    /// Last in its class.
+    pub const BOTTOM: Self = Self(LEVELS - 1);
+
+    /// Level `n`; numbers too large are the last level.
+    pub const fn new(n: u8) -> Self {
+        if n < LEVELS { Self(n) } else { Self::BOTTOM }
+    }
+
+    /// Its number, `0..LEVELS`.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// `by` levels nearer to the top.
+    #[must_use]
+    pub const fn raised(self, by: u8) -> Self {
+        Self(self.0.saturating_sub(by))
+    }
+
+    /// `by` levels nearer to the bottom.
+    #[must_use]
+    pub const fn lowered(self, by: u8) -> Self {
+        Self::new(self.0.saturating_add(by))
+    }
+}
+
+/// Class and level in one number that sorts by urgency: 0 is the top of System, 29 the bottom of Background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(u8);
+
+impl Key {
+    /// The key of a level of a class.
+    pub const fn new(class: Class, level: Level) -> Self {
+        Self(class as u8 * LEVELS + level.0)
+    }
+
+    /// Key number `n`; numbers too large are the last key.
+    pub(crate) const fn from_number(n: u8) -> Self {
+        if (n as usize) < KEYS { Self(n) } else { Self(KEYS as u8 - 1) }
+    }
+
+    /// Its number, `0..30`.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Its class.
+    pub const fn class(self) -> Class {
+        match self.0 / LEVELS {
+            0 => Class::System,
+            1 => Class::Interactive,
+            2 => Class::User,
+            3 => Class::Service,
+            _ => Class::Background,
+        }
+    }
+
+    /// Its level in that class.
+    pub const fn level(self) -> Level {
+        Level(self.0 % LEVELS)
+    }
+}
+
+/// How a task behaves within its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flavour {
+    /// Boosted when it mostly sleeps, lowered when it mostly computes, where its class does so.
+    Adaptive = 0,
+    /// Never boosted: work in bulk that nobody waits for.
+    Batch = 1,
+    /// Stays at its level, shares it by slices.
+    Fixed = 2,
+    /// Stays at its level and at the head of its queue until it blocks or yields; the starvation bound still holds.
+    Fifo = 3,
+}
+
+/// What a task asks for; changed by [`Scheduler::set_priority`](crate::Scheduler::set_priority).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// Which class.
+    pub class: Class,
+    /// Level in it, before boost and decay.
+    pub level: Level,
+    /// Share within the level: -20 (largest) to 19.
+    pub nice: i8,
+    /// Behaviour within the class.
+    pub flavour: Flavour,
+}
+
+impl Policy {
+    /// An ordinary task of `class`.
+    pub const fn new(class: Class) -> Self {
+        Self { class, level: Level::DEFAULT, nice: 0, flavour: Flavour::Adaptive }
+    }
+
+    /// The same at another level.
+    #[must_use]
+    pub const fn at(self, level: Level) -> Self {
+        Self { level, ..self }
+    }
+
+    /// The same with another nice value, brought into -20..=19.
+    #[must_use]
+    pub const fn nice(self, nice: i8) -> Self {
+        let nice = if nice < -20 { -20 } else { nice };
+        Self { nice: if nice > 19 { 19 } else { nice }, ..self }
+    }
+
+    /// The same with another flavour.
+    #[must_use]
+    pub const fn flavour(self, flavour: Flavour) -> Self {
+        Self { flavour, ..self }
+    }
+
+    /// Key before boost, decay and inheritance.
+    pub const fn key(self) -> Key {
+        Key::new(self.class, self.level)
+    }
+
+    /// Weight of its nice value.
+    pub fn weight(self) -> Weight {
+        Weight::of_nice(self.nice)
+    }
+
+    pub(crate) const fn to_bits(self) -> u32 {
+        self.key().0 as u32 | (self.nice as u8 as u32) << 8 | (self.flavour as u32) << 16
+    }
+
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        let key = Key::from_number(bits as u8);
+        let flavour = match bits >> 16 {
+            0 => Flavour::Adaptive,
+            1 => Flavour::Batch,
+            2 => Flavour::Fixed,
+            _ => Flavour::Fifo,
+        };
+        Self { class: key.class(), level: key.level(), nice: (bits >> 8) as u8 as i8, flavour }
+    }
+}
+
+/// Share of a CPU among the tasks of a level; nice 0 weighs 1024.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Weight(pub(crate) u32);
+
+/// Linux's weights of nice -20..=19 (`kernel/sched/core.c`, documented in sched-nice-design.rst): each step is a factor of
+/// 1.25, so that one step of nice moves about a tenth of a CPU between two tasks.
+const NICE_WEIGHTS: [u32; 40] = [
+    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121, 2501, 1991,
+    1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
+];
+
+impl Weight {
+    /// Weight of nice 0.
+    pub const UNIT: Self = Self(1024);
+
+    /// Weight of a nice value.
+    pub fn of_nice(nice: i8) -> Self {
+        let index = (i16::from(nice) + 20).clamp(0, 39) as usize;
+        Self(NICE_WEIGHTS.get(index).copied().unwrap_or(1024))
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// How far `ran` nanoseconds move a task of this weight in virtual time.
+    pub(crate) const fn virtual_time(self, ran: u64) -> u64 {
+        // 2^34 ns (17 s) times 1024 fits easily; a longer run in one go is charged as that.
+        let ran = if ran > 1 << 34 { 1 << 34 } else { ran };
+        ran * 1024 / self.0 as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policy_survives_packing() {
+        for class in Class::ALL {
+            for level in 0..LEVELS {
+                for nice in -20..20 {
+                    for flavour in [Flavour::Adaptive, Flavour::Batch, Flavour::Fixed, Flavour::Fifo] {
+                        let policy = Policy::new(class).at(Level::new(level)).nice(nice).flavour(flavour);
+                        assert_eq!(Policy::from_bits(policy.to_bits()), policy);
+                        assert_eq!((policy.key().class(), policy.key().level().number()), (class, level));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weights_follow_nice() {
+        assert_eq!(Weight::of_nice(0), Weight::UNIT);
+        assert_eq!(Weight::of_nice(-128).get(), 88761);
+        assert_eq!(Weight::of_nice(127).get(), 15);
+        assert!((-20..19).all(|nice| Weight::of_nice(nice) > Weight::of_nice(nice + 1)));
+        assert_eq!(Weight::of_nice(19).virtual_time(15), 1024);
+    }
+}

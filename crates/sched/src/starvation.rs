@@ -1,0 +1,64 @@
+//! The bound on starvation: constants, and the argument.
+//!
+//! Every task that waits on a CPU is in that CPU's list by age, in order of the moment since which it waits. Let `n`
+//! tasks wait. A task that has waited for [`patience`]`(n)`, at most [`PATIENCE_MAX`], is *overdue*. While the oldest is
+//! overdue, every second choice is a *rescue*: the oldest runs, whatever its class, and no wake-up takes the CPU from it.
+//!
+//! Why no task waits longer than [`starvation_bound`]`(n)`:
+//!
+//! 1. No run crosses the moment at which the oldest waiter becomes overdue by more than [`RESCUE_MIN`]: a slice is cut to
+//!    end there (`RunQueue::cut`). So choices are made from then on; a regular run that follows a rescue is cut to
+//!    the length of a rescue.
+//! 2. The list is in order of age, so before a task X that became overdue only those `k <= n` that are older are rescued,
+//!    each overdue before X. All of that is one *episode*; within one the length of a rescue never grows, and at its first
+//!    choice with X in the list it is at most `max(RESCUE_BUDGET / n, RESCUE_MIN)`.
+//! 3. Each costs one rescue and one regular run: `2 k · max(RESCUE_BUDGET / n, RESCUE_MIN)`, at most
+//!    `2 · max(RESCUE_BUDGET, n · RESCUE_MIN)`.
+//!
+//! It holds for any mix of classes, weights, wake-ups and boosts, for a task that stays on one CPU, given that the executor
+//! calls at the end of each slice. What it runs past a slice (a long system call) comes on top, once per choice. A
+//! task leaves a CPU only to run at once (stealing), to a shorter queue, at most once in 64 ms (balancing), or when its
+//! affinity is changed.
+//!
+//! Shares of CPU are thus guaranteed only to the extent of one rescue per patience: enough to let go of a lock, to notice
+//! a signal, to end. Tests: `tests/starvation.rs`.
+
+use types::Nanos;
+
+/// Patience per waiting task: above the longest slice of a fair class, so that a level's ordinary round is not starvation.
+const PATIENCE_EACH: Nanos = Nanos::from_millis(20);
+/// Least patience: a short queue behind someone urgent waits for this long.
+pub const PATIENCE_MIN: Nanos = Nanos::from_millis(50);
+/// Most patience: what a person still takes for slow and not for hung.
+pub const PATIENCE_MAX: Nanos = Nanos::from_millis(500);
+/// What one round of rescues of all waiting tasks may cost.
+pub(crate) const RESCUE_BUDGET: Nanos = Nanos::from_millis(100);
+/// Shortest rescue: ten times a switch.
+pub(crate) const RESCUE_MIN: Nanos = Nanos::from_micros(20);
+/// Longest rescue: what it may add to the delay of an urgent wake-up.
+pub(crate) const RESCUE_MAX: Nanos = Nanos::from_micros(500);
+
+/// N for as many as 5,000 tasks waiting on one CPU: each gets the CPU within 750 ms, however loaded the machine is. For
+/// more, see [`starvation_bound`].
+pub const STARVATION_BOUND: Nanos = Nanos::from_millis(750);
+
+/// How long a task may wait, with at most `waiting` tasks waiting on its CPU at any time meanwhile: 0.7 s up to 5,000,
+/// 3 s for 60,000.
+pub const fn starvation_bound(waiting: u32) -> Nanos {
+    let each = waiting as u64 * RESCUE_MIN.0;
+    let rescues = if each > RESCUE_BUDGET.0 { each } else { RESCUE_BUDGET.0 };
+    // The last term: the run cut at the moment of becoming overdue.
+    Nanos(PATIENCE_MAX.0 + 2 * rescues + 2 * RESCUE_MAX.0)
+}
+
+/// How long the oldest of `waiting` tasks waits before it is overdue.
+pub(crate) fn patience(waiting: u32) -> Nanos {
+    Nanos((PATIENCE_EACH.0 * u64::from(waiting)).clamp(PATIENCE_MIN.0, PATIENCE_MAX.0))
+}
+
+/// Length of a rescue with `waiting` tasks in the list.
+pub(crate) fn rescue_slice(waiting: u32) -> Nanos {
+    Nanos((RESCUE_BUDGET.0 / u64::from(waiting.max(1))).clamp(RESCUE_MIN.0, RESCUE_MAX.0))
+}
+
+const _: () = assert!(starvation_bound(5_000).0 <= STARVATION_BOUND.0);
