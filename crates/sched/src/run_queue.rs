@@ -228,11 +228,17 @@ impl RunQueue {
     }
 
     /// A waiting task that `thief` may run and that waits since `before`: the most urgent, or else one of the oldest.
-    pub(crate) fn candidate(&self, slots: &Slots, thief: CpuId, before: Nanos, fits: impl Fn(&Slot) -> bool) -> Option<u32> {
+    pub(crate) fn candidate(
+        &self,
+        slots: &Slots,
+        thief: CpuId,
+        before: Nanos,
+        fits: impl Fn(&Slot) -> bool,
+    ) -> Option<u32> {
         let suits = |index: &u32| {
-            slots.get(*index).is_some_and(|slot| {
-                slot.affinity().contains(thief) && slot.since.get() <= before.0 && fits(slot)
-            })
+            slots
+                .get(*index)
+                .is_some_and(|slot| slot.affinity().contains(thief) && slot.since.get() <= before.0 && fits(slot))
         };
         let urgent = self.levels.get(self.occupied.trailing_zeros() as usize).and_then(|level| level.peek());
         urgent.filter(suits).or_else(|| self.by_age.iter(slots).take(STEAL_DEPTH).find(suits))

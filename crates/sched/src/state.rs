@@ -185,7 +185,8 @@ impl StateWord {
 
     /// Running or Notified → Free, by `cpu`. Ids of this generation are stale from here on.
     pub(crate) fn finish(&self, cpu: CpuId) -> Result<(), Violation> {
-        self.change(|generation, phase| runs_on(phase, cpu).then_some((generation.wrapping_add(1), Phase::Free))).map(|_| ())
+        self.change(|generation, phase| runs_on(phase, cpu).then_some((generation.wrapping_add(1), Phase::Free)))
+            .map(|_| ())
     }
 
     /// Blocked → Free, for a task that never ran or will never be woken.

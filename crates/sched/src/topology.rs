@@ -27,8 +27,12 @@ impl Topology {
                 *own = LOCAL_DISTANCE;
             }
         }
-        let mut topology =
-            Self { siblings: [CpuSet::EMPTY; MAX_CPUS], node_of: [0; MAX_CPUS], nodes: [CpuSet::EMPTY; MAX_NODES], distances };
+        let mut topology = Self {
+            siblings: [CpuSet::EMPTY; MAX_CPUS],
+            node_of: [0; MAX_CPUS],
+            nodes: [CpuSet::EMPTY; MAX_NODES],
+            distances,
+        };
         for cpu in (0..MAX_CPUS as u32).map(CpuId) {
             topology.set_node(cpu, 0);
             topology.set_siblings(CpuSet::single(cpu));

@@ -57,7 +57,9 @@ fn system_is_in_order_of_arrival_and_keeps_its_level() {
     assert_eq!(rules.order(), Order::Arrival);
     assert_eq!(rules.level(Policy::new(Class::System), Credit::NONE), Level::DEFAULT);
     assert!(rules.preempts(Level::TOP, Level::DEFAULT));
-    assert!(rules.slice(Policy::new(Class::System).flavour(Flavour::Fifo), 9) > rules.slice(Policy::new(Class::System), 9));
+    assert!(
+        rules.slice(Policy::new(Class::System).flavour(Flavour::Fifo), 9) > rules.slice(Policy::new(Class::System), 9)
+    );
 }
 
 #[test]

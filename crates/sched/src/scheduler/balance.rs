@@ -5,8 +5,8 @@ use core::sync::atomic::Ordering::Relaxed;
 use types::{CpuId, CpuSet, Nanos};
 
 use super::Scheduler;
-use crate::run_queue::{Arrival, RunQueue};
 use crate::SchedError;
+use crate::run_queue::{Arrival, RunQueue};
 
 /// How long a task waits before a CPU of another node takes it, if it is the only one that waits there: about what
 /// refilling a cache from the other node costs, many times over.
