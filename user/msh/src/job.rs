@@ -265,9 +265,14 @@ impl Shell {
 /// The first argument of the helper that programs of an interactive shell start as.
 pub const BECOME: &str = "--become";
 
+/// Undoes what the shell has blocked for itself.
+pub fn listen_to_keys() {
+    let _ = SigSet::empty().thread_set_mask();
+}
+
 /// Undoes what the shell has blocked for itself, then becomes `argv`.
 pub fn become_program(argv: &[String]) -> u8 {
-    let _ = SigSet::empty().thread_set_mask();
+    listen_to_keys();
     let Some((program, args)) = argv.split_first() else { return 2 };
     fail(program, &Command::new(program).args(args).exec())
 }

@@ -17,6 +17,8 @@ fn main() -> ExitCode {
     let mut shell = Shell::new(io::stdin().is_terminal());
     match args.next().as_deref() {
         Some("-c") => {
+            // A shell runs its own commands in a pipeline this way: keys must reach them.
+            job::listen_to_keys();
             let status = shell.run_line(&args.next().unwrap_or_default());
             return ExitCode::from(shell.wanted_exit().unwrap_or(status));
         }
