@@ -119,6 +119,10 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
     if let Some(pid_max) = line.number("pid_max") {
         config.pid_max = pid_max.clamp(301, u64::from(process::PID_MAX)) as u32;
     }
+    // As on Linux, threads may take an eighth of memory, counted as 16 KiB each: a fork bomb meets EAGAIN, not the end
+    // of memory.
+    let frames = boot::memory::frames().stats().total;
+    config.max_threads = (frames / 32).clamp(20, u64::from(process::PID_MAX)) as u32;
     let processes = match ProcessTable::new(config) {
         Ok(processes) => processes,
         Err(error) => panic!("process: no table: {error:?}"),

@@ -225,7 +225,7 @@ impl<R: Resources> ProcessTable<R> {
     /// With `VFORK` the caller then waits for [`Process::vfork_released`] on the child's [`Process::changes`].
     ///
     /// # Errors
-    /// `ResourceExhausted` without a free number or above RLIMIT_NPROC; `ResourceLimitExceeded` above a limit of
+    /// `ResourceExhausted` without a free number, above RLIMIT_NPROC or the most threads; `ResourceLimitExceeded` above a limit of
     /// MultiOS's own; `Restart` if the caller has a signal to see first; `InvalidArgument` for `PARENT` by the first
     /// process; `NoMemory`.
     pub fn clone_thread(&self, parent: &Arc<Thread<R>>, request: CloneRequest<R>) -> Result<Arc<Thread<R>>> {
@@ -287,6 +287,9 @@ impl<R: Resources> ProcessTable<R> {
     }
 
     fn check_creation(&self, parent: &Thread<R>, identity: &Identity, flags: CloneFlags, now: Nanos) -> Result<()> {
+        if self.thread_count() >= self.max_threads() {
+            return Err(ProcessError::ResourceExhausted);
+        }
         let process = parent.process();
         let limit = process.limit(Resource::Processes);
         let exempt = identity.user.uid() == types::Uid::ROOT

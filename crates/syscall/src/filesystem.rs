@@ -290,7 +290,7 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
         writeln!(out, "{}", system.processes.pid_max())
     }));
     add(NamedFile::new("sys/kernel/threads-max", 0o444, move |out: &mut Text| {
-        writeln!(out, "{}", system.processes.pid_max())
+        writeln!(out, "{}", system.processes.max_threads())
     }));
     add(NamedFile::new("sys/fs/file-max", 0o444, |out: &mut Text| writeln!(out, "{}", i64::MAX)));
     add(NamedFile::new("multios/exit_status", 0o600, ExitStatusFile(system)));

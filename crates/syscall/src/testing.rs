@@ -217,7 +217,7 @@ impl World {
         let system: &'static System = Box::leak(Box::new(System {
             platform,
             frames,
-            processes: ProcessTable::new(TableConfig { pid_max: 1024, max_processes: 1024 }).unwrap(),
+            processes: ProcessTable::new(TableConfig { pid_max: 1024, ..TableConfig::default() }).unwrap(),
             futexes: FutexTable::new(),
             timers: TimerQueue::new(),
             wall_clock: Arc::new(WallClock::new(platform, 1_700_000_000)),

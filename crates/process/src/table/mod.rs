@@ -29,11 +29,13 @@ pub struct TableConfig {
     pub pid_max: u32,
     /// Most processes at once.
     pub max_processes: u32,
+    /// Most threads at once (`/proc/sys/kernel/threads-max`); a few more may slip through when CPUs create together.
+    pub max_threads: u32,
 }
 
 impl Default for TableConfig {
     fn default() -> Self {
-        Self { pid_max: PID_MAX, max_processes: PID_MAX }
+        Self { pid_max: PID_MAX, max_processes: PID_MAX, max_threads: PID_MAX }
     }
 }
 
@@ -167,6 +169,11 @@ impl<R: Resources> ProcessTable<R> {
     /// One past the highest number (`/proc/sys/kernel/pid_max`).
     pub const fn pid_max(&self) -> u32 {
         self.config.pid_max
+    }
+
+    /// Most threads at once (`/proc/sys/kernel/threads-max`).
+    pub const fn max_threads(&self) -> u32 {
+        self.config.max_threads
     }
 
     // ---- for the operations

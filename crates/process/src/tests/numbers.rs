@@ -79,6 +79,18 @@ fn process_count_is_bounded_by_the_configuration() {
 }
 
 #[test]
+fn thread_count_is_bounded_by_the_configuration() {
+    let world = World::with(TableConfig { max_threads: 3, ..TableConfig::default() });
+    let child = world.fork(&world.init);
+    let create = |flags| world.clone(&world.init, flags, Some(abi::Signal::CHLD)).err();
+    assert_eq!(create(crate::testing::THREAD_FLAGS), None);
+    assert_eq!(create(CloneFlags::FORK), Some(ProcessError::ResourceExhausted));
+    assert_eq!(create(crate::testing::THREAD_FLAGS), Some(ProcessError::ResourceExhausted));
+    world.exit(&child, 0);
+    assert_eq!(create(CloneFlags::FORK), None, "a zombie is no thread");
+}
+
+#[test]
 fn table_holds_all_65536_numbers() {
     let world = World::new();
     let mut count = 1;
@@ -136,9 +148,9 @@ fn listing_is_by_number() {
 #[test]
 fn senseless_sizes_are_refused() {
     for config in [
-        TableConfig { pid_max: 15, max_processes: 1 },
-        TableConfig { pid_max: 65_537, max_processes: 1 },
-        TableConfig { pid_max: 100, max_processes: 0 },
+        TableConfig { pid_max: 15, max_processes: 1, ..TableConfig::default() },
+        TableConfig { pid_max: 65_537, max_processes: 1, ..TableConfig::default() },
+        TableConfig { pid_max: 100, max_processes: 0, ..TableConfig::default() },
     ] {
         assert!(matches!(ProcessTable::<crate::testing::Plain>::new(config), Err(ProcessError::InvalidArgument)));
     }
