@@ -101,3 +101,30 @@ impl Rank {
     /// The log and its console: may be taken anywhere.
     pub const CONSOLE: Self = Self(100);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::String;
+    use std::vec::Vec;
+
+    #[test]
+    fn documentation_lists_every_rank_and_no_other() {
+        let lines = |text: &'static str| text.lines().map(str::trim);
+        let ranks: Vec<_> = lines(include_str!("rank.rs"))
+            .filter_map(|line| line.strip_prefix("pub const ")?.split_once(": Self = Self("))
+            .map(|(name, value)| (name, value.trim_end_matches(");")))
+            .collect();
+        let rows: Vec<_> = lines(include_str!("../../../docs/lock-order.md"))
+            .filter_map(|line| {
+                let mut cells = line.strip_prefix("| ")?.split(" | ");
+                let value = cells.next().filter(|value| value.parse::<u8>().is_ok())?;
+                Some((cells.next()?.trim_matches('`'), value))
+            })
+            .collect();
+        let wrong: Vec<_> = ranks.iter().filter(|rank| !rows.contains(rank)).collect();
+        assert!(wrong.is_empty(), "docs/lock-order.md lacks {wrong:?}");
+        assert_eq!(rows, ranks, "docs/lock-order.md has more, or another order");
+        let numbers: Vec<u8> = rows.iter().map(|(_, value)| String::from(*value).parse().unwrap()).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "ranks are listed outermost first and differ: {numbers:?}");
+    }
+}
