@@ -65,9 +65,10 @@ impl Inheritance {
             self.tidy(slots, lender);
             return Err(error);
         }
-        self.undo(slots, lender, &mut changed);
+        let before = self.undo(slots, lender, &mut changed);
         let key = live(slots, from).map(own_key).ok_or(SchedError::NoSuchTask)?;
         self.lend(slots, lender, to, key, &mut changed);
+        self.tidy_all(slots, before);
         Ok(changed)
     }
 
@@ -75,7 +76,8 @@ impl Inheritance {
     pub(crate) fn undonate(&mut self, slots: &Slots, from: TaskId) -> Changed {
         let mut changed = Changed::default();
         if let Some(number) = self.find(slots, from) {
-            self.undo(slots, number, &mut changed);
+            let borrower = self.undo(slots, number, &mut changed);
+            self.tidy_all(slots, borrower);
             self.tidy(slots, number);
         }
         changed
@@ -94,8 +96,9 @@ impl Inheritance {
     pub(crate) fn forget(&mut self, slots: &Slots, task: TaskId) -> Changed {
         let mut changed = Changed::default();
         if let Some(number) = self.find(slots, task) {
-            self.undo(slots, number, &mut changed);
+            let borrower = self.undo(slots, number, &mut changed);
             self.release(slots, number);
+            self.tidy_all(slots, borrower);
         }
         changed
     }
@@ -111,14 +114,15 @@ impl Inheritance {
         }
     }
 
-    fn undo(&mut self, slots: &Slots, lender: u32, changed: &mut Changed) {
-        let Some((to, key)) = self.get_mut(lender).and_then(|record| record.lends.take()) else { return };
-        let Some(borrower) = self.find(slots, to) else { return };
+    /// Takes back what was lent; returns the record of who had it, which may say nothing now.
+    fn undo(&mut self, slots: &Slots, lender: u32, changed: &mut Changed) -> Option<u32> {
+        let (to, key) = self.get_mut(lender).and_then(|record| record.lends.take())?;
+        let borrower = self.find(slots, to)?;
         if self.count(slots, borrower, key, -1) {
             changed.push(to);
             self.pass_on(slots, borrower, changed);
         }
-        self.tidy(slots, borrower);
+        Some(borrower)
     }
 
     /// Follows the chain from a task whose key may have changed.
@@ -180,6 +184,12 @@ impl Inheritance {
         }
         slot.record.set(number);
         Ok(number)
+    }
+
+    fn tidy_all(&mut self, slots: &Slots, number: Option<u32>) {
+        if let Some(number) = number {
+            self.tidy(slots, number);
+        }
     }
 
     /// Frees a record that says nothing.

@@ -79,6 +79,18 @@ impl Level {
         Some(index)
     }
 
+    /// The task that came first, in a level in order of arrival.
+    pub(crate) fn first_by_arrival(&self) -> Option<u32> {
+        self.peek()
+    }
+
+    /// The only task of the level runs and has come to `vruntime`: so has the level.
+    pub(crate) fn follow(&mut self, vruntime: u64) {
+        if self.len == 0 {
+            self.floor = self.floor.max(vruntime >> SHIFT);
+        }
+    }
+
     /// The task that [`Level::first`] would most likely return, without moving anything.
     pub(crate) fn peek(&self) -> Option<u32> {
         self.front().map(|(_, index)| index)

@@ -30,6 +30,8 @@ pub(crate) enum Arrival {
     Woken,
     /// It lost the CPU.
     Preempted,
+    /// It lost the CPU that it had for the sake of the starvation bound: behind its equals, so that they do not starve in turn.
+    Rescued,
     /// It gave up the CPU: behind the others of its level.
     Yielded,
     /// From another queue, or from another level of this one.
@@ -112,9 +114,31 @@ impl RunQueue {
         if arrival != Arrival::Moved {
             slot.since.set(now.0);
         }
+        let key = self.link(slots, index, slot, arrival, now)?;
+        self.by_age.push(slots, index);
+        Ok(key)
+    }
+
+    /// Brings a waiting task to where its policy and loans say now. Its age stays.
+    pub(crate) fn rekey(&mut self, slots: &Slots, index: u32, now: Nanos) -> Result<Key, Violation> {
+        let slot = slots.get(index).ok_or(Violation)?;
+        self.depart(slot, slot.key());
+        self.unlink_level(slots, index, slot);
+        self.link(slots, index, slot, Arrival::Moved, now)
+    }
+
+    /// Puts a task into its level.
+    fn link(&mut self, slots: &Slots, index: u32, slot: &Slot, arrival: Arrival, now: Nanos) -> Result<Key, Violation> {
         let policy = slot.policy();
         let key = slot.effective_key();
         let cpu = self.cpu;
+        let alone = |level: &Level| level.len() == 0;
+        if self.current.is_some_and(|current| current.key == key)
+            && self.levels.get(usize::from(key.number())).is_some_and(alone)
+        {
+            // The level's time is that of the task that had it for itself.
+            self.charge(slots, now);
+        }
         let Some(level) = self.levels.get_mut(usize::from(key.number())) else { return Err(Violation) };
         enter(slot, cpu, key, level);
         slot.set_key(key);
@@ -131,7 +155,6 @@ impl RunQueue {
             }
         }
         self.occupied |= 1 << key.number();
-        self.by_age.push(slots, index);
         self.load += u64::from(policy.weight().get());
         // The policy may change while it waits: what was added is what will be subtracted.
         slot.queued_weight.set(policy.weight().get());
@@ -158,6 +181,10 @@ impl RunQueue {
             Some(length) if rescue => length,
             _ => self.cut(slots, now, self.full_slice(slot, key)),
         };
+        if self.episode.is_some() && !rescue {
+            // The short run is all of its turn: with the rest it would be first again and again.
+            slot.slice_left.set(u32::try_from(slice.0).unwrap_or(u32::MAX));
+        }
         self.account_wait(slot, key, now);
         slot.set_last_cpu(self.cpu);
         let (generation, _) = slot.state.load();
@@ -177,7 +204,13 @@ impl RunQueue {
         let ran = now.saturating_sub(current.accounted);
         current.accounted = current.accounted.max(now);
         slot.runtime.set(slot.runtime.get() + ran.0);
-        slot.vruntime.set(slot.vruntime.get() + current.weight.virtual_time(ran.0));
+        if current.key.class().rules().order() == Order::Fair {
+            let vruntime = slot.vruntime.get() + current.weight.virtual_time(ran.0);
+            slot.vruntime.set(vruntime);
+            if let Some(level) = self.levels.get_mut(usize::from(current.key.number())) {
+                level.follow(vruntime);
+            }
+        }
         slot.set_credit(slot.credit().ran(ran));
         // A rescue is a gift: it does not use up the slice that the task will have in its turn.
         if !current.rescue {
@@ -276,11 +309,21 @@ impl RunQueue {
 
     /// The first task of the first level.
     fn regular(&mut self, slots: &Slots) -> Option<u32> {
-        self.levels.get_mut(self.occupied.trailing_zeros() as usize)?.first(slots)
+        let number = self.occupied.trailing_zeros();
+        let level = self.levels.get_mut(number as usize)?;
+        match Key::from_number(number as u8).class().rules().order() {
+            Order::Fair => level.first(slots),
+            Order::Arrival => level.first_by_arrival(),
+        }
     }
 
     /// Takes a task out of its level and the list by age.
     fn unlink(&mut self, slots: &Slots, index: u32, slot: &Slot) {
+        self.unlink_level(slots, index, slot);
+        self.by_age.unlink(slots, index);
+    }
+
+    fn unlink_level(&mut self, slots: &Slots, index: u32, slot: &Slot) {
         let key = slot.key();
         if let Some(level) = self.levels.get_mut(usize::from(key.number())) {
             level.unlink(slots, index);
@@ -288,7 +331,6 @@ impl RunQueue {
                 self.occupied &= !(1 << key.number());
             }
         }
-        self.by_age.unlink(slots, index);
         self.load -= u64::from(slot.queued_weight.get());
     }
 

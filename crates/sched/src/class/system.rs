@@ -2,8 +2,8 @@
 
 use types::Nanos;
 
-use super::{Credit, Order, SchedulingClass};
-use crate::priority::{Flavour, Level, Policy};
+use super::{Credit, Order, SchedulingClass, slice};
+use crate::priority::{Flavour, Level, Policy, Weight};
 
 /// Long, since such tasks are few and block soon; real-time round robin among equals.
 const SLICE: Nanos = Nanos::from_millis(10);
@@ -17,8 +17,8 @@ impl SchedulingClass for System {
         Order::Arrival
     }
 
-    fn slice(&self, policy: Policy, _waiting: u32) -> Nanos {
-        if policy.flavour == Flavour::Fifo { FIFO_SLICE } else { SLICE }
+    fn slice(&self, policy: Policy, waiting: u32) -> Nanos {
+        if policy.flavour == Flavour::Fifo { FIFO_SLICE } else { slice::fair(SLICE, Weight::UNIT, waiting) }
     }
 
     fn level(&self, policy: Policy, _credit: Credit) -> Level {

@@ -79,6 +79,8 @@ impl<T> Scheduler<T> {
         let found = queue.candidate(&self.slots, thief, before, |slot| fits(slot.queued_weight.get()));
         if let Some(index) = found {
             queue.take(&self.slots, index)?;
+            // Not back again at once.
+            queue.rotated = before;
             shared.publish(&queue);
         }
         Ok(found)

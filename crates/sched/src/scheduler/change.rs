@@ -109,13 +109,13 @@ impl<T> Scheduler<T> {
             if slot.state.load() != (id.generation, Phase::Queued(cpu)) {
                 return Ok(None);
             }
-            queue.take(&self.slots, id.index)?;
             if self.usable(slot.affinity()).contains(cpu) {
-                let key = queue.insert(&self.slots, id.index, Arrival::Moved, now)?;
+                let key = queue.rekey(&self.slots, id.index, now)?;
                 let preempt = queue.ask_preemption(key);
                 shared.publish(&queue);
                 return Ok(Some(Placement { cpu, preempt }));
             }
+            queue.take(&self.slots, id.index)?;
             shared.publish(&queue);
         }
         self.place(id.index, Arrival::Moved, now).map(Some)

@@ -122,6 +122,7 @@ impl<T> Scheduler<T> {
                 let index = current.id.index;
                 let slot = self.slots.get(index).ok_or(SchedError::WrongState)?;
                 let again = match how {
+                    Leaving::Preempted if current.rescue => slot.state.requeue(cpu).map(|()| Some(Arrival::Rescued))?,
                     Leaving::Preempted => slot.state.requeue(cpu).map(|()| Some(Arrival::Preempted))?,
                     Leaving::Yielded => slot.state.requeue(cpu).map(|()| Some(Arrival::Yielded))?,
                     Leaving::Blocked => (slot.state.block(cpu)? == Blocking::Woken).then_some(Arrival::Woken),
