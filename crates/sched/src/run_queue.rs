@@ -226,7 +226,7 @@ impl RunQueue {
         self.charge(slots, now);
         let current = self.current.take()?;
         let slot = slots.get(current.id.index)?;
-        if u64::from(slot.slice_left.get()) < MIN_SLICE.0 / 2 {
+        if u64::from(slot.slice_left.get()) < MIN_SLICE.0 {
             slot.slice_left.set(0);
         }
         slot.stopped.set(now.0);

@@ -4,22 +4,23 @@
 //! ```text
 //!            create            wake              insert               start
 //!   Free ───────────► Blocked ──────► Transit ──────────► Queued(c) ─────────► Running(c)
-//!    ▲                   ▲               ▲  ▲               │  ▲                │   │  │
-//!    │                   │               │  └───────────────┘  │    requeue     │   │  │ wake
-//!    │                   │               │    take (steal,     ├────────────────┘   │  ▼
-//!    │                   │               │    affinity)        │                    │ Notified(c)
-//!    │                   │ block         │                     │    requeue         │  │  │
-//!    │                   └───────────────┼─────────────────────┼────────────────────┘  │  │
-//!    │                                   │                     └───────────────────────┤  │
-//!    │                                   └──────── block: it was woken meanwhile ──────┘  │
-//!    └─────────────────────────── finish, from Running(c) or Notified(c) ─────────────────┘
+//!    ▲                   ▲             ▲ ▲ ▲                 │                  │  │  │ │
+//!    │                   │             │ │ └─────────────────┘                  │  │  │ │ wake
+//!    │                   │             │ │  take: steal, balance, affinity      │  │  │ ▼
+//!    │                   │             │ └──────────────────────────────────────┘  │  │ Notified(c)
+//!    │                   │             │     requeue: preempted or yielded, from   │  │  │
+//!    │                   │             │     Running(c) or Notified(c)             │  │  │
+//!    │                   │             └───────── block: it was woken meanwhile ───┼──┼──┤
+//!    │                   └──────────────────────── block ──────────────────────────┘  │  │
+//!    └──────────────────────────────────────────── finish ────────────────────────────┴──┘
 //! ```
 //!
 //! Who may change what:
 //! - Blocked: anyone, by `wake`. One of many wakers wins, and with that owns the task in Transit.
 //! - Transit: its owner alone, by `insert`. It must not forget to.
 //! - Queued(c): who holds the lock of c's queue.
-//! - Running(c), Notified(c): CPU c alone, but for `wake`, which anyone may do.
+//! - Running(c), Notified(c): CPU c alone, but for `wake`, which anyone may do, and for the accounts, which whoever holds the lock
+//!   of c's queue may bring up to date.
 //!
 //! Races:
 //! - *Wake against block.* The task looks at its condition, finds it false, blocks; meanwhile the condition becomes true

@@ -144,7 +144,7 @@ impl Naive {
         self.charge(now);
         let (index, ..) = self.current.take()?;
         let task = &mut self.tasks[index];
-        if task.slice_left < MIN_SLICE.0 / 2 {
+        if task.slice_left < MIN_SLICE.0 {
             task.slice_left = 0;
         }
         task.stopped = now;
@@ -277,7 +277,7 @@ fn random_steps_agree_with_the_naive_model() {
         checks: Checks::default(),
     };
     let mut now = 0u64;
-    for step in 0..300_000 {
+    for step in 0..1_000_000 {
         // Bursts of short steps, and now and then a long run or sleep.
         now += match random.below(8) {
             0 => random.below(30_000_000),

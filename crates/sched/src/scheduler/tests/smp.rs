@@ -259,7 +259,7 @@ fn threads_run_each_task_on_one_cpu_at_a_time() {
         rounds: AtomicU32,
         ready: AtomicU32,
     }
-    let scheduler: Box<Scheduler<Payload>> = Box::new(Scheduler::new());
+    let scheduler: Box<Scheduler<Payload>> = Box::default();
     (0..3).for_each(|cpu| scheduler.online(CpuId(cpu)).unwrap());
     let start = std::time::Instant::now();
     let now = || Nanos(start.elapsed().as_nanos() as u64);
