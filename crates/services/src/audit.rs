@@ -1,0 +1,199 @@
+//! The audit ring: one record per command, allowed or refused, and per transition; each carries the hash of the one before.
+//!
+//! Whoever alters, removes or inserts a record breaks the chain from there on. The oldest records are overwritten; what
+//! was overwritten is counted, never silent.
+
+use alloc::vec::Vec;
+use sha2::{Digest, Sha256};
+use types::{Nanos, Uid};
+
+use crate::id::ServiceId;
+use crate::state::{Cause, State};
+
+/// SHA-256 of a record and of the record before it.
+pub type Hash = [u8; 32];
+
+/// Who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Actor {
+    /// The supervisor itself.
+    Supervisor,
+    /// A caller, with the identity that the kernel stamped on it.
+    Caller {
+        /// Its user.
+        user: Uid,
+        /// The service it belongs to.
+        service: Option<ServiceId>,
+    },
+}
+
+impl Actor {
+    /// The superuser outside any service.
+    pub const ROOT: Self = Self::Caller { user: Uid::ROOT, service: None };
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deed {
+    /// An instance went from one state to another.
+    Transition {
+        /// Which of the service.
+        index: u16,
+        /// Where it was.
+        from: State,
+        /// Where it is.
+        to: State,
+        /// Why.
+        cause: Cause,
+    },
+    /// A command was carried out.
+    Allowed(u8),
+    /// A command was refused, so many times in a row.
+    Denied(u8, u32),
+}
+
+/// One record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Counts all records since boot.
+    pub sequence: u64,
+    /// When.
+    pub time: Nanos,
+    /// Who.
+    pub actor: Actor,
+    /// About whom.
+    pub target: ServiceId,
+    /// What.
+    pub deed: Deed,
+    /// Of this record and all before it.
+    pub hash: Hash,
+}
+
+impl Record {
+    fn chained(mut self, previous: &Hash) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(previous);
+        hash.update(self.sequence.to_le_bytes());
+        hash.update(self.time.0.to_le_bytes());
+        let (user, service) = match self.actor {
+            Actor::Supervisor => (u32::MAX, u32::MAX),
+            Actor::Caller { user, service } => (user.0, service.map_or(u32::MAX, |id| id.0.into())),
+        };
+        hash.update(user.to_le_bytes());
+        hash.update(service.to_le_bytes());
+        hash.update(self.target.0.to_le_bytes());
+        let (kind, index, from, to, code, detail) = match self.deed {
+            Deed::Transition { index, from, to, cause } => {
+                (0, index, from.index() as u8, to.index() as u8, cause.code(), cause.detail())
+            }
+            Deed::Allowed(verb) => (1, 0, verb, 0, 0, 0),
+            Deed::Denied(verb, times) => (2, 0, verb, 0, 0, times),
+        };
+        hash.update(index.to_le_bytes());
+        hash.update([kind, from, to, code]);
+        hash.update(detail.to_le_bytes());
+        self.hash = hash.finalize().into();
+        self
+    }
+}
+
+/// The ring.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    records: Vec<Record>,
+    capacity: usize,
+    /// Records made since boot.
+    made: u64,
+    /// Hash of the newest record that was overwritten: the chain starts from it.
+    root: Hash,
+    last: Hash,
+}
+
+impl Audit {
+    /// Room for `capacity` records; the only allocation.
+    pub fn new(capacity: usize) -> Self {
+        Self { records: Vec::with_capacity(capacity), capacity, made: 0, root: [0; 32], last: [0; 32] }
+    }
+
+    /// Adds a record. Refusals of the same command by the same caller in a row share one, so that a flood of them drives
+    /// nothing else out.
+    pub fn add(&mut self, time: Nanos, actor: Actor, target: ServiceId, deed: Deed) {
+        if self.capacity == 0 {
+            self.made += 1;
+            return;
+        }
+        if let Deed::Denied(verb, _) = deed
+            && let Some(newest) = self.newest_slot()
+            && let Some(record) = self.records.get(newest).copied()
+            && let Deed::Denied(before, times) = record.deed
+            && (before, record.actor, record.target) == (verb, actor, target)
+        {
+            let previous = self.hash_before(newest);
+            let merged = Record { time, deed: Deed::Denied(verb, times.saturating_add(1)), ..record }.chained(&previous);
+            self.last = merged.hash;
+            if let Some(slot) = self.records.get_mut(newest) {
+                *slot = merged;
+            }
+            return;
+        }
+        let record = Record { sequence: self.made, time, actor, target, deed, hash: [0; 32] }.chained(&self.last);
+        self.last = record.hash;
+        if self.records.len() < self.capacity {
+            self.records.push(record);
+        } else if let Some(slot) = self.records.get_mut((self.made % self.capacity as u64) as usize) {
+            self.root = slot.hash;
+            *slot = record;
+        }
+        self.made += 1;
+    }
+
+    /// Records that were made, those overwritten included.
+    pub const fn made(&self) -> u64 {
+        self.made
+    }
+
+    /// Records that were overwritten.
+    pub fn lost(&self) -> u64 {
+        self.made - self.records.len() as u64
+    }
+
+    /// Oldest first.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        let split = if self.lost() > 0 { (self.made % self.capacity as u64) as usize } else { 0 };
+        self.records.iter().cycle().skip(split).take(self.records.len())
+    }
+
+    /// Whether every record follows from the one before; the first bad one's sequence otherwise.
+    ///
+    /// # Errors
+    /// The sequence number of the first record that does not fit.
+    pub fn verify(&self) -> Result<(), u64> {
+        let mut previous = self.root;
+        let mut expected = self.lost();
+        for record in self.records() {
+            if record.sequence != expected || record.chained(&previous).hash != record.hash {
+                return Err(expected);
+            }
+            previous = record.hash;
+            expected += 1;
+        }
+        if previous == self.last { Ok(()) } else { Err(expected) }
+    }
+
+    fn newest_slot(&self) -> Option<usize> {
+        self.made.checked_sub(1).map(|newest| (newest % self.capacity.max(1) as u64) as usize)
+    }
+
+    fn hash_before(&self, slot: usize) -> Hash {
+        if self.records.len() < 2 || self.made <= 1 {
+            return self.root;
+        }
+        let before = if slot == 0 { self.records.len() - 1 } else { slot - 1 };
+        self.records.get(before).map_or(self.root, |record| record.hash)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tamper(&mut self, slot: usize, change: impl FnOnce(&mut Record)) {
+        change(&mut self.records[slot]);
+    }
+}

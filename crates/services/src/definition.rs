@@ -1,0 +1,156 @@
+//! What an administrator says about a service: plain data, and the checks that need no other service.
+//!
+//! Parsing is user space's; whoever builds a [`Definition`], the supervisor validates it again here.
+
+mod dependency;
+mod name;
+mod policy;
+mod security;
+mod validate;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+pub use dependency::{Dependency, DependencyKind};
+pub use name::Name;
+pub use policy::{Balance, Health, Limits, OnFailure, OnLoss, OnMemory, Probe, Readiness, Restart, RestartPolicy, Scaling, Stop};
+pub use validate::{MAX_COUNT, MAX_DEPENDENCIES};
+pub use security::{Allow, Export, Isolation, Security, Subject};
+pub use semver::{Version, VersionReq};
+use types::{Gid, Nanos, Uid};
+
+/// What a service is for; it does not change how it is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Belongs to the system.
+    System,
+    /// Belongs to a user.
+    User,
+    /// Groups others; has no process.
+    Target,
+    /// Watches others.
+    Monitoring,
+    /// Spreads work over others.
+    LoadBalancer,
+    /// Tells where others are.
+    Discovery,
+}
+
+/// How a service runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Run {
+    /// Until it is told to stop.
+    Daemon,
+    /// Once to its end; then it counts as done and satisfies dependents.
+    Oneshot,
+    /// Not at all: done as soon as its dependencies are ready.
+    Target,
+}
+
+/// One service, as written down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// Unique in the set.
+    pub name: Name,
+    /// For version-constrained dependencies (Cargo's rules: `1.2` means `^1.2`).
+    pub version: Version,
+    /// For people.
+    pub description: String,
+    /// What it is for.
+    pub kind: Kind,
+    /// How it runs.
+    pub run: Run,
+    /// Program and arguments; empty for a target.
+    pub exec: Vec<String>,
+    /// Environment.
+    pub env: Vec<(String, String)>,
+    /// Working directory; empty means `/`.
+    pub directory: String,
+    /// User of its processes.
+    pub user: Uid,
+    /// Group of its processes.
+    pub group: Gid,
+    /// Other names under which dependents may ask for it.
+    pub provides: Vec<Name>,
+    /// First to be started, last to be a victim, never given up by default.
+    pub critical: bool,
+    /// Keeps running in an emergency.
+    pub keep_in_emergency: bool,
+    /// Wanted from boot on.
+    pub enabled: bool,
+    /// How it tells that it is ready.
+    pub ready: Readiness,
+    /// Longest time from spawn to ready; zero means no limit.
+    pub start_timeout: Nanos,
+    /// What it needs.
+    pub dependencies: Vec<Dependency>,
+    /// What happens when a required one is lost.
+    pub on_loss: OnLoss,
+    /// How long a required one may be gone while it restarts.
+    pub loss_grace: Nanos,
+    /// Whether starting it stops what conflicts with it.
+    pub preempt: bool,
+    /// What follows a failure.
+    pub restart: Restart,
+    /// How it is stopped.
+    pub stop: Stop,
+    /// Signs of life.
+    pub health: Health,
+    /// Quotas.
+    pub limits: Limits,
+    /// How many, and how work is spread.
+    pub scaling: Scaling,
+    /// Who may do what.
+    pub security: Security,
+}
+
+impl Definition {
+    /// A daemon of that name and program with every default.
+    pub fn daemon(name: Name, exec: &str) -> Self {
+        Self {
+            name,
+            version: Version::new(0, 0, 0),
+            description: String::new(),
+            kind: Kind::System,
+            run: Run::Daemon,
+            exec: alloc::vec![String::from(exec)],
+            env: Vec::new(),
+            directory: String::new(),
+            user: Uid::ROOT,
+            group: Gid::ROOT,
+            provides: Vec::new(),
+            critical: false,
+            keep_in_emergency: false,
+            enabled: false,
+            ready: Readiness::Execute,
+            start_timeout: Nanos::from_secs(30),
+            dependencies: Vec::new(),
+            on_loss: OnLoss::Stop,
+            loss_grace: Nanos::from_secs(1),
+            preempt: false,
+            restart: Restart::default(),
+            stop: Stop::default(),
+            health: Health::default(),
+            limits: Limits::default(),
+            scaling: Scaling::default(),
+            security: Security::default(),
+        }
+    }
+
+    /// A group of that name.
+    pub fn target(name: Name) -> Self {
+        Self { kind: Kind::Target, run: Run::Target, exec: Vec::new(), ..Self::daemon(name, "") }
+    }
+
+    /// A program that runs once.
+    pub fn oneshot(name: Name, exec: &str) -> Self {
+        Self { run: Run::Oneshot, ..Self::daemon(name, exec) }
+    }
+
+    /// Adds a dependency.
+    #[must_use]
+    pub fn with(mut self, kind: DependencyKind, on: Name) -> Self {
+        self.dependencies.push(Dependency::new(kind, on));
+        self
+    }
+}

@@ -1,0 +1,82 @@
+//! Taking over a new set of definitions, as one transaction, while services run.
+
+use super::runtime::Service;
+use super::worklist::{Bits, Worklist};
+use super::{Hold, Reconciler};
+use crate::action::Actions;
+use crate::catalog::{Catalog, Mistake};
+use crate::definition::Definition;
+use crate::id::{ServiceId, SlotId};
+use crate::slots::Slots;
+use alloc::vec::Vec;
+use types::Nanos;
+
+impl Reconciler {
+    /// Replaces the whole set. Services that stay go on under their new definition; those that are gone are stopped; new
+    /// ones begin enabled or not, as they say. The only operation that allocates.
+    ///
+    /// # Errors
+    /// Every mistake of the set; nothing changed.
+    pub fn load(&mut self, now: Nanos, set: Vec<Definition>, actions: &mut Actions) -> Result<(), Vec<Mistake>> {
+        let gone: Vec<Definition> = self
+            .catalog
+            .services()
+            .filter(|(id, old)| !self.is_gone(*id) && !set.iter().any(|new| new.name == old.name))
+            .map(|(_, old)| old.clone())
+            .collect();
+        let names: Vec<_> = gone.iter().map(|definition| definition.name.clone()).collect();
+        let catalog = Catalog::resolve_with(&self.catalog, set, gone, self.config.bounds)?;
+        self.advance(now);
+        self.adopt(catalog, &names);
+        self.settle(actions);
+        Ok(())
+    }
+
+    /// The first load: takes what fits together, and says what was set aside.
+    pub fn boot(&mut self, now: Nanos, set: Vec<Definition>, actions: &mut Actions) -> Vec<Mistake> {
+        let (catalog, aside) = Catalog::salvage(&self.catalog, set, self.config.bounds);
+        self.advance(now);
+        self.adopt(catalog, &[]);
+        self.settle(actions);
+        aside
+    }
+
+    /// Whether nothing is left of a service that is no longer in the set.
+    fn is_gone(&self, id: ServiceId) -> bool {
+        self.services[id].retired && self.services[id].first.is_none()
+    }
+
+    fn adopt(&mut self, catalog: Catalog, retired: &[crate::definition::Name]) {
+        let slots = catalog.slots();
+        let mut services = Slots::new(slots, Service::default());
+        for (id, definition) in catalog.services() {
+            let known = self.catalog.definition(id).is_some_and(|old| old.name == definition.name);
+            let mut service = if known { self.services[id].clone() } else { Service::default() };
+            if !known || service.retired {
+                service.explicit = definition.enabled;
+                service.enabled = definition.enabled;
+                service.hold = Hold::None;
+            }
+            service.retired = retired.contains(&definition.name);
+            service.pulled = 0;
+            service.roll = None;
+            service.count = if service.retired { 0 } else { definition.scaling.count };
+            services[id] = service;
+        }
+        self.services = services;
+        self.pulls = alloc::vec![false; catalog.edges().len()];
+        self.startable = Bits::new(slots);
+        self.refused = Bits::new(slots);
+        self.marked = Bits::new(slots);
+        self.walk = Vec::with_capacity(slots);
+        self.dirty_services = Worklist::new(slots);
+        self.catalog = catalog;
+        for slot in 0..slots {
+            let id = ServiceId(slot as u16);
+            let count = self.services[id].count;
+            self.populate(id, count);
+            self.dirty_services.push(id.0);
+            debug_assert_eq!(id.slot(), slot);
+        }
+    }
+}
