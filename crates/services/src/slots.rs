@@ -20,17 +20,6 @@ impl<T: Clone> Slots<T> {
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }
-
-    /// Lengthens the table with blank elements; allocates.
-    pub(crate) fn grow(&mut self, len: usize, blank: T) {
-        if len > self.items.len() {
-            self.items.resize(len, blank);
-        }
-    }
-
-    pub(crate) fn iter(&self) -> core::slice::Iter<'_, T> {
-        self.items.iter()
-    }
 }
 
 impl<T, I: SlotId> Index<I> for Slots<T> {

@@ -76,14 +76,19 @@ impl Reconciler {
     }
 
     fn explain(&self, mut reason: Reason, seen: &mut [bool], reasons: &mut Vec<Reason>) {
-        let Some(seen) = seen.get_mut(usize::from(reason.service.0)).filter(|seen| !**seen) else { return };
-        *seen = true;
-        let conflict = reason.through == Some(DependencyKind::Conflicts);
         let Some(service) = self.service(reason.service) else { return };
-        if service.ready > 0 && !conflict && reason.through.is_none_or(|_| true) && reason.depth == 0 {
+        if reason.depth == 0 && service.ready > 0 {
             return;
         }
-        reason.root = if conflict { Some(Root::Conflict) } else { self.own_fault(reason.service) };
+        if reason.through == Some(DependencyKind::Conflicts) {
+            // That it runs is the matter, not why it would not; another way may still lead to it.
+            reason.root = Some(Root::Conflict);
+            reasons.push(reason);
+            return;
+        }
+        let Some(seen) = seen.get_mut(usize::from(reason.service.0)).filter(|seen| !**seen) else { return };
+        *seen = true;
+        reason.root = self.own_fault(reason.service);
         reasons.push(reason);
     }
 

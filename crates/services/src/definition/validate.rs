@@ -46,6 +46,9 @@ impl Definition {
         check(self.health.watchdog.is_none_or(|span| within(span, Nanos::from_millis(100), HOUR)), Field::Watchdog);
         check(self.health.live.is_none_or(sound), Field::Probe);
         check(self.ready != Readiness::Probe || self.health.live.is_some(), Field::Probe);
+        // A probe that has no time to be answered could never make it ready.
+        let probed = self.ready == Readiness::Probe && self.start_timeout > Nanos::ZERO;
+        check(!probed || self.health.live.is_none_or(|probe| probe.timeout < self.start_timeout), Field::StartTimeout);
         check(self.limits.memory != Some(0), Field::Memory);
         check(self.limits.memory.is_none_or(|most| self.limits.memory_reserve <= most), Field::MemoryReserve);
         check(self.limits.cpu != Some(0), Field::Cpu);

@@ -16,12 +16,12 @@ const WATCHDOG_PAUSE: Nanos = Nanos::from_millis(10);
 const EXTENSIONS: u64 = 10;
 
 impl Reconciler {
-    /// A readiness probe begins with the start.
+    /// A readiness probe begins with the start, and is repeated as soon as the last one had its time.
     pub(super) fn watch_start(&mut self, id: InstanceId) {
         if self.readiness(id) == Some(Readiness::Probe)
-            && let Some(probe) = self.probe(id)
+            && self.probe(id).is_some()
         {
-            self.timers.arm(id, TimerKind::Probe, self.now + probe.period);
+            self.timers.arm(id, TimerKind::Probe, self.now);
         }
     }
 
@@ -82,7 +82,8 @@ impl Reconciler {
             return;
         }
         self.instances[id].probing = false;
-        self.timers.arm(id, TimerKind::Probe, self.now + probe.period);
+        let pause = if state == State::Running { probe.period } else { probe.timeout };
+        self.timers.arm(id, TimerKind::Probe, self.now + pause);
         match result {
             ProbeResult::Pass => {
                 self.instances[id].misses = 0;

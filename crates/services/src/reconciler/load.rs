@@ -8,6 +8,8 @@ use crate::catalog::{Catalog, Mistake};
 use crate::definition::Definition;
 use crate::id::{ServiceId, SlotId};
 use crate::slots::Slots;
+use crate::state::{Cause, State};
+use crate::table::Trigger;
 use alloc::vec::Vec;
 use types::Nanos;
 
@@ -27,7 +29,9 @@ impl Reconciler {
         let names: Vec<_> = gone.iter().map(|definition| definition.name.clone()).collect();
         let catalog = Catalog::resolve_with(&self.catalog, set, gone, self.config.bounds)?;
         self.advance(now);
-        self.adopt(catalog, &names);
+        let old = core::mem::take(&mut self.catalog);
+        self.adopt(catalog, &old, &names);
+        self.apply_changes(&old, actions);
         self.settle(actions);
         Ok(())
     }
@@ -36,9 +40,30 @@ impl Reconciler {
     pub fn boot(&mut self, now: Nanos, set: Vec<Definition>, actions: &mut Actions) -> Vec<Mistake> {
         let (catalog, aside) = Catalog::salvage(&self.catalog, set, self.config.bounds);
         self.advance(now);
-        self.adopt(catalog, &[]);
+        let old = core::mem::take(&mut self.catalog);
+        self.adopt(catalog, &old, &[]);
         self.settle(actions);
         aside
+    }
+
+    /// A new definition gives a failed service another chance; one that runs in another way has to be restarted.
+    fn apply_changes(&mut self, old: &Catalog, actions: &mut Actions) {
+        for slot in 0..self.catalog.slots() as u16 {
+            let id = ServiceId(slot);
+            let (Some(before), Some(after)) = (old.definition(id), self.catalog.definition(id)) else { continue };
+            if before.name != after.name || before == after {
+                continue;
+            }
+            let trigger = if before.run == after.run { Trigger::Reset } else { Trigger::Restart };
+            let failed_only = before.run == after.run;
+            let mut at = self.services[id].first;
+            while let Some(instance) = at {
+                at = self.instances[instance].next;
+                if !failed_only || self.instances[instance].state == State::Failed {
+                    self.apply(instance, trigger, Cause::Restart, actions);
+                }
+            }
+        }
     }
 
     /// Whether nothing is left of a service that is no longer in the set.
@@ -46,11 +71,11 @@ impl Reconciler {
         self.services[id].retired && self.services[id].first.is_none()
     }
 
-    fn adopt(&mut self, catalog: Catalog, retired: &[crate::definition::Name]) {
+    fn adopt(&mut self, catalog: Catalog, old: &Catalog, retired: &[crate::definition::Name]) {
         let slots = catalog.slots();
         let mut services = Slots::new(slots, Service::default());
         for (id, definition) in catalog.services() {
-            let known = self.catalog.definition(id).is_some_and(|old| old.name == definition.name);
+            let known = old.definition(id).is_some_and(|old| old.name == definition.name);
             let mut service = if known { self.services[id].clone() } else { Service::default() };
             if !known || service.retired {
                 service.explicit = definition.enabled;
