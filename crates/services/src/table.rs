@@ -191,6 +191,7 @@ pub const TABLE: &[Row] = &[
 
     row(TERM,     T::Timer,           G::Always,           &[E::StopAll, E::ArmGrace], GRACE),
     row(TERM,     T::MainExited,      G::Always,           &[E::Kill, E::ArmKill], Killing),
+    decide(TERM, T::SpawnFailed, &[]),
     decide(TERM,  T::Empty,           &[]),
     row(TERM,     T::Quota,           G::Always,           &[E::Kill, E::ArmKill], Killing),
     row(TERM,     T::ShutdownGrace,   G::Always,           &[E::StopAll, E::ArmGrace], GRACE),
@@ -198,11 +199,13 @@ pub const TABLE: &[Row] = &[
 
     row(GRACE,    T::Timer,           G::Always,           &[E::Kill, E::ArmKill], Killing),
     row(GRACE,    T::MainExited,      G::Always,           &[E::Kill, E::ArmKill], Killing),
+    decide(GRACE, T::SpawnFailed, &[]),
     decide(GRACE, T::Empty,           &[]),
     row(GRACE,    T::Quota,           G::Always,           &[E::Kill, E::ArmKill], Killing),
     row(GRACE,    T::ShutdownKill,    G::Always,           &[E::Kill, E::ArmKill], Killing),
 
     row(Killing,  T::Timer,           G::Always,           &[E::Alarm, E::ArmKill], Killing),
+    decide(Killing, T::SpawnFailed, &[]),
     decide(Killing, T::Empty,         &[]),
 
     row(Backoff,  T::Timer,           G::Always,           &[E::ArmWants], Waiting),

@@ -3,7 +3,7 @@
 use super::Reconciler;
 use crate::action::Actions;
 use crate::definition::Run;
-use crate::id::InstanceId;
+use crate::id::{InstanceId, ServiceId};
 use crate::state::{Cause, State};
 use crate::table::Trigger;
 use types::Nanos;
@@ -66,13 +66,13 @@ impl Reconciler {
             if self.run(id) != Run::Target {
                 let (need, have) = (self.reserve_of(id), self.config.bounds.memory.saturating_sub(self.reserved));
                 if need > have {
-                    self.instances[id].cause = Cause::NoReserve { need, have };
+                    self.refuse(service, Cause::NoReserve { need, have });
                     self.startable.unset(rank);
                     self.refused.set(rank);
                     continue;
                 }
                 if !self.governor.take() {
-                    self.instances[id].cause = Cause::Governor;
+                    self.refuse(service, Cause::Governor);
                     return false;
                 }
             }
@@ -80,6 +80,17 @@ impl Reconciler {
             return true;
         }
         false
+    }
+
+    /// What holds one instance holds its siblings that wait as well.
+    fn refuse(&mut self, service: ServiceId, cause: Cause) {
+        let mut at = self.services[service].first;
+        while let Some(id) = at {
+            at = self.instances[id].next;
+            if self.instances[id].state == State::Waiting {
+                self.instances[id].cause = cause;
+            }
+        }
     }
 
     pub(super) fn reserve_of(&self, id: InstanceId) -> u64 {

@@ -17,10 +17,7 @@ impl Reconciler {
         self.apply(id, Trigger::Evaluate, Cause::None, actions);
         match self.instances[id].state {
             State::Waiting if self.closed(id).next().is_none() => {
-                let rank = self.catalog.rank(service);
-                if !self.refused.has(rank) {
-                    self.startable.set(rank);
-                }
+                self.startable.set(self.catalog.rank(service));
             }
             State::Down if self.instances[id].index >= self.services[service].count || self.services[service].retired => {
                 self.release(id);

@@ -59,6 +59,7 @@ impl Reconciler {
             let mut at = self.services[id].first;
             while let Some(instance) = at {
                 at = self.instances[instance].next;
+                self.instances[instance].failures = 0;
                 if !failed_only || self.instances[instance].state == State::Failed {
                     self.apply(instance, trigger, Cause::Restart, actions);
                 }

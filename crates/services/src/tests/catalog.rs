@@ -1,0 +1,137 @@
+//! Loading: all mistakes at once, nothing changed on error, reproducible choices, the same one set aside every time.
+
+use std::format;
+use std::vec;
+use std::vec::Vec;
+
+use super::random::{Random, name, set};
+use crate::{
+    Actions, Bounds, Capacity, Catalog, Config, Definition, Dependency, DependencyKind, Field, Name, Reconciler, ServiceError,
+    ServiceId, Unsatisfied, Version, VersionReq,
+};
+use types::Nanos;
+
+fn daemon(text: &str) -> Definition {
+    Definition::daemon(Name::new(text).unwrap(), "/bin/true")
+}
+
+fn needs(mut definition: Definition, on: &str) -> Definition {
+    definition.dependencies.push(Dependency::new(DependencyKind::Requires, Name::new(on).unwrap()));
+    definition
+}
+
+fn resolve(set: Vec<Definition>) -> Result<Catalog, Vec<crate::Mistake>> {
+    Catalog::resolve(&Catalog::default(), set, Bounds::default())
+}
+
+#[test]
+fn all_mistakes_of_a_set_are_reported_at_once() {
+    let mut bad = daemon("bad");
+    bad.stop.signal = 0;
+    bad.scaling.count = 0;
+    let mistakes = resolve(vec![
+        bad,
+        needs(daemon("web"), "dbx"),
+        daemon("db"),
+        needs(daemon("a"), "b"),
+        needs(daemon("b"), "c"),
+        needs(daemon("c"), "a"),
+        daemon("db"),
+    ])
+    .unwrap_err();
+    let has = |error| mistakes.iter().find(|mistake| mistake.error == error);
+    assert!(has(ServiceError::InvalidDefinition(Field::StopSignal)).is_some());
+    assert!(has(ServiceError::InvalidDefinition(Field::Instances)).is_some());
+    assert!(has(ServiceError::AlreadyExists).is_some());
+    let missing = has(ServiceError::DependencyUnsatisfied(Unsatisfied::Missing)).unwrap();
+    assert_eq!(missing.nearest.as_ref().unwrap().as_str(), "db");
+    let circle = has(ServiceError::CircularDependency).unwrap();
+    assert_eq!(circle.path.len(), 3);
+    assert_eq!(circle.service.as_str(), "c", "the latest of equals is set aside");
+}
+
+#[test]
+fn the_highest_matching_version_is_chosen_ties_by_name() {
+    let mut set = Vec::new();
+    for (text, version) in [("pg-a", "2.5.0"), ("pg-b", "2.9.1"), ("pg-c", "3.1.0"), ("pg-0", "2.9.1")] {
+        let mut offer = daemon(text);
+        offer.version = Version::parse(version).unwrap();
+        offer.provides.push(Name::new("db").unwrap());
+        set.push(offer);
+    }
+    let mut web = daemon("web");
+    web.dependencies.push(Dependency {
+        kind: DependencyKind::Requires,
+        on: Name::new("db").unwrap(),
+        version: VersionReq::parse(">=2.1, <3").unwrap(),
+    });
+    set.push(web);
+    let catalog = resolve(set.clone()).unwrap();
+    let web = catalog.find("web").unwrap();
+    let (_, edge) = catalog.dependencies(web).next().unwrap();
+    assert_eq!(catalog.definition(edge.to).unwrap().name.as_str(), "pg-0");
+    set.last_mut().unwrap().dependencies[0].version = VersionReq::parse("=9").unwrap();
+    let mistakes = resolve(set).unwrap_err();
+    assert_eq!(mistakes[0].error, ServiceError::DependencyUnsatisfied(Unsatisfied::Version));
+}
+
+#[test]
+fn boot_sets_aside_the_bad_and_keeps_the_rest() {
+    let mut critical = needs(daemon("z"), "y");
+    critical.critical = true;
+    let set = vec![daemon("good"), needs(daemon("y"), "z"), critical, needs(daemon("user"), "y")];
+    let (catalog, aside) = Catalog::salvage(&Catalog::default(), set, Bounds::default());
+    // The critical one stays in the end only if it needs nothing that is gone: it needs y, so it goes too, as missing.
+    assert!(catalog.find("good").is_some() && catalog.find("y").is_none());
+    assert_eq!(aside[0].error, ServiceError::CircularDependency);
+    assert_eq!(aside[0].service.as_str(), "y");
+    assert_eq!(aside.len(), 3);
+}
+
+#[test]
+fn capacities_are_refused_not_exceeded() {
+    let bounds = Bounds { services: 3, instances: 4, edges: 1, memory: 10 };
+    let many: Vec<_> = (0..5).map(|at| daemon(&format!("s{at}"))).collect();
+    let mistakes = Catalog::resolve(&Catalog::default(), many, bounds).unwrap_err();
+    assert_eq!(mistakes.len(), 2);
+    assert!(mistakes.iter().all(|mistake| mistake.error == ServiceError::CapacityExhausted(Capacity::Services)));
+    let mut wide = daemon("wide");
+    wide.scaling.count = 5;
+    let mistakes = Catalog::resolve(&Catalog::default(), vec![wide], bounds).unwrap_err();
+    assert_eq!(mistakes[0].error, ServiceError::CapacityExhausted(Capacity::Instances));
+    let edges = vec![daemon("a"), needs(daemon("b"), "a"), needs(daemon("c"), "a")];
+    let mistakes = Catalog::resolve(&Catalog::default(), edges, bounds).unwrap_err();
+    assert_eq!(mistakes[0].error, ServiceError::CapacityExhausted(Capacity::Edges));
+}
+
+#[test]
+fn a_refused_load_changes_nothing_and_numbers_survive_a_reload() {
+    let mut engine = Reconciler::new(Config::default());
+    let mut actions = Actions::new(1024);
+    let mut random = Random::new(5);
+    let first = set(&mut random, 10);
+    engine.load(Nanos::ZERO, first.clone(), &mut actions).unwrap();
+    let before = std::format!("{engine:?}");
+    let mut bad = first.clone();
+    bad.push(needs(daemon("x"), "nowhere"));
+    assert!(engine.load(Nanos::from_secs(1), bad, &mut actions).is_err());
+    assert_eq!(std::format!("{engine:?}"), before);
+    actions.clear();
+    let mut turned = first;
+    turned.reverse();
+    turned.push(daemon("new"));
+    engine.load(Nanos::from_secs(1), turned, &mut actions).unwrap();
+    for at in 0..10 {
+        assert_eq!(engine.catalog().find(name(at).as_str()), Some(ServiceId(at as u16)));
+    }
+}
+
+#[test]
+fn names_are_checked() {
+    for good in ["a", "web#0", "worker@x", "a.b_c-d:e"] {
+        assert!(Name::new(good).is_ok(), "{good}");
+    }
+    for bad in ["", "-a", "a/b", "a b", "ä", &"x".repeat(65)] {
+        assert!(Name::new(bad).is_err(), "{bad}");
+    }
+}

@@ -182,7 +182,7 @@ fn services(world: &World, count: &mut impl FnMut(&'static str)) -> Result<(), &
             }
             let lies = engine.root_causes(id).iter().any(|(blamed, root)| {
                 let other = engine.service(*blamed);
-                other.is_none_or(|other| other.ready > 0 && *root != Root::Conflict)
+                other.is_none_or(|other| other.ready > 0 && !matches!(root, Root::Conflict | Root::Held | Root::NotWanted))
             });
             if lies {
                 return Err("I15 blames one that is ready");

@@ -75,7 +75,7 @@ fn mutants() -> BTreeMap<&'static str, &'static [Row]> {
         ("soft dependencies are waited for without end", drop_effect(Waiting, T::Timer, E::ExpireWants)),
         ("ignores ready", drop_row(Starting, T::Ready, G::Always)),
         ("ignores start time-outs", drop_row(Starting, T::Timer, G::Always)),
-        ("ignores failed spawns", patched(|rows| rows.retain(|row| row.on != T::SpawnFailed))),
+        ("ignores failed spawns", patched(|rows| rows.retain(|row| row.from != Starting || row.on != T::SpawnFailed))),
         ("starts on a lost dependency", drop_row(Starting, T::Evaluate, G::Lost)),
         ("runs on a lost dependency", drop_row(Running, T::Evaluate, G::Lost)),
         ("ignores the order of stops", guard(Running, T::Evaluate, G::GoalDownUnneeded, G::GoalDown)),

@@ -1,0 +1,372 @@
+//! Single situations with exact expectations: the table's completeness, restart delays, order, grace, roles, audit,
+//! balancing.
+
+use std::collections::BTreeSet;
+use std::vec;
+use std::vec::Vec;
+
+use super::random::Random;
+use crate::table::{TABLE, Trigger};
+use crate::{
+    Action, Actions, Actor, Allow, Balance, Balancer, Command, Config, Definition, DependencyKind, Event, Exit, Export,
+    Generation, Identity, InstanceId, Name, Reconciler, Restart, Role, ServiceError, ServiceId, State, StopMode, Subject, Work,
+    delay,
+};
+use types::{Nanos, Uid};
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn daemon(text: &str) -> Definition {
+    Definition { enabled: true, ..Definition::daemon(name(text), "/bin/true") }
+}
+
+struct Bench {
+    engine: Reconciler,
+    actions: Actions,
+    now: Nanos,
+}
+
+impl Bench {
+    fn new(set: Vec<Definition>) -> Self {
+        let mut bench = Self { engine: Reconciler::new(Config::default()), actions: Actions::new(1024), now: Nanos::ZERO };
+        bench.engine.load(Nanos::ZERO, set, &mut bench.actions).unwrap();
+        bench
+    }
+
+    fn id(&self, text: &str) -> ServiceId {
+        self.engine.catalog().find(text).unwrap()
+    }
+
+    fn identity(&self, text: &str) -> Identity {
+        self.engine.instances(self.id(text)).next().unwrap().identity
+    }
+
+    fn state(&self, text: &str) -> State {
+        self.engine.instances(self.id(text)).next().unwrap().state
+    }
+
+    fn step(&mut self, event: Event) -> Vec<Action> {
+        self.actions.clear();
+        self.engine.step(self.now, event, &mut self.actions);
+        self.actions.as_slice().to_vec()
+    }
+
+    fn command(&mut self, command: Command) -> crate::Result<()> {
+        self.actions.clear();
+        self.engine.command(self.now, Actor::ROOT, command, &mut self.actions)
+    }
+
+    fn wait(&mut self, span: Nanos) -> Vec<Action> {
+        self.now += span;
+        self.step(Event::Tick)
+    }
+}
+
+fn chain() -> Bench {
+    let mut bench = Bench::new(vec![
+        daemon("db"),
+        daemon("api").with(DependencyKind::Requires, name("db")),
+        daemon("web").with(DependencyKind::Requires, name("api")),
+    ]);
+    for text in ["db", "api", "web"] {
+        assert_eq!(bench.state(text), State::Starting, "{text} starts when what it needs is ready");
+        let identity = bench.identity(text);
+        bench.step(Event::Ready(identity));
+    }
+    bench
+}
+
+#[test]
+fn every_pair_is_a_row_or_listed_as_ignored() {
+    use State as S;
+    use Trigger as T;
+    let rows: BTreeSet<(usize, usize)> = TABLE
+        .iter()
+        .map(|row| (row.from.index(), T::ALL.iter().position(|trigger| *trigger == row.on).unwrap()))
+        .collect();
+    let count = |state: S| rows.iter().filter(|(from, _)| *from == state.index()).count();
+    let expected = [1, 3, 10, 9, 7, 7, 6, 3, 5, 3, 2];
+    for (state, rows) in S::ALL.into_iter().zip(expected) {
+        assert_eq!(count(state), rows, "{state:?}: a new row needs a new count here, a lost one is a fault");
+    }
+    for (at, state) in S::ALL.iter().enumerate() {
+        assert_eq!(state.index(), at);
+        assert!(!state.has_cell() || rows.contains(&(at, T::ALL.iter().position(|t| *t == T::Empty).unwrap())));
+    }
+}
+
+#[test]
+fn a_crash_restarts_at_once_and_dependents_do_not_notice() {
+    let mut bench = chain();
+    let crashed = bench.identity("db");
+    bench.now += Nanos::from_secs(20);
+    bench.step(Event::Tick);
+    let actions = bench.step(Event::Empty(crashed, Some(Exit::Signal(11))));
+    let next = Identity { generation: Generation(crashed.generation.0 + 1), ..crashed };
+    assert!(actions.contains(&Action::Spawn(bench.id("db"), next)), "{actions:?}");
+    bench.wait(Nanos::from_millis(900));
+    bench.step(Event::Ready(next));
+    assert_eq!((bench.state("api"), bench.state("web")), (State::Running, State::Running));
+    assert!(bench.wait(Nanos::from_secs(5)).iter().all(|action| !matches!(action, Action::Signal(..))));
+}
+
+#[test]
+fn a_longer_loss_stops_dependents_and_they_come_back() {
+    let mut bench = chain();
+    let crashed = bench.identity("db");
+    bench.step(Event::Empty(crashed, Some(Exit::Status(1))));
+    bench.wait(Nanos::from_millis(1001));
+    assert!(matches!(bench.state("api"), State::Stopping(_)));
+    assert_eq!(bench.state("web"), State::Running, "web's own dependency still lives");
+    let api = bench.identity("api");
+    bench.step(Event::Empty(api, Some(Exit::Status(0))));
+    let db = bench.identity("db");
+    bench.step(Event::Ready(db));
+    assert_eq!(bench.state("api"), State::Starting);
+}
+
+#[test]
+fn what_is_needed_stops_only_with_those_who_need_it_and_after_them() {
+    let mut bench = chain();
+    let (db, api, web) = (bench.id("db"), bench.identity("api"), bench.identity("web"));
+    assert_eq!(bench.command(Command::Stop(db, StopMode::Alone)), Err(ServiceError::InvalidState(State::Running)));
+    bench.command(Command::Stop(db, StopMode::Cascade)).unwrap();
+    bench.step(Event::Tick);
+    assert_eq!((bench.state("db"), bench.state("api")), (State::Running, State::Running));
+    assert!(matches!(bench.state("web"), State::Stopping(_)));
+    bench.step(Event::Empty(web, None));
+    assert!(matches!(bench.state("api"), State::Stopping(_)));
+    assert_eq!(bench.state("db"), State::Running);
+    bench.step(Event::Empty(api, None));
+    assert!(matches!(bench.state("db"), State::Stopping(_)));
+    let web = bench.id("web");
+    bench.command(Command::Start(web)).unwrap();
+    assert_eq!(bench.engine.root_causes(web), vec![(db, crate::Root::Stopping)]);
+}
+
+#[test]
+fn a_spawn_that_fails_after_the_stop_leaves_nothing_behind() {
+    let mut bench = Bench::new(vec![daemon("a")]);
+    let (id, identity) = (bench.id("a"), bench.identity("a"));
+    bench.command(Command::Stop(id, StopMode::Alone)).unwrap();
+    let error = crate::SpawnError { step: crate::SpawnStep::Open, errno: 2, retry: crate::Retry::Never };
+    bench.step(Event::SpawnFailed(identity, error));
+    assert_eq!((bench.state("a"), bench.engine.live_cells()), (State::Down, 0));
+}
+
+#[test]
+fn delays_double_to_the_maximum_and_never_overflow() {
+    let restart = Restart::default();
+    assert_eq!(delay(&restart, 1, true, 0), Nanos::ZERO);
+    let plain: Vec<u64> = (1..=10).map(|failures| delay(&restart, failures, false, 100).millis()).collect();
+    assert_eq!(plain, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000]);
+    let huge = Restart { base: Nanos(u64::MAX / 2), maximum: Nanos(u64::MAX / 2), ..restart };
+    for failures in 1..=u8::MAX {
+        let (low, high) = (delay(&restart, failures, false, 0), delay(&restart, failures, false, 200));
+        assert!(low <= high && high <= Nanos::from_secs(33));
+        let _ = delay(&huge, failures, false, 200);
+    }
+}
+
+#[test]
+fn a_service_that_keeps_failing_is_given_up() {
+    let mut bench = Bench::new(vec![daemon("a")]);
+    let begun = bench.now;
+    for _ in 0..=10 {
+        let identity = bench.identity("a");
+        bench.step(Event::Empty(identity, Some(Exit::Status(1))));
+        while bench.state("a") == State::Backoff {
+            bench.now = bench.engine.next_deadline().unwrap();
+            bench.step(Event::Tick);
+        }
+    }
+    assert_eq!(bench.state("a"), State::Failed);
+    let took = (bench.now - begun).secs();
+    assert!((70..92).contains(&took), "{took} s until it is given up");
+    let mut bench = Bench::new(vec![daemon("a")]);
+    let identity = bench.identity("a");
+    bench.step(Event::Empty(identity, Some(Exit::Status(125))));
+    assert_eq!(bench.state("a"), State::Failed, "no restart cures status 125");
+}
+
+#[test]
+fn a_starved_service_is_not_taken_for_stuck() {
+    let mut hungry = daemon("a");
+    hungry.health.watchdog = Some(Nanos::from_secs(2));
+    let mut bench = Bench::new(vec![hungry]);
+    let identity = bench.identity("a");
+    bench.step(Event::Ready(identity));
+    for _ in 0..50 {
+        let actions = bench.wait(Nanos::from_secs(2));
+        assert!(actions.contains(&Action::CheckRunnable(identity)), "{actions:?}");
+        bench.step(Event::Runnable(identity, Nanos::from_millis(1)));
+    }
+    assert_eq!(bench.state("a"), State::Running);
+    bench.wait(Nanos::from_secs(2));
+    let actions = bench.step(Event::Runnable(identity, Nanos::from_secs(2)));
+    assert!(actions.contains(&Action::Signal(identity, 6)), "{actions:?}");
+}
+
+#[test]
+fn a_rolling_restart_keeps_all_but_one_up_and_stops_at_a_failure() {
+    let mut web = daemon("web");
+    web.scaling.count = 3;
+    let mut bench = Bench::new(vec![web]);
+    let id = bench.id("web");
+    let all = |bench: &Bench| bench.engine.instances(id).map(|view| view.identity).collect::<Vec<_>>();
+    for identity in all(&bench) {
+        bench.step(Event::Ready(identity));
+    }
+    bench.command(Command::Roll(id)).unwrap();
+    for _ in 0..3 {
+        let stopping = bench.engine.instances(id).filter(|view| view.state != State::Running).collect::<Vec<_>>();
+        assert_eq!(stopping.len(), 1);
+        bench.step(Event::Empty(stopping[0].identity, None));
+        let fresh = bench.engine.instances(id).find(|view| view.state == State::Starting).unwrap().identity;
+        bench.step(Event::Ready(fresh));
+        assert_eq!(bench.engine.service(id).unwrap().ready, 3);
+        bench.wait(Nanos::from_secs(10));
+    }
+    assert!(!bench.engine.service(id).unwrap().rolling);
+    assert!(all(&bench).iter().all(|identity| identity.generation == Generation(2)));
+    bench.command(Command::Roll(id)).unwrap();
+    let stopping = bench.engine.instances(id).find(|view| view.state != State::Running).unwrap().identity;
+    bench.step(Event::Empty(stopping, None));
+    let fresh = bench.engine.instances(id).find(|view| view.state == State::Starting).unwrap().identity;
+    bench.step(Event::Empty(fresh, Some(Exit::Status(1))));
+    let view = bench.engine.service(id).unwrap();
+    assert!(!view.rolling && view.roll_failed && view.ready == 2);
+}
+
+#[test]
+fn roles_are_needed_refusals_recorded_and_names_not_probed() {
+    let mut db = daemon("db");
+    db.security.exports.push(Export { name: name("sql"), to: vec![name("web")] });
+    db.security.allow.push(Allow { role: Role::Operate, who: Subject::Service(name("web")) });
+    db.security.allow.push(Allow { role: Role::Observe, who: Subject::Any });
+    let mut web = daemon("web");
+    web.security.uses.push(name("sql"));
+    let mut bench = Bench::new(vec![db, web, daemon("spy")]);
+    let caller = |service| Actor::Caller { user: Uid(7), service: Some(service) };
+    let (db, web, spy) = (bench.id("db"), caller(bench.id("web")), caller(bench.id("spy")));
+    let mut give = |actor, command| bench.engine.command(Nanos::ZERO, actor, command, &mut bench.actions);
+    assert_eq!(give(web, Command::Restart(db)), Ok(()));
+    for _ in 0..1000 {
+        assert_eq!(give(spy, Command::Restart(db)), Err(ServiceError::PermissionDenied(Role::Operate)));
+    }
+    assert_eq!(give(web, Command::Hold(db)), Err(ServiceError::PermissionDenied(Role::Configure)));
+    assert_eq!(give(web, Command::Shutdown), Err(ServiceError::PermissionDenied(Role::Emergency)));
+    let catalog = bench.engine.catalog();
+    assert_eq!(catalog.discover(web, "sql"), Ok(db));
+    assert_eq!(catalog.discover(spy, "sql"), Err(ServiceError::NotFound));
+    assert_eq!(catalog.discover(spy, "db"), catalog.discover(spy, "nothing"));
+    assert!(catalog.grants(spy, Role::Observe, db));
+    let audit = bench.engine.audit();
+    assert_eq!(audit.verify(), Ok(()));
+    assert!(audit.records().any(|record| matches!(record.deed, crate::Deed::Denied(_, 1000))), "one record for the flood");
+}
+
+#[test]
+fn a_tampered_audit_record_breaks_the_chain() {
+    let mut random = Random::new(3);
+    for full in [20, 200] {
+        let mut audit = crate::Audit::new(64);
+        for at in 0..full {
+            let deed = if random.percent(50) { crate::Deed::Allowed(1) } else { crate::Deed::Denied(random.below(2) as u8, 1) };
+            audit.add(Nanos(at), Actor::ROOT, ServiceId(random.below(3) as u16), deed);
+            assert_eq!(audit.verify(), Ok(()));
+        }
+        for slot in 0..audit.records().count() {
+            let mut bad = audit.clone();
+            bad.tamper(slot, |record| record.time.0 ^= 1);
+            assert!(bad.verify().is_err());
+            let mut bad = audit.clone();
+            bad.tamper(slot, |record| record.target.0 ^= 1);
+            assert!(bad.verify().is_err());
+        }
+    }
+}
+
+#[test]
+fn balancing_follows_its_policy() {
+    let identity = |at| Identity { instance: InstanceId(at), generation: Generation(1) };
+    for policy in [Balance::Least, Balance::TwoChoices, Balance::RoundRobin, Balance::Hash] {
+        let mut balancer = Balancer::new(policy, Nanos::ZERO, 8, 9);
+        assert_eq!(balancer.pick(Nanos::ZERO, 0), None);
+        for at in 0..8 {
+            balancer.publish(Nanos::ZERO, identity(at)).unwrap();
+        }
+        assert!(balancer.publish(Nanos::ZERO, identity(0)).is_err());
+        for caller in 0..8000 {
+            assert!(balancer.pick(Nanos::ZERO, caller).is_some());
+        }
+        let loads: Vec<u32> = balancer.loads().map(|(_, load)| load).collect();
+        assert_eq!(loads.iter().sum::<u32>(), 8000);
+        let most = *loads.iter().max().unwrap();
+        let bound = match policy {
+            Balance::Least | Balance::RoundRobin => 1000,
+            Balance::TwoChoices => 1010,
+            Balance::Hash => 1150,
+        };
+        assert!(most <= bound, "{policy:?}: {loads:?}");
+        if policy == Balance::Hash {
+            let first = balancer.pick(Nanos::ZERO, 5);
+            assert_eq!(balancer.pick(Nanos::ZERO, 5), first);
+        }
+        // A faulty one is passed over, for a while, and never the last.
+        for _ in 0..5 {
+            balancer.finish(Nanos::ZERO, identity(3), Work::Failed);
+        }
+        assert_eq!(balancer.ejected(Nanos::ZERO), 1);
+        for caller in 0..500 {
+            assert_ne!(balancer.pick(Nanos::ZERO, caller), Some(identity(3)));
+        }
+        assert_eq!(balancer.ejected(Nanos::from_secs(31)), 0);
+        assert!(balancer.unpublish(identity(3)) > 0);
+    }
+    let mut young = Balancer::new(Balance::Least, Nanos::from_secs(10), 2, 1);
+    young.publish(Nanos::ZERO, identity(0)).unwrap();
+    young.publish(Nanos::from_secs(100), identity(1)).unwrap();
+    for _ in 0..110 {
+        young.pick(Nanos::from_secs(100), 0);
+    }
+    let loads: Vec<u32> = young.loads().map(|(_, load)| load).collect();
+    assert!((8..=12).contains(&loads[1]), "a new instance begins with a tenth: {loads:?}");
+}
+
+#[test]
+fn errors_have_fifteen_kinds_with_an_exit_code_each() {
+    use ServiceError as E;
+    let all = [
+        E::NotFound,
+        E::AlreadyExists,
+        E::InvalidDefinition(crate::Field::Name),
+        E::InvalidState(State::Down),
+        E::PermissionDenied(Role::Observe),
+        E::CircularDependency,
+        E::DependencyUnsatisfied(crate::Unsatisfied::Missing),
+        E::ResourceExhausted(crate::Resource::Memory),
+        E::CapacityExhausted(crate::Capacity::Edges),
+        E::SpawnFailed(crate::SpawnError { step: crate::SpawnStep::Open, errno: 2, retry: crate::Retry::Never }),
+        E::StartTimeout,
+        E::StopTimeout,
+        E::HealthCheckFailed(crate::Health::Probe),
+        E::RestartLimitExceeded,
+        E::ShuttingDown,
+    ];
+    assert_eq!(all.len(), ServiceError::KINDS);
+    let codes: Vec<u8> = all.iter().map(|error| error.exit_code()).collect();
+    assert_eq!(codes, (4..=18).collect::<Vec<u8>>());
+}
+
+#[test]
+fn a_plan_is_what_then_happens() {
+    let bench = chain();
+    let (db, web) = (bench.id("db"), bench.id("web"));
+    let stops: Vec<_> = bench.engine.plan(Command::Stop(db, StopMode::Cascade)).iter().map(|step| (step.service.0, step.wave)).collect();
+    assert_eq!(stops, [(2, 0), (1, 1), (0, 2)]);
+    assert!(bench.engine.plan(Command::Start(web)).is_empty());
+    assert_eq!(bench.engine.why_started(db), vec![db], "it is enabled itself");
+}
