@@ -129,7 +129,8 @@ impl Audit {
             && (before, record.actor, record.target) == (verb, actor, target)
         {
             let previous = self.hash_before(newest);
-            let merged = Record { time, deed: Deed::Denied(verb, times.saturating_add(1)), ..record }.chained(&previous);
+            let merged =
+                Record { time, deed: Deed::Denied(verb, times.saturating_add(1)), ..record }.chained(&previous);
             self.last = merged.hash;
             if let Some(slot) = self.records.get_mut(newest) {
                 *slot = merged;

@@ -105,9 +105,11 @@ impl Balancer {
                 Some(place)
             }
             // Rendezvous hashing (Thaler and Ravishankar 1998): only the callers of a lost instance move.
-            Balance::Hash => (0..self.members.len())
-                .filter(|&place| self.usable(place, now, panic))
-                .max_by_key(|&place| self.members.get(place).map(|member| mix(caller, member.identity.instance.0.into()))),
+            Balance::Hash => {
+                (0..self.members.len()).filter(|&place| self.usable(place, now, panic)).max_by_key(|&place| {
+                    self.members.get(place).map(|member| mix(caller, member.identity.instance.0.into()))
+                })
+            }
         }?;
         let member = self.members.get_mut(place)?;
         member.in_flight = member.in_flight.saturating_add(1);
@@ -126,7 +128,8 @@ impl Balancer {
             Work::Failed => {
                 member.failures = member.failures.saturating_add(1);
                 // Never the last one, and never more than a tenth.
-                if member.failures >= EJECT_AFTER && member.ejected_until <= now && ejected < most && ejected + 1 < all {
+                if member.failures >= EJECT_AFTER && member.ejected_until <= now && ejected < most && ejected + 1 < all
+                {
                     member.failures = 0;
                     member.ejections = member.ejections.saturating_add(1);
                     member.ejected_until = now + Nanos(EJECT_FOR.0 * u64::from(member.ejections)).min(EJECT_MOST);

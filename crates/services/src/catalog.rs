@@ -95,7 +95,9 @@ impl Catalog {
         let mut mistakes = Vec::new();
         for definition in &set {
             let wrong = definition.mistakes();
-            mistakes.extend(wrong.into_iter().map(|field| Mistake::new(&definition.name, ServiceError::InvalidDefinition(field))));
+            mistakes.extend(
+                wrong.into_iter().map(|field| Mistake::new(&definition.name, ServiceError::InvalidDefinition(field))),
+            );
             let promised = definition.limits.memory_reserve.saturating_mul(definition.scaling.count.into());
             if promised > bounds.memory {
                 mistakes.push(Mistake::new(&definition.name, ServiceError::ResourceExhausted(Resource::Memory)));
@@ -120,7 +122,9 @@ impl Catalog {
             let path: Vec<Name> = shortest_cycle(&order_graph, &components(&order_graph))
                 .unwrap_or_default()
                 .into_iter()
-                .filter_map(|node| definitions.get(usize::from(node))?.as_ref().map(|definition| definition.name.clone()))
+                .filter_map(|node| {
+                    definitions.get(usize::from(node))?.as_ref().map(|definition| definition.name.clone())
+                })
                 .collect();
             if let Some(victim) = victim(&path, &names, &definitions) {
                 mistakes.push(Mistake { path, ..Mistake::new(&victim, ServiceError::CircularDependency) });
@@ -255,7 +259,12 @@ impl Catalog {
     }
 }
 
-fn number(previous: &Catalog, set: &[Definition], bounds: Bounds, mistakes: &mut Vec<Mistake>) -> BTreeMap<Name, ServiceId> {
+fn number(
+    previous: &Catalog,
+    set: &[Definition],
+    bounds: Bounds,
+    mistakes: &mut Vec<Mistake>,
+) -> BTreeMap<Name, ServiceId> {
     let mut names = BTreeMap::new();
     let mut instances = 0u32;
     // A number is not given to another service while the old one may still have processes.

@@ -13,11 +13,13 @@ use alloc::vec::Vec;
 
 pub use dependency::{Dependency, DependencyKind};
 pub use name::Name;
-pub use policy::{Balance, Health, Limits, OnFailure, OnLoss, OnMemory, Probe, Readiness, Restart, RestartPolicy, Scaling, Stop};
-pub use validate::{MAX_COUNT, MAX_DEPENDENCIES};
+pub use policy::{
+    Balance, Health, Limits, OnFailure, OnLoss, OnMemory, Probe, Readiness, Restart, RestartPolicy, Scaling, Stop,
+};
 pub use security::{Allow, Export, Isolation, Security, Subject};
 pub use semver::{Version, VersionReq};
 use types::{Gid, Nanos, Uid};
+pub use validate::{MAX_COUNT, MAX_DEPENDENCIES};
 
 /// What a service is for; it does not change how it is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -36,8 +36,8 @@ pub use balance::{Balancer, Work};
 pub use catalog::{Bounds, Catalog, Edge, Mistake};
 pub use definition::{
     Allow, Balance, Definition, Dependency, DependencyKind, Export, Health as HealthPolicy, Isolation, Kind, Limits,
-    MAX_COUNT, MAX_DEPENDENCIES, Name, OnFailure, OnLoss, OnMemory, Probe, Readiness, Restart, RestartPolicy, Run, Scaling,
-    Security, Stop, Subject, Version, VersionReq,
+    MAX_COUNT, MAX_DEPENDENCIES, Name, OnFailure, OnLoss, OnMemory, Probe, Readiness, Restart, RestartPolicy, Run,
+    Scaling, Security, Stop, Subject, Version, VersionReq,
 };
 pub use error::{
     Capacity, Field, Health, Resource, Result, Retry, Role, ServiceError, SpawnError, SpawnStep, Unsatisfied,

@@ -256,7 +256,8 @@ impl Reconciler {
         };
         let id = identity.instance;
         let instance = &self.instances[id];
-        let Some(service) = instance.service.filter(|_| instance.state.has_cell() && instance.generation == identity.generation)
+        let Some(service) =
+            instance.service.filter(|_| instance.state.has_cell() && instance.generation == identity.generation)
         else {
             self.stale_events += 1;
             return;

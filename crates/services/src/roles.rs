@@ -41,7 +41,9 @@ impl Catalog {
     pub fn discover(&self, actor: Actor, name: &str) -> Result<ServiceId> {
         let caller = match actor {
             Actor::Supervisor | Actor::Caller { user: Uid::ROOT, service: None } => None,
-            Actor::Caller { service: Some(service), .. } => Some(self.definition(service).ok_or(ServiceError::NotFound)?),
+            Actor::Caller { service: Some(service), .. } => {
+                Some(self.definition(service).ok_or(ServiceError::NotFound)?)
+            }
             Actor::Caller { service: None, .. } => return self.open_endpoint(name),
         };
         let Some(caller) = caller else {
@@ -70,7 +72,8 @@ impl Catalog {
             .find(|(_, definition)| {
                 definition.security.exports.iter().any(|export| {
                     export.name.as_str() == name
-                        && to.is_none_or(|to| export.to.is_empty() || export.to.iter().any(|other| other.as_str() == to))
+                        && to
+                            .is_none_or(|to| export.to.is_empty() || export.to.iter().any(|other| other.as_str() == to))
                 })
             })
             .map(|(id, _)| id)

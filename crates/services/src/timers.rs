@@ -52,7 +52,9 @@ impl Timers {
     pub(crate) fn arm(&mut self, id: InstanceId, kind: TimerKind, at: Nanos) {
         self.disarm(id, kind);
         let key = key(id, kind);
-        let (Some(due), Some(place)) = (self.due.get_mut(key as usize), self.place.get_mut(key as usize)) else { return };
+        let (Some(due), Some(place)) = (self.due.get_mut(key as usize), self.place.get_mut(key as usize)) else {
+            return;
+        };
         self.sequence += 1;
         *due = (at, self.sequence);
         *place = self.heap.len() as u32;

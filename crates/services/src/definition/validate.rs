@@ -28,7 +28,10 @@ impl Definition {
         check((self.run == Run::Target) == self.exec.is_empty(), Field::Exec);
         check(self.exec.first().is_none_or(|program| program.starts_with('/')), Field::Exec);
         check(self.exec.iter().all(|argument| !argument.contains('\0')), Field::Exec);
-        check(self.env.iter().all(|(key, value)| !key.is_empty() && !key.contains(['=', '\0']) && !value.contains('\0')), Field::Env);
+        check(
+            self.env.iter().all(|(key, value)| !key.is_empty() && !key.contains(['=', '\0']) && !value.contains('\0')),
+            Field::Env,
+        );
         check(self.dependencies.len() <= MAX_DEPENDENCIES, Field::Dependencies);
         check(self.dependencies.iter().all(|d| d.on != self.name), Field::Dependencies);
         check(

@@ -56,9 +56,9 @@ impl Reconciler {
                 self.startable.unset(rank);
                 continue;
             };
-            let ready = self
-                .instances_of(service)
-                .find(|&id| self.instances[id].state == State::Waiting && self.instance_goal(id) && self.closed(id).next().is_none());
+            let ready = self.instances_of(service).find(|&id| {
+                self.instances[id].state == State::Waiting && self.instance_goal(id) && self.closed(id).next().is_none()
+            });
             let Some(id) = ready else {
                 self.startable.unset(rank);
                 continue;
@@ -95,6 +95,8 @@ impl Reconciler {
 
     pub(super) fn reserve_of(&self, id: InstanceId) -> u64 {
         let service = self.instances[id].service;
-        service.and_then(|service| self.catalog.definition(service)).map_or(0, |definition| definition.limits.memory_reserve)
+        service
+            .and_then(|service| self.catalog.definition(service))
+            .map_or(0, |definition| definition.limits.memory_reserve)
     }
 }

@@ -79,7 +79,9 @@ impl Command {
     /// The role it needs.
     pub const fn role(self) -> Role {
         match self {
-            Self::Start(_) | Self::Stop(..) | Self::Restart(_) | Self::Reload(_) | Self::Reset(_) | Self::Roll(_) => Role::Operate,
+            Self::Start(_) | Self::Stop(..) | Self::Restart(_) | Self::Reload(_) | Self::Reset(_) | Self::Roll(_) => {
+                Role::Operate
+            }
             Self::Enable(_) | Self::Disable(_) | Self::Hold(_) | Self::Unhold(_) | Self::Scale(..) => Role::Configure,
             Self::Isolate(_) | Self::Emergency | Self::Recover | Self::Shutdown => Role::Emergency,
         }
@@ -302,7 +304,9 @@ impl Reconciler {
         if count == 0 || usize::from(count) > room {
             return Err(ServiceError::CapacityExhausted(Capacity::Instances));
         }
-        if count > 1 && self.catalog.definition(id).is_some_and(|definition| definition.run != crate::definition::Run::Daemon) {
+        if count > 1
+            && self.catalog.definition(id).is_some_and(|definition| definition.run != crate::definition::Run::Daemon)
+        {
             return Err(self.wrong_state(id));
         }
         self.services[id].count = count;

@@ -19,7 +19,9 @@ impl Reconciler {
             State::Waiting if self.closed(id).next().is_none() => {
                 self.startable.set(self.catalog.rank(service));
             }
-            State::Down if self.instances[id].index >= self.services[service].count || self.services[service].retired => {
+            State::Down
+                if self.instances[id].index >= self.services[service].count || self.services[service].retired =>
+            {
                 self.release(id);
             }
             _ => {}

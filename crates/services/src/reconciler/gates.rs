@@ -109,12 +109,25 @@ impl Reconciler {
     /// Whether stopping this instance takes nothing away from a dependent that runs.
     pub(super) fn is_unneeded(&self, id: InstanceId) -> bool {
         let Some(service) = self.instances[id].service else { return true };
-        let others = self.services[service].ready - u16::from(self.instances[id].state.is_ready()).min(self.services[service].ready);
+        let others = self.services[service].ready
+            - u16::from(self.instances[id].state.is_ready()).min(self.services[service].ready);
         if self.services[service].goal && (others > 0 || !self.instances[id].state.is_ready()) {
             return true;
         }
         // Soft dependencies order only the end of everything.
         let counts = |edge: &Edge| edge.kind.is_hard() || self.shutdown.is_some() && edge.kind.orders();
-        !self.catalog.dependents(service).any(|(_, edge)| counts(&edge) && self.services[edge.from].live > 0)
+        !self
+            .catalog
+            .dependents(service)
+            .any(|(_, edge)| counts(&edge) && self.services[edge.from].live > 0 && !self.has_alternative(edge))
+    }
+
+    /// Whether the dependent has another of the same group that is ready and stays.
+    fn has_alternative(&self, edge: Edge) -> bool {
+        matches!(edge.kind, DependencyKind::RequiresAny(_))
+            && self.catalog.dependencies(edge.from).any(|(_, other)| {
+                let service = &self.services[other.to];
+                other.kind == edge.kind && other.to != edge.to && service.ready > 0 && service.goal
+            })
     }
 }

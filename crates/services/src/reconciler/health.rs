@@ -18,9 +18,7 @@ const EXTENSIONS: u64 = 10;
 impl Reconciler {
     /// A readiness probe begins with the start, and is repeated as soon as the last one had its time.
     pub(super) fn watch_start(&mut self, id: InstanceId) {
-        if self.readiness(id) == Some(Readiness::Probe)
-            && self.probe(id).is_some()
-        {
+        if self.readiness(id) == Some(Readiness::Probe) && self.probe(id).is_some() {
             self.timers.arm(id, TimerKind::Probe, self.now);
         }
     }

@@ -30,7 +30,8 @@ impl Reconciler {
     pub(super) fn apply(&mut self, id: InstanceId, on: Trigger, cause: Cause, actions: &mut Actions) {
         let from = self.instances[id].state;
         let table = self.table;
-        let Some(row) = table.iter().find(|row| row.from == from && row.on == on && self.holds(id, row.guard, cause)) else {
+        let Some(row) = table.iter().find(|row| row.from == from && row.on == on && self.holds(id, row.guard, cause))
+        else {
             return;
         };
         if row.next != Next::To(from) {
@@ -284,6 +285,8 @@ impl Reconciler {
 
     fn stop_of(&self, id: InstanceId) -> Stop {
         let service = self.instances[id].service;
-        service.and_then(|service| self.catalog.definition(service)).map_or_else(Stop::default, |definition| definition.stop)
+        service
+            .and_then(|service| self.catalog.definition(service))
+            .map_or_else(Stop::default, |definition| definition.stop)
     }
 }

@@ -6,8 +6,8 @@ use std::vec::Vec;
 
 use super::random::{Random, name, set};
 use crate::{
-    Actions, Bounds, Capacity, Catalog, Config, Definition, Dependency, DependencyKind, Field, Name, Reconciler, ServiceError,
-    ServiceId, Unsatisfied, Version, VersionReq,
+    Actions, Bounds, Capacity, Catalog, Config, Definition, Dependency, DependencyKind, Field, Name, Reconciler,
+    ServiceError, ServiceId, Unsatisfied, Version, VersionReq,
 };
 use types::Nanos;
 

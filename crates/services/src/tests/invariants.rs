@@ -24,7 +24,9 @@ pub(super) fn check(world: &World, fired: &mut Fired) -> Result<(), &'static str
         let id = InstanceId(slot);
         let Some((service, view)) = engine.instance(id) else { continue };
         let Some(about) = engine.service(service) else { return Err("an instance without service") };
-        let Some(definition) = engine.catalog().definition(service) else { return Err("an instance without definition") };
+        let Some(definition) = engine.catalog().definition(service) else {
+            return Err("an instance without definition");
+        };
         let cell = world.cells.get(&id);
         reserved += view.reserved;
         live += u32::from(view.state.has_cell());
@@ -59,10 +61,9 @@ pub(super) fn check(world: &World, fired: &mut Fired) -> Result<(), &'static str
             }
             if engine.shutdown_stage().is_none() && about.hold != Hold::None && about.live > 0 {
                 count("I3b");
-                let needed = engine
-                    .catalog()
-                    .dependents(service)
-                    .any(|(_, edge)| edge.kind.is_hard() && engine.service(edge.from).is_some_and(|other| other.live > 0));
+                let needed = engine.catalog().dependents(service).any(|(_, edge)| {
+                    edge.kind.is_hard() && engine.service(edge.from).is_some_and(|other| other.live > 0)
+                });
                 if !needed {
                     return Err("I3 held, not needed, and not stopping");
                 }
@@ -85,6 +86,12 @@ pub(super) fn check(world: &World, fired: &mut Fired) -> Result<(), &'static str
             let soon = engine.next_deadline().is_some_and(|at| at <= world.now + Nanos::from_secs(1));
             if !matches!(view.cause, Cause::NoReserve { .. }) && !soon {
                 return Err("I6 could start, and nobody will start it");
+            }
+        }
+        if view.state == State::Waiting && world.now.saturating_sub(view.since) > Nanos::from_secs(11) {
+            count("I6c");
+            if engine.closed_gates(id).any(|c| matches!(c.kind, DependencyKind::Wants | DependencyKind::After)) {
+                return Err("I6 waits for a soft dependency for too long");
             }
         }
         if view.state == State::Down && view.goal {
@@ -182,7 +189,9 @@ fn services(world: &World, count: &mut impl FnMut(&'static str)) -> Result<(), &
             }
             let lies = engine.root_causes(id).iter().any(|(blamed, root)| {
                 let other = engine.service(*blamed);
-                other.is_none_or(|other| other.ready > 0 && !matches!(root, Root::Conflict | Root::Held | Root::NotWanted))
+                other.is_none_or(|other| {
+                    other.ready > 0 && !matches!(root, Root::Conflict | Root::Held | Root::NotWanted)
+                })
             });
             if lies {
                 return Err("I15 blames one that is ready");
@@ -205,7 +214,8 @@ pub(super) fn stop_order(world: &World, before: &BTreeMap<InstanceId, State>) ->
         checked += 1;
         let _ = state;
         let needed = engine.catalog().dependents(service).any(|(_, edge)| {
-            edge.kind.is_hard() && engine.service(edge.from).is_some_and(|other| other.live > 0)
+            // One of several alternatives may go as long as another is there.
+            edge.kind == DependencyKind::Requires && engine.service(edge.from).is_some_and(|other| other.live > 0)
         });
         if needed {
             return Err("I3 stopped before a dependent");

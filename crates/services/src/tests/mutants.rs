@@ -85,7 +85,10 @@ fn mutants() -> BTreeMap<&'static str, &'static [Row]> {
         ("remembers failures for ever", drop_effect(Running, T::Stable, E::ClearFailures)),
         ("no stable timer", drop_effect(Starting, T::Ready, E::ArmStable)),
         ("leaves the rest of the cell", next(Running, T::MainExited, Next::Decide)),
-        ("does not notice the empty cell", patched(|rows| rows.retain(|row| row.from != Running || row.on != T::Empty))),
+        (
+            "does not notice the empty cell",
+            patched(|rows| rows.retain(|row| row.from != Running || row.on != T::Empty)),
+        ),
         ("drains without end", drop_effect(Running, T::Evaluate, E::ArmDrain)),
         ("does not say stop", drop_effect(DRAIN, T::Timer, E::ArmTerminate)),
         ("no limit for stops", drop_effect_everywhere(E::ArmTerminate)),
@@ -103,13 +106,16 @@ fn mutants() -> BTreeMap<&'static str, &'static [Row]> {
         ("cannot be reset", drop_row(Failed, T::Reset, G::Always)),
         ("done though not wanted", drop_row(Done, T::Evaluate, G::GoalDownUnneeded)),
         ("stays failed in Down", next(Failed, T::Reset, Next::To(Done))),
-        ("shutdown without grace and kill", patched(|rows| {
-            rows.retain(|row| !matches!(row.on, T::ShutdownGrace | T::ShutdownKill));
-            for row in rows.iter_mut().filter(|row| row.from == GRACE && row.on == T::Timer) {
-                row.next = Next::To(GRACE);
-                row.effects = &[E::ArmGrace];
-            }
-        })),
+        (
+            "shutdown without grace and kill",
+            patched(|rows| {
+                rows.retain(|row| !matches!(row.on, T::ShutdownGrace | T::ShutdownKill));
+                for row in rows.iter_mut().filter(|row| row.from == GRACE && row.on == T::Timer) {
+                    row.next = Next::To(GRACE);
+                    row.effects = &[E::ArmGrace];
+                }
+            }),
+        ),
     ])
 }
 

@@ -74,9 +74,13 @@ pub(super) fn definition(random: &mut Random, at: u64) -> Definition {
     made.loss_grace = Nanos::from_millis([0, 1000, 1000, 5000][random.below(4) as usize]);
     made.start_timeout = Nanos::from_millis([1000, 5000, 30_000][random.below(3) as usize]);
     made.restart.max_failures = [0, 3, 10][random.below(3) as usize];
-    made.restart.policy =
-        [RestartPolicy::OnFailure, RestartPolicy::Always, RestartPolicy::Always, RestartPolicy::OnAbnormal, RestartPolicy::Never]
-            [random.below(5) as usize];
+    made.restart.policy = [
+        RestartPolicy::OnFailure,
+        RestartPolicy::Always,
+        RestartPolicy::Always,
+        RestartPolicy::OnAbnormal,
+        RestartPolicy::Never,
+    ][random.below(5) as usize];
     made.stop.timeout = Nanos::from_millis([100, 2000, 30_000][random.below(3) as usize]);
     made.stop.drain = Nanos::from_millis([0, 0, 500, 5000][random.below(4) as usize]);
     made.limits.memory_reserve = [0, 0, 10, 100][random.below(4) as usize];

@@ -9,8 +9,8 @@ use super::random::Random;
 use crate::table::{TABLE, Trigger};
 use crate::{
     Action, Actions, Actor, Allow, Balance, Balancer, Command, Config, Definition, DependencyKind, Event, Exit, Export,
-    Generation, Identity, InstanceId, Name, Reconciler, Restart, Role, ServiceError, ServiceId, State, StopMode, Subject, Work,
-    delay,
+    Generation, Identity, InstanceId, Name, Reconciler, Restart, Role, ServiceError, ServiceId, State, StopMode,
+    Subject, Work, delay,
 };
 use types::{Nanos, Uid};
 
@@ -30,7 +30,8 @@ struct Bench {
 
 impl Bench {
     fn new(set: Vec<Definition>) -> Self {
-        let mut bench = Self { engine: Reconciler::new(Config::default()), actions: Actions::new(1024), now: Nanos::ZERO };
+        let mut bench =
+            Self { engine: Reconciler::new(Config::default()), actions: Actions::new(1024), now: Nanos::ZERO };
         bench.engine.load(Nanos::ZERO, set, &mut bench.actions).unwrap();
         bench
     }
@@ -265,7 +266,10 @@ fn roles_are_needed_refusals_recorded_and_names_not_probed() {
     assert!(catalog.grants(spy, Role::Observe, db));
     let audit = bench.engine.audit();
     assert_eq!(audit.verify(), Ok(()));
-    assert!(audit.records().any(|record| matches!(record.deed, crate::Deed::Denied(_, 1000))), "one record for the flood");
+    assert!(
+        audit.records().any(|record| matches!(record.deed, crate::Deed::Denied(_, 1000))),
+        "one record for the flood"
+    );
 }
 
 #[test]
@@ -274,7 +278,11 @@ fn a_tampered_audit_record_breaks_the_chain() {
     for full in [20, 200] {
         let mut audit = crate::Audit::new(64);
         for at in 0..full {
-            let deed = if random.percent(50) { crate::Deed::Allowed(1) } else { crate::Deed::Denied(random.below(2) as u8, 1) };
+            let deed = if random.percent(50) {
+                crate::Deed::Allowed(1)
+            } else {
+                crate::Deed::Denied(random.below(2) as u8, 1)
+            };
             audit.add(Nanos(at), Actor::ROOT, ServiceId(random.below(3) as u16), deed);
             assert_eq!(audit.verify(), Ok(()));
         }
@@ -365,7 +373,12 @@ fn errors_have_fifteen_kinds_with_an_exit_code_each() {
 fn a_plan_is_what_then_happens() {
     let bench = chain();
     let (db, web) = (bench.id("db"), bench.id("web"));
-    let stops: Vec<_> = bench.engine.plan(Command::Stop(db, StopMode::Cascade)).iter().map(|step| (step.service.0, step.wave)).collect();
+    let stops: Vec<_> = bench
+        .engine
+        .plan(Command::Stop(db, StopMode::Cascade))
+        .iter()
+        .map(|step| (step.service.0, step.wave))
+        .collect();
     assert_eq!(stops, [(2, 0), (1, 1), (0, 2)]);
     assert!(bench.engine.plan(Command::Start(web)).is_empty());
     assert_eq!(bench.engine.why_started(db), vec![db], "it is enabled itself");

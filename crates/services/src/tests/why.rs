@@ -38,7 +38,11 @@ fn brute_force(engine: &Reconciler) -> Vec<BTreeSet<(ServiceId, Root)>> {
         } else if !me.wanted {
             Some(Root::NotWanted)
         } else if me.blocked {
-            waits[at] = others().into_iter().filter(|(kind, to)| kind.is_hard() && view(*to).blocked).map(|(_, to)| to).collect();
+            waits[at] = others()
+                .into_iter()
+                .filter(|(kind, to)| kind.is_hard() && view(*to).blocked)
+                .map(|(_, to)| to)
+                .collect();
             None
         } else if me.ready > 0 {
             None
@@ -56,7 +60,9 @@ fn brute_force(engine: &Reconciler) -> Vec<BTreeSet<(ServiceId, Root)>> {
                 .into_iter()
                 .filter(|(kind, to)| match kind {
                     DependencyKind::Requires => view(*to).ready == 0,
-                    DependencyKind::RequiresAny(_) => others().iter().all(|(other, to)| other != kind || view(*to).ready == 0),
+                    DependencyKind::RequiresAny(_) => {
+                        others().iter().all(|(other, to)| other != kind || view(*to).ready == 0)
+                    }
                     DependencyKind::Milestone => !view(*to).milestone,
                     DependencyKind::Wants => !expired && !settled(*to),
                     DependencyKind::After => !expired && view(*to).goal && !settled(*to),
@@ -71,7 +77,8 @@ fn brute_force(engine: &Reconciler) -> Vec<BTreeSet<(ServiceId, Root)>> {
                 }
             }
             let alone = closed.is_empty();
-            alone.then(|| if matches!(waiting.cause, crate::Cause::NoReserve { .. }) { Root::NoReserve } else { Root::Queued })
+            let refused = matches!(waiting.cause, crate::Cause::NoReserve { .. });
+            alone.then_some(if refused { Root::NoReserve } else { Root::Queued })
         } else if has(|state| *state == State::Backoff) {
             Some(Root::Backoff)
         } else if has(|state| state.has_cell()) {

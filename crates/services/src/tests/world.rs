@@ -5,8 +5,8 @@ use std::vec::Vec;
 
 use super::random::Random;
 use crate::{
-    Action, Actions, Config, Event, Exit, Identity, InstanceId, ProbeResult, Readiness, Reconciler, Resource, Retry, Run,
-    ServiceId, SpawnError, SpawnStep, State,
+    Action, Actions, Config, Event, Exit, Identity, InstanceId, ProbeResult, Readiness, Reconciler, Resource, Retry,
+    Run, ServiceId, SpawnError, SpawnStep, State,
 };
 use core::cmp::Reverse;
 use types::Nanos;
@@ -122,7 +122,7 @@ impl World {
         // The world ends the cell before it tells of it.
         match event {
             Event::SpawnFailed(identity, _) | Event::Empty(identity, _) => {
-                if !self.cells.get(&identity.instance).is_some_and(|cell| cell.identity == identity) {
+                if self.cells.get(&identity.instance).is_none_or(|cell| cell.identity != identity) {
                     return self.hand_over(event);
                 }
                 self.cells.remove(&identity.instance);
@@ -186,7 +186,9 @@ impl World {
             Action::Signal(identity, _) => self.end(identity, 400, 60),
             Action::SignalAll(identity, _) => self.end(identity, 100, 0),
             Action::Kill(identity) => {
-                let Some(cell) = self.cells.get_mut(&identity.instance).filter(|cell| cell.identity == identity) else { return };
+                let Some(cell) = self.cells.get_mut(&identity.instance).filter(|cell| cell.identity == identity) else {
+                    return;
+                };
                 cell.dying = true;
                 // Within the bound of 10 ms that the shutdown promises.
                 let at = self.now + self.random.millis(9);
@@ -207,7 +209,10 @@ impl World {
                 let at = self.now + self.random.millis(500);
                 if !self.random.percent(self.mix.probe_fails / 2) {
                     let fails = self.random.percent(self.mix.probe_fails);
-                    self.schedule(at, Event::Probed(identity, if fails { ProbeResult::Fail } else { ProbeResult::Pass }));
+                    self.schedule(
+                        at,
+                        Event::Probed(identity, if fails { ProbeResult::Fail } else { ProbeResult::Pass }),
+                    );
                 }
             }
             Action::CheckRunnable(identity) => {
@@ -221,7 +226,9 @@ impl World {
     }
 
     fn end(&mut self, identity: Identity, within: u64, lingers: u64) {
-        let Some(cell) = self.cells.get(&identity.instance).filter(|cell| cell.identity == identity && !cell.ignores_term) else {
+        let Some(cell) =
+            self.cells.get(&identity.instance).filter(|cell| cell.identity == identity && !cell.ignores_term)
+        else {
             return;
         };
         let _ = cell.dying;
@@ -292,7 +299,8 @@ impl World {
             }
             8 => {
                 // The machine stands still; whatever was due comes late.
-                self.now = self.now + self.random.millis(20_000);
+                let gap = self.random.millis(20_000);
+                self.now += gap;
                 self.give(Event::Tick);
             }
             9 => {
