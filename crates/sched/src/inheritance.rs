@@ -223,7 +223,6 @@ impl Inheritance {
     }
 
     #[cfg(test)]
-    #[allow(dead_code, reason = "for tests that look for records left behind")]
     pub(crate) fn in_use(&self) -> usize {
         self.records.iter().flatten().count()
     }

@@ -15,7 +15,6 @@ impl Steps {
     }
 
     /// Accesses so far.
-    #[allow(dead_code, reason = "for tests that tell the cost of an operation")]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
