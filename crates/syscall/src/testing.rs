@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Pages of memory of a test's machine.
-const PAGES: u64 = 16 << 10;
+const PAGES: u64 = 4 << 10;
 /// Bytes of the scratch memory each task starts with.
 const SCRATCH: u64 = 1 << 20;
 
