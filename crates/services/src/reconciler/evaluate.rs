@@ -14,6 +14,9 @@ impl Reconciler {
         if matches!(self.instances[id].state, State::Starting | State::Running) {
             self.watch_loss(id);
         }
+        if self.instances[id].state == State::Waiting {
+            self.trade_places(id);
+        }
         self.apply(id, Trigger::Evaluate, Cause::None, actions);
         match self.instances[id].state {
             State::Waiting if self.closed(id).next().is_none() => {
@@ -25,6 +28,21 @@ impl Reconciler {
                 self.release(id);
             }
             _ => {}
+        }
+    }
+
+    /// After scaling down, an instance too many may be the only one that is ready, while the rightful one may not start (for
+    /// want of the memory that the other holds, say): then the one that runs takes its place.
+    fn trade_places(&mut self, id: InstanceId) {
+        let Some(service) = self.instances[id].service else { return };
+        let (index, count) = (self.instances[id].index, self.services[service].count);
+        let spare = self
+            .instances_of(service)
+            .find(|&at| self.instances[at].index >= count && self.instances[at].state == State::Running);
+        if let Some(spare) = spare.filter(|_| index < count) {
+            self.instances[id].index = self.instances[spare].index;
+            self.instances[spare].index = index;
+            self.dirty_instances.push(spare.0);
         }
     }
 
@@ -87,5 +105,7 @@ impl Reconciler {
             self.services[service].first = Some(id);
         }
         self.dirty_services.push(service.0);
+        // One that had given up has not any more: others may choose it again.
+        self.touch_dependents(service);
     }
 }

@@ -171,17 +171,6 @@ fn services(world: &World, count: &mut impl FnMut(&'static str)) -> Result<(), &
         if about.goal != (about.wanted && !about.blocked) {
             return Err("I11 the goal is not what it is derived from");
         }
-        for (_, edge) in engine.catalog().dependencies(id) {
-            if edge.kind == DependencyKind::Conflicts && about.live > 0 {
-                count("conflict");
-                let spawned = engine.instances(id).any(|view| view.state == State::Starting);
-                let other = engine.instances(edge.to).any(|view| view.state == State::Starting);
-                if spawned && other {
-                    return Err("two that conflict are started");
-                }
-            }
-            // Stopping in order: whoever it stops for wants nothing to run on it. See `stop_order` below.
-        }
         if about.goal && about.ready == 0 && engine.shutdown_stage().is_none() {
             count("I15");
             if engine.root_causes(id).is_empty() {

@@ -5,8 +5,8 @@ use std::vec::Vec;
 
 use super::random::Random;
 use crate::{
-    Action, Actions, Config, Event, Exit, Identity, InstanceId, ProbeResult, Readiness, Reconciler, Resource, Retry,
-    Run, ServiceId, SpawnError, SpawnStep, State,
+    Action, Actions, Config, DependencyKind, Event, Exit, Identity, InstanceId, ProbeResult, Readiness, Reconciler,
+    Resource, Retry, Run, ServiceId, SpawnError, SpawnStep, State,
 };
 use core::cmp::Reverse;
 use types::Nanos;
@@ -245,6 +245,11 @@ impl World {
             self.broken = Some("I7 spawn after shutdown");
         }
         self.spawns.push(self.now);
+        let rivals =
+            self.engine.catalog().dependencies(service).filter(|(_, edge)| edge.kind == DependencyKind::Conflicts);
+        if rivals.into_iter().any(|(_, edge)| self.cells.values().any(|cell| cell.service == edge.to)) {
+            self.broken = Some("started beside a service that it conflicts with");
+        }
         let ignores_term = self.random.percent(self.mix.ignores_term);
         let cell = Cell { service, identity, ignores_term, dying: false };
         if self.cells.insert(identity.instance, cell).is_some() {
