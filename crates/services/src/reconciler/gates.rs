@@ -122,10 +122,15 @@ impl Reconciler {
             .any(|(_, edge)| counts(&edge) && self.services[edge.from].live > 0 && !self.has_alternative(edge))
     }
 
-    /// Whether the dependent has another of the same group that is ready and stays.
+    /// Whether the dependent has another of the same group that is ready and stays, or at least will not stop for this one:
+    /// the other may be waiting for this one to go, so waiting for the dependent could last for ever.
     fn has_alternative(&self, edge: Edge) -> bool {
-        matches!(edge.kind, DependencyKind::RequiresAny(_))
-            && self.catalog.dependencies(edge.from).any(|(_, other)| {
+        if !matches!(edge.kind, DependencyKind::RequiresAny(_)) {
+            return false;
+        }
+        let stays = self.services[edge.from].goal && !self.services[edge.to].goal;
+        stays
+            || self.catalog.dependencies(edge.from).any(|(_, other)| {
                 let service = &self.services[other.to];
                 other.kind == edge.kind && other.to != edge.to && service.ready > 0 && service.goal
             })

@@ -10,6 +10,7 @@ use crate::id::{ServiceId, SlotId};
 use crate::slots::Slots;
 use crate::state::{Cause, State};
 use crate::table::Trigger;
+use crate::timers::TimerKind;
 use alloc::vec::Vec;
 use types::Nanos;
 
@@ -60,6 +61,8 @@ impl Reconciler {
             while let Some(instance) = at {
                 at = self.instances[instance].next;
                 self.instances[instance].failures = 0;
+                // Armed anew, with the new grace, if something is lost.
+                self.timers.disarm(instance, TimerKind::Loss);
                 if !failed_only || self.instances[instance].state == State::Failed {
                     self.apply(instance, trigger, Cause::Restart, actions);
                 }
