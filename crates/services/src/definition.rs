@@ -74,7 +74,7 @@ pub struct Definition {
     pub group: Gid,
     /// Other names under which dependents may ask for it.
     pub provides: Vec<Name>,
-    /// First to be started, last to be a victim, never given up by default.
+    /// First to be started, last to be a victim. Whether it is ever given up is for `max-failures` to say.
     pub critical: bool,
     /// Keeps running in an emergency.
     pub keep_in_emergency: bool,
