@@ -383,7 +383,7 @@ impl Processes {
             cpus_allowed: thread.map_or_else(|| self.0.platform.online(), Thread::affinity),
             credentials: identity.credentials,
             umask: thread.and_then(Thread::fs).map_or(0, |fs| fs.umask()),
-            fd_slots: files.as_ref().map_or(0, |files| files.capacity() as u32),
+            fd_slots: files.as_ref().map_or(0, |files| files.capacity().max(64) as u32),
             fd_count: files.as_ref().map_or(0, |files| files.open_count() as u32),
             voluntary_switches: own.voluntary_switches,
             involuntary_switches: own.involuntary_switches,

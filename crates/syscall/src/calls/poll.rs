@@ -20,8 +20,8 @@ use crate::{Caller, OpenFile, RestartBlock, SysError, SysResult};
 /// Personality bit: select leaves its timeout as it was.
 const STICKY_TIMEOUTS: u32 = 0x0400_0000;
 
-/// Descriptors that select(2) always looks at, an fd_set's worth.
-const SMALLEST_TABLE: u32 = 1024;
+/// The smallest descriptor table that Linux makes (NR_OPEN_DEFAULT): select(2) looks at no bits above the table.
+const SMALLEST_TABLE: u32 = 64;
 
 /// A file that is waited for.
 struct Watched {
@@ -215,7 +215,7 @@ impl Sets {
     fn read(caller: Caller<'_>, count: u64, addresses: [u64; 3]) -> SysResult<Self> {
         let count = i32::try_from(count as i32 as i64).unwrap_or(-1);
         let count = u32::try_from(count).map_err(|_| Errno::EINVAL)?;
-        // Beyond the table there is nothing to be found: like Linux, which has larger tables, the rest is not even read.
+        // Beyond the table there is nothing to be found: as on Linux, the rest is not even read.
         let table = caller.files()?.capacity().next_multiple_of(64) as u32;
         let count = count.min(table.max(SMALLEST_TABLE));
         let words = count.div_ceil(64) as usize;
