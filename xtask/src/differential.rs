@@ -5,6 +5,7 @@
 //! same tree, with namespaces of its own.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -132,6 +133,8 @@ fn on_linux(tree: &Tree, cases: &[String]) -> Result<Results> {
     let scratch = paths::scratch()?;
     let root = scratch.path().join("root");
     tree.unpack(&root)?;
+    // Whatever the umask of whoever runs the tests.
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755))?;
     for device in DEVICES {
         std::fs::write(root.join("dev").join(device), "")?;
     }

@@ -20,7 +20,8 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlimit};
+use rustix::fs::Mode;
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setpriority_process, setrlimit, umask};
 
 /// How long a case may take; the slowest host under load needs a tenth of it.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -28,7 +29,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 const OUTPUT_LIMIT: u64 = 256 << 10;
 
 fn main() -> ExitCode {
-    // What a case may see of limits must not depend on who started us.
+    // What a case may see of its surroundings must not depend on who started us.
+    umask(Mode::from_raw_mode(0o022));
+    let _ = setpriority_process(None, 0);
     for (resource, limit) in [(Resource::Stack, 8 << 20), (Resource::Nofile, 1024), (Resource::Core, 0)] {
         let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });
     }
