@@ -90,11 +90,12 @@ fn start_other_cpus(boot: &BootInfo, line: CommandLine<'_>, topology: &Topology)
     }
 }
 
-/// Top of a new kernel stack.
+/// Top of a new kernel stack, with an unmapped page below its end.
 fn allocate_stack(_cpu: CpuId) -> Option<u64> {
-    let frames = boot::memory::frames();
-    let block = frames.alloc_contiguous(memory::Purpose::Kernel, STACK_PAGES_ORDER)?;
-    Some(frames.direct_map().virt(block).as_u64() + ((PAGE_SIZE as u64) << STACK_PAGES_ORDER))
+    let size = (PAGE_SIZE as u64) << STACK_PAGES_ORDER;
+    let block = boot::memory::frames().alloc_contiguous(memory::Purpose::Kernel, STACK_PAGES_ORDER)?;
+    let stack = boot::memory::tables().map_stack(block, size).ok()?;
+    Some(stack.as_u64() + size)
 }
 
 /// What every CPU but the first does: waits for the system, then runs threads.

@@ -64,7 +64,8 @@ struct Mmio {
 }
 
 impl KernelTables {
-    /// Start of the window in which [`KernelTables::map_mmio`] maps what the direct map does not have.
+    /// Start of the window in which [`KernelTables::map_mmio`] maps what the direct map does not have, and
+    /// [`KernelTables::map_stack`] what must have an unmapped page below it.
     pub const MMIO_BASE: u64 = 0xffff_ff00_0000_0000;
     /// Its end: all of one entry of the top table.
     const MMIO_END: u64 = Self::MMIO_BASE + (512 << 30);
@@ -122,18 +123,36 @@ impl KernelTables {
         if let Some((at, _, virt)) = known {
             return Ok(VirtAddr::new_truncate(virt + (first - at) + offset));
         }
-        let virt = mmio.next;
-        if size > Self::MMIO_END - virt {
-            return Err(MemoryError::NoMemory);
-        }
-        let bits = self.builder.data_bits(Caching::Device);
-        self.builder.map_range(self.root, virt, first, size, bits, 1)?;
-        // A page stays unmapped between two windows.
-        mmio.next = virt + size + PAGE;
+        let virt = self.map_in_window(&mut mmio, first, size, Caching::Device)?;
         if let Some(slot) = mmio.known.iter_mut().find(|(_, len, _)| *len == 0) {
             *slot = (first, size, virt);
         }
         Ok(VirtAddr::new_truncate(virt + offset))
+    }
+
+    /// Maps memory a second time, for a kernel stack: the pages below and above stay unmapped, so that a stack that runs over
+    /// faults instead of writing over what lies beside it in the direct map.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`: no frame for a table, or the window is full. `Invalid` for what is not page-aligned.
+    pub fn map_stack(&self, phys: PhysAddr, len: u64) -> Result<VirtAddr, MemoryError> {
+        if !phys.is_aligned(PAGE) || !len.is_multiple_of(PAGE) {
+            return Err(MemoryError::Invalid);
+        }
+        let virt = self.map_in_window(&mut self.mmio.lock(), phys.as_u64(), len, Caching::Memory)?;
+        Ok(VirtAddr::new_truncate(virt))
+    }
+
+    /// Maps whole pages at the next free place of the window, with an unmapped page on either side.
+    fn map_in_window(&self, window: &mut Mmio, phys: u64, size: u64, caching: Caching) -> Result<u64, MemoryError> {
+        let virt = window.next + PAGE;
+        if size > Self::MMIO_END - virt {
+            return Err(MemoryError::NoMemory);
+        }
+        self.builder.map_range(self.root, virt, phys, size, self.builder.data_bits(caching), 1)?;
+        window.next = virt + size;
+        Ok(virt)
     }
 
     /// Maps pages exactly there in the kernel's own root. In the lower half only this root has them (for the start of other
@@ -398,6 +417,23 @@ mod tests {
         assert!(look(&tables, 0xffff_ffff_8023_e000).is_none());
         let bad = tables.map_fixed(0x8000, PhysAddr::new(0x8000), 4096, Prot::WRITE | Prot::EXEC);
         assert_eq!(bad, Err(MemoryError::Invalid));
+    }
+
+    #[test]
+    fn a_stack_has_unmapped_pages_on_both_sides() {
+        let tables = build(PagingFeatures { no_execute: true, ..PagingFeatures::default() });
+        tables.map_mmio(PhysAddr::new(0x38_0000_0000), 4096).unwrap();
+        for block in [0x40_0000, 0x50_0000] {
+            let stack = tables.map_stack(PhysAddr::new(block), 0x1_0000).unwrap().as_u64();
+            for offset in [0, 0xfff8, 0x8008] {
+                let (phys, entry, _) = look(&tables, stack + offset).unwrap();
+                assert_eq!(phys, block + offset);
+                assert!(entry.is_writable() && !entry.is_executable() && !entry.is_user() && !entry.has(Pte::NO_CACHE));
+            }
+            assert!(look(&tables, stack - 8).is_none());
+            assert!(look(&tables, stack + 0x1_0000).is_none());
+        }
+        assert_eq!(tables.map_stack(PhysAddr::new(0x40_0008), 4096), Err(MemoryError::Invalid));
     }
 
     #[test]
