@@ -443,22 +443,10 @@ fn settle(fault: &PageFault) -> bool {
     true
 }
 
-/// The executing function's frame pointer, for backtraces.
-pub(crate) fn frame_pointer() -> u64 {
+/// The executing function's stack pointer, for the record of a panic.
+pub(crate) fn stack_pointer() -> u64 {
     let pointer: u64;
     // SAFETY: only reads a register.
-    unsafe { asm!("mov {}, rbp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
     pointer
-}
-
-/// The caller's frame pointer and the return address stored at frame pointer `frame`, if that is a kernel address.
-pub(crate) fn stack_frame(frame: u64) -> Option<(u64, u64)> {
-    if frame < crate::boot::DIRECT_MAP_BASE || !frame.is_multiple_of(8) {
-        return None;
-    }
-    let words = frame as *const [u64; 2];
-    // SAFETY: kernel code keeps frame pointers, so an aligned one in the kernel half points to a saved pair. A broken stack
-    // can still fault here; the panic path then stops at its second entry.
-    let [next, address] = unsafe { words.read_volatile() };
-    Some((next, address))
 }

@@ -10,6 +10,9 @@ use hal_x86_64::{FatalTrap, cpu, interrupts, power};
 /// Value for the debug-exit device; QEMU's status becomes 67.
 const EXIT_PANIC: u32 = 0x21;
 
+/// Return addresses to print: some of them stale.
+const MOST_CALLERS: usize = 48;
+
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
 #[panic_handler]
@@ -17,7 +20,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     begin();
     let mut out = Text(crate::log::port().unwrap_or(Com::One));
     let _ = writeln!(out, "\n---- MultiOS panic on CPU {} ----\n{info}", cpu::current().0);
-    backtrace(&mut out, frame_pointer());
+    backtrace(&mut out, crate::entry::stack_pointer());
     end(&mut out)
 }
 
@@ -38,7 +41,7 @@ pub(crate) fn fatal_trap(trap: &FatalTrap<'_>) -> ! {
         trap.page_table
     );
     let _ = writeln!(out, "{frame:x?}");
-    backtrace(&mut out, frame.rbp);
+    backtrace(&mut out, frame.rsp);
     end(&mut out)
 }
 
@@ -56,18 +59,10 @@ fn end(out: &mut Text) -> ! {
     interrupts::stop_this_cpu()
 }
 
-fn frame_pointer() -> u64 {
-    crate::entry::frame_pointer()
-}
-
-/// Return addresses by the chain of frame pointers, as far as it stays in the kernel half.
-fn backtrace(out: &mut Text, mut frame: u64) {
-    for _ in 0..24 {
-        let Some((next, address)) = crate::entry::stack_frame(frame) else { return };
+/// Callers, the innermost first, and among them what earlier calls have left on the stack.
+fn backtrace(out: &mut Text, from: u64) {
+    let _ = writeln!(out, "possible callers, from stack {from:#x}:");
+    for address in crate::boot::stack::return_addresses(from).take(MOST_CALLERS) {
         let _ = writeln!(out, "  at {address:#x}");
-        if next <= frame {
-            return;
-        }
-        frame = next;
     }
 }

@@ -27,7 +27,7 @@ const INIT_PROGRAMS: [&str; 5] = ["/init", "/sbin/init", "/etc/init", "/bin/init
 const ENVIRONMENT: [&[u8]; 2] = [b"HOME=/", b"TERM=linux"];
 /// How long the other CPUs may take to come: a busy host may keep them from running for seconds.
 const PATIENCE: Nanos = Nanos::from_secs(10);
-/// Pages of the stack of every CPU but the first.
+/// Pages of the stack of every CPU but the first; `boot::stack` relies on the size.
 const STACK_PAGES_ORDER: u32 = 4;
 
 /// CPU, memory, clocks, interrupts, the other CPUs.

@@ -7,6 +7,7 @@ pub(crate) mod memory;
 mod multiboot2;
 mod physical;
 mod pvh;
+pub(crate) mod stack;
 
 pub(crate) use command_line::CommandLine;
 pub(crate) use info::{BootInfo, Framebuffer, MemoryKind};
