@@ -135,9 +135,6 @@ fn on_linux(tree: &Tree, cases: &[String]) -> Result<Results> {
     tree.unpack(&root)?;
     // Whatever the umask of whoever runs the tests.
     std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755))?;
-    for device in DEVICES {
-        std::fs::write(root.join("dev").join(device), "")?;
-    }
     let mut unshare = Command::new("unshare");
     if process::first_line("id", &["-u"]).as_deref() != Some("0") {
         unshare.args(["--user", "--map-root-user"]);
@@ -145,7 +142,9 @@ fn on_linux(tree: &Tree, cases: &[String]) -> Result<Results> {
     unshare.args(["--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "sh", "-c", LINUX_SCRIPT, "sh"]);
     unshare.arg(&root).args(cases);
     unshare.env("DEVICES", DEVICES.join(" ")).stdin(Stdio::null());
+    let before = modes_of_devices();
     let output = unshare.output().context("cannot run unshare")?;
+    ensure!(modes_of_devices() == before, "a case changed the mode of one of this machine's devices: {DEVICES:?}");
     let (results, open) = parse(&output.stdout);
     ensure!(
         results.len() == cases.len(),
@@ -159,6 +158,11 @@ fn on_linux(tree: &Tree, cases: &[String]) -> Result<Results> {
 
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 
+fn modes_of_devices() -> Vec<Option<u32>> {
+    let mode = |device: &&str| Some(std::fs::metadata(format!("/dev/{device}")).ok()?.permissions().mode());
+    DEVICES.iter().map(mode).collect()
+}
+
 /// The shell inside stays process 1 of the namespace and reaps what its descendants leave behind.
 const LINUX_SCRIPT: &str = r#"
 root=$1; shift
@@ -166,8 +170,19 @@ mount --make-rprivate / 2>/dev/null
 hostname multios 2>/dev/null
 mount -t proc proc "$root/proc" || exit 1
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp" || exit 1
-for device in $DEVICES; do mount --bind "/dev/$device" "$root/dev/$device" || exit 1; done
-exec chroot "$root" /bin/busybox sh -c '/bin/testrun "$@"; exit $?' sh "$@"
+# Devices of its own: the cases throw any call at their descriptors, and as root fchmod would change this machine's /dev/null.
+own() { mknod -m 666 "$root/dev/$1" c "$2" "$3" 2>/dev/null; }
+if mount -t tmpfs -o mode=755 tmpfs "$root/dev" && own null 1 3 && : 2>/dev/null < "$root/dev/null"; then
+    own zero 1 5 && own full 1 7 && own random 1 8 && own urandom 1 9 && own tty 5 0 || exit 1
+else
+    # In a user namespace nobody may make devices, but nobody may change this machine's either.
+    for device in $DEVICES; do
+        rm -f "$root/dev/$device"; : > "$root/dev/$device"
+        mount --bind "/dev/$device" "$root/dev/$device" || exit 1
+    done
+fi
+: > "$root/dev/console"
+exec chroot "$root" /bin/busybox sh -c '/bin/testrun "$@"; exit $?' sh "$@" < "$root/dev/null"
 "#;
 
 fn case_name(case: &str) -> &str {
