@@ -54,6 +54,8 @@ pub(crate) struct ThreadSlot {
     in_user: Cell<bool>,
     /// The poll under way ends because others shall run, not because there is something to wait for.
     gives_way: Cell<Option<SwitchKind>>,
+    /// The call under way has made a process with a copy of this memory.
+    forked: Cell<bool>,
 }
 
 // SAFETY: the cells are touched only by the CPU that polls the thread's future, and it is polled by one at a time.
@@ -75,6 +77,7 @@ impl ThreadSlot {
             system_cycles: Cell::new(0),
             in_user: Cell::new(false),
             gives_way: Cell::new(None),
+            forked: Cell::new(false),
         }
     }
 
@@ -145,6 +148,12 @@ impl ThreadSlot {
             Poll::Pending
         })
         .await;
+    }
+
+    /// Whether the call just served has made a process with a copy of this memory.
+    #[inline]
+    pub(crate) fn take_forked(&self) -> bool {
+        self.forked.replace(false)
     }
 
     /// Makes vector registers and segment bases this thread's, if they are not.
@@ -224,6 +233,13 @@ fn current() -> Option<&'static ThreadSlot> {
     // SAFETY: set by `begin_poll` to a slot that outlives the poll, cleared by `end_poll`; only called during the poll, on
     // the same CPU, by code that keeps nothing of it.
     unsafe { slot.as_ref() }
+}
+
+/// A task for a new thread with the memory `space` was made on behalf of the thread that this CPU runs.
+pub(crate) fn note_new_thread(space: &Arc<AddressSpace>) {
+    if let Some(slot) = current() {
+        slot.forked.set(!Arc::ptr_eq(slot.space(), space));
+    }
 }
 
 /// Charges all time up to now to the thread that this CPU runs.

@@ -98,6 +98,11 @@ impl Executor {
         self.queued.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether exactly one task waits for a CPU and no CPU is about to take it: it runs next if the caller gives way.
+    pub(crate) fn sole_waiter(&self) -> bool {
+        self.waiting() == 1 && self.idle.load(Ordering::Relaxed) == 0
+    }
+
     /// Tasks that have not ended.
     pub(crate) fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)

@@ -13,9 +13,9 @@ use hal_x86_64::user;
 use process::SwitchKind;
 use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System};
 
-use crate::cpu;
 use crate::entry::{self, SCHED_YIELD, SlotFpu, StoredFpu, ThreadSlot};
 use crate::executor::Executor;
+use crate::{cpu, executor};
 
 /// Bytes of the future of a thread, once there has been one.
 static LIFE_SIZE: AtomicUsize = AtomicUsize::new(0);
@@ -39,6 +39,7 @@ pub(crate) fn start(system: &'static System, executor: &'static Executor, new: N
     let space = process.space().ok_or(OutOfMemory)?;
     let copied = fpu.and_then(|fpu| fpu.into_any().downcast::<StoredFpu>().ok());
     let area = copied.map(|stored| stored.0).or_else(FpuArea::new).ok_or(OutOfMemory)?;
+    entry::note_new_thread(&space);
     let slot = Arc::new(ThreadSlot::new(process, thread.clone(), space, area));
     let life = Box::pin(live(system, slot.clone(), start));
     LIFE_SIZE.store(size_of_val(&*life), Ordering::Relaxed);
@@ -104,8 +105,15 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
                 return;
             }
         }
-        if cpu::slice_is_over() && next == Next::User {
+        // After a fork the child runs first where only it waits for a CPU: most end or execute a program soon, and every page
+        // and table that the parent writes to before that has to be copied.
+        let child_first = slot.take_forked() && executor().sole_waiter();
+        if (cpu::slice_is_over() || child_first) && next == Next::User {
             slot.give_way(SwitchKind::Involuntary).await;
+            // Nobody interrupts a thread that waits for a CPU.
+            if slot.thread.signals().needs_attention() {
+                next = attend(system, &slot, &mut context, &mut restart).await;
+            }
         }
     }
     system.thread_exit(&slot.thread, None);
