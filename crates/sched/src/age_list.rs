@@ -2,7 +2,7 @@
 
 use types::Nanos;
 
-use crate::slot::{NIL, Slots};
+use crate::slot::{NIL, Slot, Slots};
 
 pub(crate) struct AgeList {
     head: u32,
@@ -21,7 +21,7 @@ impl AgeList {
 
     /// The oldest, and since when it waits.
     pub(crate) fn oldest(&self, slots: &Slots) -> Option<(u32, Nanos)> {
-        let slot = slots.get(self.head).filter(|_| self.head != NIL)?;
+        let slot = slots.linked(self.head)?;
         Some((self.head, Nanos(slot.since.get())))
     }
 
@@ -35,12 +35,9 @@ impl AgeList {
         })
     }
 
-    /// Adds a task: in front if it waits longer than all others (it came from another CPU), else behind.
-    pub(crate) fn push(&mut self, slots: &Slots, index: u32) {
-        let Some(slot) = slots.get(index) else { return };
-        let oldest = self.oldest(slots);
-        self.len += 1;
-        match oldest {
+    /// Adds a task that came from another queue: in front if it waits longer than all others, else behind.
+    pub(crate) fn insert(&mut self, slots: &Slots, index: u32, slot: &Slot) {
+        match self.oldest(slots) {
             Some((head, since)) if slot.since.get() < since.0 => {
                 slot.age_prev.set(NIL);
                 slot.age_next.set(head);
@@ -48,33 +45,35 @@ impl AgeList {
                     after.age_prev.set(index);
                 }
                 self.head = index;
+                self.len += 1;
             }
-            Some(_) => {
-                slot.age_prev.set(self.tail);
-                slot.age_next.set(NIL);
-                if let Some(before) = slots.get(self.tail) {
-                    before.age_next.set(index);
-                }
-                self.tail = index;
-            }
-            None => {
-                slot.age_prev.set(NIL);
-                slot.age_next.set(NIL);
-                self.head = index;
-                self.tail = index;
-            }
+            _ => self.push(slots, index, slot),
         }
     }
 
+    /// Adds a task that waits since now.
+    #[inline]
+    pub(crate) fn push(&mut self, slots: &Slots, index: u32, slot: &Slot) {
+        slot.age_prev.set(self.tail);
+        slot.age_next.set(NIL);
+        if self.len == 0 {
+            self.head = index;
+        } else if let Some(before) = slots.get(self.tail) {
+            before.age_next.set(index);
+        }
+        self.tail = index;
+        self.len += 1;
+    }
+
     /// Takes out a task that is in the list.
-    pub(crate) fn unlink(&mut self, slots: &Slots, index: u32) {
-        let Some(slot) = slots.get(index) else { return };
+    #[inline]
+    pub(crate) fn unlink(&mut self, slots: &Slots, slot: &Slot) {
         let (next, prev) = (slot.age_next.get(), slot.age_prev.get());
-        match slots.get(prev) {
+        match slots.linked(prev) {
             Some(before) => before.age_next.set(next),
             None => self.head = next,
         }
-        match slots.get(next) {
+        match slots.linked(next) {
             Some(after) => after.age_prev.set(prev),
             None => self.tail = prev,
         }

@@ -17,7 +17,7 @@ pub const MAX_TASKS: usize = CHUNK * CHUNKS;
 
 /// As many as [`MAX_TASKS`] entries, made `CHUNK` at a time.
 pub(crate) struct Chunks<E> {
-    chunks: [Once<Box<[E]>>; CHUNKS],
+    chunks: [Once<Box<[E; CHUNK]>>; CHUNKS],
     /// Accesses, where tests count them.
     pub(crate) steps: Steps,
 }
@@ -36,7 +36,7 @@ impl<E> Chunks<E> {
     }
 
     /// Puts `chunk` at its place, unless there is one already.
-    pub(crate) fn install(&self, number: usize, chunk: Box<[E]>) {
+    pub(crate) fn install(&self, number: usize, chunk: Box<[E; CHUNK]>) {
         if let Some(place) = self.chunks.get(number) {
             place.call_once(|| chunk);
         }
@@ -44,14 +44,14 @@ impl<E> Chunks<E> {
 }
 
 /// A chunk of entries, outside of any table yet.
-pub(crate) fn new_chunk<E>(entry: impl Fn() -> E) -> Result<Box<[E]>, SchedError> {
-    boxed(CHUNK, entry)
+pub(crate) fn new_chunk<E>(entry: impl Fn() -> E) -> Result<Box<[E; CHUNK]>, SchedError> {
+    boxed(entry)
 }
 
-/// `count` entries in a box.
-pub(crate) fn boxed<E>(count: usize, entry: impl Fn() -> E) -> Result<Box<[E]>, SchedError> {
+/// `N` entries in a box.
+pub(crate) fn boxed<E, const N: usize>(entry: impl Fn() -> E) -> Result<Box<[E; N]>, SchedError> {
     let mut entries = Vec::new();
-    entries.try_reserve_exact(count).map_err(|_| SchedError::NoMemory)?;
-    entries.extend((0..count).map(|_| entry()));
-    Ok(entries.into_boxed_slice())
+    entries.try_reserve_exact(N).map_err(|_| SchedError::NoMemory)?;
+    entries.extend((0..N).map(|_| entry()));
+    entries.into_boxed_slice().try_into().map_err(|_| SchedError::NoMemory)
 }

@@ -5,7 +5,7 @@
 //! one bucket. A task beyond the window is put into the last bucket and moved on when its turn comes early, at most
 //! [`REPAIRS`] of them per choice. A level in order of arrival uses a single bucket.
 
-use crate::slot::{NIL, Slots};
+use crate::slot::{NIL, Slot, Slots};
 
 /// Buckets; the bits of the map.
 const BUCKETS: u64 = 64;
@@ -46,42 +46,47 @@ impl Level {
     }
 
     /// Puts a task at its virtual time, no earlier than the floor.
-    pub(crate) fn push(&mut self, slots: &Slots, index: u32, vruntime: u64, end: End) {
+    #[inline]
+    pub(crate) fn push(&mut self, slots: &Slots, index: u32, slot: &Slot, vruntime: u64, end: End) {
         let last = self.floor + BUCKETS - 1;
-        self.link(slots, index, (vruntime >> SHIFT).clamp(self.floor, last), end);
+        self.link(slots, index, slot, (vruntime >> SHIFT).clamp(self.floor, last), end);
     }
 
     /// Puts a task behind every other.
-    pub(crate) fn push_last(&mut self, slots: &Slots, index: u32, vruntime: u64) {
+    #[inline]
+    pub(crate) fn push_last(&mut self, slots: &Slots, index: u32, slot: &Slot, vruntime: u64) {
         let last = self.floor + BUCKETS - 1;
         let behind = self.last().unwrap_or(self.floor);
-        self.link(slots, index, (vruntime >> SHIFT).clamp(behind, last), End::Tail);
+        self.link(slots, index, slot, (vruntime >> SHIFT).clamp(behind, last), End::Tail);
     }
 
     /// The task whose turn it is; moves the floor up to it.
-    pub(crate) fn first(&mut self, slots: &Slots) -> Option<u32> {
+    #[inline]
+    pub(crate) fn first<'s>(&mut self, slots: &'s Slots) -> Option<(u32, &'s Slot)> {
         for _ in 0..REPAIRS {
             let (bucket, index) = self.front()?;
             self.floor = bucket;
-            let vruntime = slots.get(index)?.vruntime.get();
+            let slot = slots.get(index)?;
+            let vruntime = slot.vruntime.get();
             // Only a task from beyond the window is late; one that was put back by a yield is early.
             if vruntime >> SHIFT <= bucket {
-                return Some(index);
+                return Some((index, slot));
             }
-            self.unlink(slots, index);
+            self.unlink(slots, slot);
             if self.len == 0 {
                 self.floor = vruntime >> SHIFT;
             }
-            self.push(slots, index, vruntime, End::Tail);
+            self.push(slots, index, slot, vruntime, End::Tail);
         }
         let (bucket, index) = self.front()?;
         self.floor = bucket;
-        Some(index)
+        Some((index, slots.get(index)?))
     }
 
     /// The task that came first, in a level in order of arrival.
-    pub(crate) fn first_by_arrival(&self) -> Option<u32> {
-        self.peek()
+    pub(crate) fn first_by_arrival<'s>(&self, slots: &'s Slots) -> Option<(u32, &'s Slot)> {
+        let index = self.peek()?;
+        Some((index, slots.get(index)?))
     }
 
     /// The only task of the level runs and has come to `vruntime`: so has the level.
@@ -97,14 +102,14 @@ impl Level {
     }
 
     /// Takes out a task that is in this level.
-    pub(crate) fn unlink(&mut self, slots: &Slots, index: u32) {
-        let Some(slot) = slots.get(index) else { return };
+    #[inline]
+    pub(crate) fn unlink(&mut self, slots: &Slots, slot: &Slot) {
         let (bucket, next, prev) = (u64::from(slot.bucket()), slot.next.get(), slot.prev.get());
-        match slots.get(prev) {
+        match slots.linked(prev) {
             Some(before) => before.next.set(next),
             None => set(&mut self.heads, bucket, next),
         }
-        match slots.get(next) {
+        match slots.linked(next) {
             Some(after) => after.prev.set(prev),
             None => set(&mut self.tails, bucket, prev),
         }
@@ -114,8 +119,8 @@ impl Level {
         self.len -= 1;
     }
 
-    fn link(&mut self, slots: &Slots, index: u32, number: u64, end: End) {
-        let Some(slot) = slots.get(index) else { return };
+    #[inline]
+    fn link(&mut self, slots: &Slots, index: u32, slot: &Slot, number: u64, end: End) {
         let bucket = number % BUCKETS;
         slot.set_bucket(bucket as u8);
         if self.occupied & 1 << bucket == 0 {
@@ -165,11 +170,11 @@ impl Level {
 }
 
 fn get(links: &[u32; 64], bucket: u64) -> u32 {
-    links.get(bucket as usize).copied().unwrap_or(NIL)
+    links.get((bucket % BUCKETS) as usize).copied().unwrap_or(NIL)
 }
 
 fn set(links: &mut [u32; 64], bucket: u64, index: u32) {
-    if let Some(link) = links.get_mut(bucket as usize) {
+    if let Some(link) = links.get_mut((bucket % BUCKETS) as usize) {
         *link = index;
     }
 }

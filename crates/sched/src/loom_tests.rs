@@ -55,6 +55,29 @@ fn no_wake_up_is_lost() {
     });
 }
 
+/// A task that gives way looks again whatever a waker does meanwhile.
+#[test]
+fn a_wake_up_that_races_with_a_yield_is_seen_by_the_next_run() {
+    loom::model(|| {
+        let (word, generation) = queued();
+        let condition = Arc::new(AtomicBool::new(false));
+        word.start(HERE).unwrap();
+        let waker = {
+            let (word, condition) = (word.clone(), condition.clone());
+            thread::spawn(move || {
+                condition.store(true, Relaxed);
+                let claim = word.wake(generation);
+                assert!(matches!(claim, Claim::Running(HERE) | Claim::Pending), "nobody else queues it");
+            })
+        };
+        word.requeue(HERE).unwrap();
+        let seen = run(&word, &condition);
+        waker.join().unwrap();
+        // Found waiting, or found running before the yield: the run that followed has the news. Found running after it: it will look again.
+        assert!(seen || word.load().1 == Phase::Notified(HERE));
+    });
+}
+
 /// Two wakers and a task that blocks: it is queued once.
 #[test]
 fn one_of_two_wakers_queues_the_task() {

@@ -23,6 +23,9 @@ use crate::task_id::TaskId;
 /// How many of the oldest tasks a thief looks at; a constant, so that a queue full of pinned tasks costs no more.
 const STEAL_DEPTH: usize = 8;
 
+/// Levels there is room for: [`KEYS`], rounded up so that an index by bits needs no check.
+const ROWS: usize = KEYS.next_power_of_two();
+
 /// Why a task is put into a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
@@ -54,11 +57,19 @@ pub(crate) struct Current {
     pub(crate) asked: bool,
 }
 
+/// A task that gave up the CPU.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaver {
+    pub(crate) index: u32,
+    /// It ran for the starvation bound.
+    pub(crate) rescue: bool,
+}
+
 pub(crate) struct RunQueue {
     cpu: CpuId,
     /// Keys with waiting tasks.
     occupied: u32,
-    levels: Box<[Level]>,
+    levels: Box<[Level; ROWS]>,
     by_age: AgeList,
     /// Weights of the waiting tasks.
     load: u64,
@@ -79,7 +90,7 @@ impl RunQueue {
         Ok(Self {
             cpu,
             occupied: 0,
-            levels: boxed(KEYS, Level::new)?,
+            levels: boxed(Level::new)?,
             by_age: AgeList::new(),
             load: 0,
             current: None,
@@ -106,16 +117,31 @@ impl RunQueue {
         let slot = slots.get(index).ok_or(Violation)?;
         // First the state, then a look at the policy: whoever changed it before and saw Transit relies on that.
         slot.state.insert(self.cpu)?;
+        self.arrive(slots, index, slot, arrival, now)
+    }
+
+    /// Puts a task into its place that is Queued here already. Returns the key it waits at.
+    #[inline]
+    pub(crate) fn arrive(
+        &mut self,
+        slots: &Slots,
+        index: u32,
+        slot: &Slot,
+        arrival: Arrival,
+        now: Nanos,
+    ) -> Result<Key, Violation> {
         if arrival == Arrival::Woken {
             let stopped = Nanos(slot.stopped.get());
             slot.set_credit(slot.credit().slept(now.saturating_sub(stopped)));
             slot.woken.set(now.0.max(1));
         }
-        if arrival != Arrival::Moved {
-            slot.since.set(now.0);
-        }
         let key = self.link(slots, index, slot, arrival, now)?;
-        self.by_age.push(slots, index);
+        if arrival == Arrival::Moved {
+            self.by_age.insert(slots, index, slot);
+        } else {
+            slot.since.set(now.0);
+            self.by_age.push(slots, index, slot);
+        }
         Ok(key)
     }
 
@@ -123,41 +149,43 @@ impl RunQueue {
     pub(crate) fn rekey(&mut self, slots: &Slots, index: u32, now: Nanos) -> Result<Key, Violation> {
         let slot = slots.get(index).ok_or(Violation)?;
         self.depart(slot, slot.key());
-        self.unlink_level(slots, index, slot);
+        self.unlink_level(slots, slot);
         self.link(slots, index, slot, Arrival::Moved, now)
     }
 
     /// Puts a task into its level.
+    #[inline]
     fn link(&mut self, slots: &Slots, index: u32, slot: &Slot, arrival: Arrival, now: Nanos) -> Result<Key, Violation> {
         let policy = slot.policy();
-        let key = slot.effective_key();
-        let cpu = self.cpu;
-        let alone = |level: &Level| level.len() == 0;
+        let key = slot.effective_key_of(policy);
         if self.current.is_some_and(|current| current.key == key)
-            && self.levels.get(usize::from(key.number())).is_some_and(alone)
+            && self.level(key).is_some_and(|level| level.len() == 0)
         {
             // The level's time is that of the task that had it for itself.
             self.charge(slots, now);
         }
-        let Some(level) = self.levels.get_mut(usize::from(key.number())) else { return Err(Violation) };
+        let cpu = self.cpu;
+        let Some(level) = self.level_mut(key) else { return Err(Violation) };
         enter(slot, cpu, key, level);
         slot.set_key(key);
         let fresh = slot.slice_left.get() == 0;
+        let vruntime = slot.vruntime.get();
         match key.class().rules().order() {
-            Order::Fair if arrival == Arrival::Yielded => level.push_last(slots, index, slot.vruntime.get()),
+            Order::Fair if arrival == Arrival::Yielded => level.push_last(slots, index, slot, vruntime),
             Order::Fair if arrival == Arrival::Preempted && !fresh => {
-                level.push(slots, index, slot.vruntime.get(), End::Head);
+                level.push(slots, index, slot, vruntime, End::Head);
             }
-            Order::Fair => level.push(slots, index, slot.vruntime.get(), End::Tail),
+            Order::Fair => level.push(slots, index, slot, vruntime, End::Tail),
             Order::Arrival => {
                 let keeps = arrival == Arrival::Preempted && (!fresh || policy.flavour == Flavour::Fifo);
-                level.push(slots, index, 0, if keeps { End::Head } else { End::Tail });
+                level.push(slots, index, slot, 0, if keeps { End::Head } else { End::Tail });
             }
         }
         self.occupied |= 1 << key.number();
-        self.load += u64::from(policy.weight().get());
+        let weight = policy.weight().get();
+        self.load += u64::from(weight);
         // The policy may change while it waits: what was added is what will be subtracted.
-        slot.queued_weight.set(policy.weight().get());
+        slot.queued_weight.set(weight);
         Ok(key)
     }
 
@@ -170,11 +198,11 @@ impl RunQueue {
             let length = rescue_slice(self.waiting());
             self.episode.map_or(length, |before| before.min(length))
         });
-        let index = if rescue { oldest } else { self.regular(slots).ok_or(Violation)? };
-        let slot = slots.get(index).ok_or(Violation)?;
-        let (key, policy) = (slot.key(), slot.policy());
-        self.unlink(slots, index, slot);
-        slot.state.start(self.cpu)?;
+        let chosen = if rescue { slots.get(oldest).map(|slot| (oldest, slot)) } else { self.regular(slots) };
+        let (index, slot) = chosen.ok_or(Violation)?;
+        let key = slot.key();
+        self.unlink(slots, slot);
+        let generation = slot.state.start(self.cpu)?;
         self.rescued = rescue;
 
         let slice = match self.episode {
@@ -187,10 +215,9 @@ impl RunQueue {
         }
         self.account_wait(slot, key, now);
         slot.set_last_cpu(self.cpu);
-        let (generation, _) = slot.state.load();
         let id = TaskId { index, generation };
         let ends = now + slice;
-        let weight = policy.weight();
+        let weight = Weight(slot.queued_weight.get());
         self.current = Some(Current { id, key, weight, accounted: now, ends, rescue, asked: false });
         self.stats.switches += 1;
         self.stats.rescues += u64::from(rescue);
@@ -198,40 +225,45 @@ impl RunQueue {
     }
 
     /// Writes down what the current task ran up to now.
-    pub(crate) fn charge(&mut self, slots: &Slots, now: Nanos) {
-        let Some(current) = &mut self.current else { return };
-        let Some(slot) = slots.get(current.id.index) else { return };
+    #[inline]
+    pub(crate) fn charge<'s>(&mut self, slots: &'s Slots, now: Nanos) -> Option<&'s Slot> {
+        let current = self.current.as_mut()?;
+        let slot = slots.get(current.id.index)?;
         let ran = now.saturating_sub(current.accounted);
         current.accounted = current.accounted.max(now);
+        let (key, weight, rescue) = (current.key, current.weight, current.rescue);
         slot.runtime.set(slot.runtime.get() + ran.0);
-        if current.key.class().rules().order() == Order::Fair {
-            let vruntime = slot.vruntime.get() + current.weight.virtual_time(ran.0);
+        let class = key.class();
+        if class.rules().order() == Order::Fair {
+            let vruntime = slot.vruntime.get() + weight.virtual_time(ran.0);
             slot.vruntime.set(vruntime);
-            if let Some(level) = self.levels.get_mut(usize::from(current.key.number())) {
+            if let Some(level) = self.level_mut(key) {
                 level.follow(vruntime);
             }
         }
         slot.set_credit(slot.credit().ran(ran));
         // A rescue is a gift: it does not use up the slice that the task will have in its turn.
-        if !current.rescue {
+        if !rescue {
             slot.slice_left.set(u32::try_from(u64::from(slot.slice_left.get()).saturating_sub(ran.0)).unwrap_or(0));
         }
-        if let Some(time) = self.stats.class_time.get_mut(current.key.class() as usize) {
+        if let Some(time) = self.stats.class_time.get_mut(class as usize) {
             *time += ran;
         }
+        Some(slot)
     }
 
     /// The CPU gives up its task, which is charged; the caller moves its state on.
-    pub(crate) fn leave(&mut self, slots: &Slots, now: Nanos) -> Option<Current> {
-        self.charge(slots, now);
-        let current = self.current.take()?;
-        let slot = slots.get(current.id.index)?;
+    #[inline]
+    pub(crate) fn leave<'s>(&mut self, slots: &'s Slots, now: Nanos) -> Option<(Leaver, &'s Slot)> {
+        let slot = self.charge(slots, now)?;
+        let (index, key, rescue) = self.current.as_ref().map(|it| (it.id.index, it.key, it.rescue))?;
+        self.current = None;
         if u64::from(slot.slice_left.get()) < MIN_SLICE.0 {
             slot.slice_left.set(0);
         }
         slot.stopped.set(now.0);
-        self.depart(slot, current.key);
-        Some(current)
+        self.depart(slot, key);
+        Some((Leaver { index, rescue }, slot))
     }
 
     /// Whether the current task's time is over, and otherwise how much it has left. A new slice if nobody waits.
@@ -256,7 +288,7 @@ impl RunQueue {
         let slot = slots.get(index).ok_or(Violation)?;
         slot.state.take(self.cpu)?;
         self.depart(slot, slot.key());
-        self.unlink(slots, index, slot);
+        self.unlink(slots, slot);
         Ok(())
     }
 
@@ -290,16 +322,16 @@ impl RunQueue {
     /// Brings the current task's key up to date, after a change of its policy or of what it inherits. Returns whether
     /// somebody who waits is to have the CPU.
     pub(crate) fn refresh_current(&mut self, slots: &Slots, now: Nanos) -> bool {
-        self.charge(slots, now);
+        let Some(slot) = self.charge(slots, now) else { return false };
         let Some(current) = &mut self.current else { return false };
-        let Some(slot) = slots.get(current.id.index) else { return false };
         let (left, key) = (current.key, slot.effective_key());
         if left != key {
             current.key = key;
             current.weight = slot.policy().weight();
             self.depart(slot, left);
-            if let Some(level) = self.levels.get_mut(usize::from(key.number())) {
-                enter(slot, self.cpu, key, level);
+            let cpu = self.cpu;
+            if let Some(level) = self.level_mut(key) {
+                enter(slot, cpu, key, level);
             }
         } else {
             current.weight = slot.policy().weight();
@@ -308,25 +340,28 @@ impl RunQueue {
     }
 
     /// The first task of the first level.
-    fn regular(&mut self, slots: &Slots) -> Option<u32> {
-        let number = self.occupied.trailing_zeros();
-        let level = self.levels.get_mut(number as usize)?;
-        match Key::from_number(number as u8).class().rules().order() {
+    #[inline]
+    fn regular<'s>(&mut self, slots: &'s Slots) -> Option<(u32, &'s Slot)> {
+        let key = Key::from_number(self.occupied.trailing_zeros() as u8);
+        let level = self.level_mut(key)?;
+        match key.class().rules().order() {
             Order::Fair => level.first(slots),
-            Order::Arrival => level.first_by_arrival(),
+            Order::Arrival => level.first_by_arrival(slots),
         }
     }
 
     /// Takes a task out of its level and the list by age.
-    fn unlink(&mut self, slots: &Slots, index: u32, slot: &Slot) {
-        self.unlink_level(slots, index, slot);
-        self.by_age.unlink(slots, index);
+    #[inline]
+    fn unlink(&mut self, slots: &Slots, slot: &Slot) {
+        self.unlink_level(slots, slot);
+        self.by_age.unlink(slots, slot);
     }
 
-    fn unlink_level(&mut self, slots: &Slots, index: u32, slot: &Slot) {
+    #[inline]
+    fn unlink_level(&mut self, slots: &Slots, slot: &Slot) {
         let key = slot.key();
-        if let Some(level) = self.levels.get_mut(usize::from(key.number())) {
-            level.unlink(slots, index);
+        if let Some(level) = self.level_mut(key) {
+            level.unlink(slots, slot);
             if level.len() == 0 {
                 self.occupied &= !(1 << key.number());
             }
@@ -334,13 +369,25 @@ impl RunQueue {
         self.load -= u64::from(slot.queued_weight.get());
     }
 
+    /// The level of a key.
+    #[inline]
+    fn level(&self, key: Key) -> Option<&Level> {
+        self.levels.get(usize::from(key.number()) % ROWS)
+    }
+
+    #[inline]
+    fn level_mut(&mut self, key: Key) -> Option<&mut Level> {
+        self.levels.get_mut(usize::from(key.number()) % ROWS)
+    }
+
     /// What is left of the task's slice, or a new one.
+    #[inline]
     fn full_slice(&self, slot: &Slot, key: Key) -> Nanos {
         let left = slot.slice_left.get();
         if left != 0 {
             return Nanos(u64::from(left));
         }
-        let waiting = self.levels.get(usize::from(key.number())).map_or(0, Level::len);
+        let waiting = self.level(key).map_or(0, Level::len);
         let slice = key.class().rules().slice(slot.policy(), waiting);
         slot.slice_left.set(u32::try_from(slice.0).unwrap_or(u32::MAX));
         slice
@@ -360,7 +407,7 @@ impl RunQueue {
 
     /// Remembers where virtual time stood when the task left.
     fn depart(&self, slot: &Slot, key: Key) {
-        if let Some(level) = self.levels.get(usize::from(key.number())) {
+        if let Some(level) = self.level(key) {
             slot.floor_left.set(level.floor());
             slot.home.set(home(self.cpu, key));
         }

@@ -20,6 +20,14 @@ pub(crate) type Slots = Chunks<Slot>;
 /// No slot, as a link.
 pub(crate) const NIL: u32 = u32::MAX;
 
+impl Slots {
+    /// The slot that a link leads to.
+    #[inline]
+    pub(crate) fn linked(&self, link: u32) -> Option<&Slot> {
+        if link == NIL { None } else { self.get(link) }
+    }
+}
+
 #[repr(align(64))]
 pub(crate) struct Slot {
     pub(crate) state: StateWord,
@@ -172,7 +180,12 @@ impl Slot {
 
     /// Key with boost, decay and inheritance.
     pub(crate) fn effective_key(&self) -> Key {
-        let policy = self.policy();
+        self.effective_key_of(self.policy())
+    }
+
+    /// As [`Slot::effective_key`], for who has read the policy already.
+    #[inline]
+    pub(crate) fn effective_key_of(&self, policy: Policy) -> Key {
         let own = Key::new(policy.class, policy.class.rules().level(policy, self.credit()));
         self.inherited().map_or(own, |lent| lent.min(own))
     }

@@ -4,12 +4,11 @@
 //! ```text
 //!            create            wake              insert               start
 //!   Free ───────────► Blocked ──────► Transit ──────────► Queued(c) ─────────► Running(c)
-//!    ▲                   ▲             ▲ ▲ ▲                 │                  │  │  │ │
-//!    │                   │             │ │ └─────────────────┘                  │  │  │ │ wake
-//!    │                   │             │ │  take: steal, balance, affinity      │  │  │ ▼
-//!    │                   │             │ └──────────────────────────────────────┘  │  │ Notified(c)
-//!    │                   │             │     requeue: preempted or yielded, from   │  │  │
-//!    │                   │             │     Running(c) or Notified(c)             │  │  │
+//!    ▲                   ▲             ▲  ▲               │  ▲                  │  │  │ │
+//!    │                   │             │  └───────────────┘  └──────────────────┘  │  │ │ wake
+//!    │                   │             │    take: steal,     requeue: preempted    │  │ ▼
+//!    │                   │             │    balance,         or yielded, from      │  │ Notified(c)
+//!    │                   │             │    affinity         Running or Notified   │  │  │
 //!    │                   │             └───────── block: it was woken meanwhile ───┼──┼──┤
 //!    │                   └──────────────────────── block ──────────────────────────┘  │  │
 //!    └──────────────────────────────────────────── finish ────────────────────────────┴──┘
@@ -96,6 +95,11 @@ const fn pack(generation: u32, phase: Phase) -> u64 {
     (generation as u64) << 32 | (cpu as u64) << 8 | phase
 }
 
+/// Phase and CPU as the lower half of the word.
+const fn low(phase: Phase) -> u32 {
+    pack(0, phase) as u32
+}
+
 const fn unpack(word: u64) -> (u32, Phase) {
     let cpu = CpuId((word >> 8) as u32 & 0xff);
     let phase = match word & 0xff {
@@ -152,13 +156,24 @@ impl StateWord {
     }
 
     /// Transit → Queued, by the owner, with the lock of `cpu`'s queue.
+    #[inline]
     pub(crate) fn insert(&self, cpu: CpuId) -> Result<(), Violation> {
-        self.step(|phase| (phase == Phase::Transit).then_some(Phase::Queued(cpu)))
+        self.exchange(low(Phase::Transit), low(Phase::Queued(cpu))).map(|_| ())
     }
 
-    /// Queued → Running, by `cpu` with the lock of its queue.
-    pub(crate) fn start(&self, cpu: CpuId) -> Result<(), Violation> {
-        self.step(|phase| (phase == Phase::Queued(cpu)).then_some(Phase::Running(cpu)))
+    /// Queued → Running, by `cpu` with the lock of its queue. Returns the generation.
+    #[inline]
+    pub(crate) fn start(&self, cpu: CpuId) -> Result<u32, Violation> {
+        self.exchange(low(Phase::Queued(cpu)), low(Phase::Running(cpu)))
+    }
+
+    /// Running or Notified → Queued, by `cpu` with the lock of its queue.
+    #[inline]
+    pub(crate) fn requeue(&self, cpu: CpuId) -> Result<(), Violation> {
+        let queued = low(Phase::Queued(cpu));
+        self.exchange(low(Phase::Running(cpu)), queued)
+            .or_else(|_| self.exchange(low(Phase::Notified(cpu)), queued))
+            .map(|_| ())
     }
 
     /// Queued → Transit, with the lock of `cpu`'s queue. The caller owns the task then.
@@ -179,11 +194,6 @@ impl StateWord {
         Ok(if found == Phase::Running(cpu) { Blocking::Blocked } else { Blocking::Woken })
     }
 
-    /// Running or Notified → Transit, by `cpu`: the caller queues it again.
-    pub(crate) fn requeue(&self, cpu: CpuId) -> Result<(), Violation> {
-        self.step(|phase| runs_on(phase, cpu).then_some(Phase::Transit))
-    }
-
     /// Running or Notified → Free, by `cpu`. Ids of this generation are stale from here on.
     pub(crate) fn finish(&self, cpu: CpuId) -> Result<(), Violation> {
         self.change(|generation, phase| runs_on(phase, cpu).then_some((generation.wrapping_add(1), Phase::Free)))
@@ -196,6 +206,20 @@ impl StateWord {
             (now == generation && phase == Phase::Blocked).then_some((now.wrapping_add(1), Phase::Free))
         })
         .map(|_| ())
+    }
+
+    /// Changes the phase from exactly `from` to `to`; returns the generation, which stays. `Violation` if it is another.
+    #[inline]
+    fn exchange(&self, from: u32, to: u32) -> Result<u32, Violation> {
+        let mut word = self.0.load(Relaxed);
+        while word as u32 == from {
+            let next = word & !u64::from(u32::MAX) | u64::from(to);
+            match self.0.compare_exchange_weak(word, next, AcqRel, Relaxed) {
+                Ok(_) => return Ok((word >> 32) as u32),
+                Err(now) => word = now,
+            }
+        }
+        Err(Violation)
     }
 
     fn step(&self, next: impl Fn(Phase) -> Option<Phase>) -> Result<(), Violation> {

@@ -118,14 +118,24 @@ impl<T> Scheduler<T> {
         let (mut homeless, mut ended) = (None, None);
         let picked = {
             let mut queue = shared.queue.lock();
-            if let Some(current) = queue.leave(&self.slots, now) {
-                let index = current.id.index;
-                let slot = self.slots.get(index).ok_or(SchedError::WrongState)?;
+            if let Some((leaver, slot)) = queue.leave(&self.slots, now) {
+                let index = leaver.index;
                 let again = match how {
-                    Leaving::Preempted if current.rescue => slot.state.requeue(cpu).map(|()| Some(Arrival::Rescued))?,
-                    Leaving::Preempted => slot.state.requeue(cpu).map(|()| Some(Arrival::Preempted))?,
-                    Leaving::Yielded => slot.state.requeue(cpu).map(|()| Some(Arrival::Yielded))?,
-                    Leaving::Blocked => (slot.state.block(cpu)? == Blocking::Woken).then_some(Arrival::Woken),
+                    Leaving::Preempted => {
+                        slot.state.requeue(cpu)?;
+                        Some(if leaver.rescue { Arrival::Rescued } else { Arrival::Preempted })
+                    }
+                    Leaving::Yielded => {
+                        slot.state.requeue(cpu)?;
+                        Some(Arrival::Yielded)
+                    }
+                    Leaving::Blocked => match slot.state.block(cpu)? {
+                        Blocking::Blocked => None,
+                        Blocking::Woken => {
+                            slot.state.insert(cpu)?;
+                            Some(Arrival::Woken)
+                        }
+                    },
                     Leaving::Ended => {
                         slot.state.finish(cpu)?;
                         ended = Some(index);
@@ -133,10 +143,12 @@ impl<T> Scheduler<T> {
                     }
                 };
                 if let Some(arrival) = again {
+                    // A look at what others may have changed comes after the state, as in `RunQueue::insert`.
                     let usable = self.usable(slot.affinity());
                     if usable.contains(cpu) || usable.is_empty() {
-                        queue.insert(&self.slots, index, arrival, now)?;
+                        queue.arrive(&self.slots, index, slot, arrival, now)?;
                     } else {
+                        slot.state.take(cpu)?;
                         homeless = Some((index, arrival));
                     }
                 }
