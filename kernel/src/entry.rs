@@ -29,6 +29,10 @@ use types::{CpuId, MAX_CPUS, Nanos};
 /// The slot of the thread whose future each CPU polls; null while it polls none.
 static CURRENT: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
 
+/// The same for the fast way into system calls, meaningful while a program runs; null if that thread's calls go the long
+/// way, because it is under call filters. So those who are not pay nothing for them.
+static FAST: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+
 /// The address space each CPU translates by; kept alive by this reference. `None`: the kernel's own tables.
 static ACTIVE: [SpinLock<Option<Arc<AddressSpace>>>; MAX_CPUS] =
     [const { SpinLock::new(Rank::INTERRUPTS, None) }; MAX_CPUS];
@@ -194,10 +198,30 @@ impl ThreadSlot {
             state.advance(ProcessState::Ready).ok();
         }
         state.advance_from(ProcessState::Ready, ProcessState::Running);
-        if let Some(current) = CURRENT.get(cpu::current().index()) {
+        let here = cpu::current().index();
+        if let (Some(current), Some(fast)) = (CURRENT.get(here), FAST.get(here)) {
             current.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
+            self.choose_way(fast);
         }
         self.stale.set(true);
+    }
+
+    /// Lets the calls of this thread, which is about to run on the CPU of `fast`, go the fast way unless it is under call
+    /// filters.
+    #[inline]
+    fn choose_way(&self, fast: &AtomicPtr<Self>) {
+        // Stored before asked, as filters are set before `detour_all` stores: one of the two sees the other.
+        fast.store(ptr::from_ref(self).cast_mut(), Ordering::SeqCst);
+        if self.thread.is_filtered() {
+            fast.store(ptr::null_mut(), Ordering::Relaxed);
+        }
+    }
+
+    /// Lets the calls of this running thread go the fast way again if only somebody else's filters were the reason.
+    pub(crate) fn reconsider_way(&self) {
+        if let Some(fast) = FAST.get(cpu::current().index()) {
+            self.choose_way(fast);
+        }
     }
 
     fn end_poll(&self) {
@@ -239,6 +263,13 @@ fn current() -> Option<&'static ThreadSlot> {
 pub(crate) fn note_new_thread(space: &Arc<AddressSpace>) {
     if let Some(slot) = current() {
         slot.forked.set(!Arc::ptr_eq(slot.space(), space));
+    }
+}
+
+/// Sends the calls of all running threads the long way, where those without filters find back.
+pub(crate) fn detour_all() {
+    for fast in &FAST {
+        fast.store(ptr::null_mut(), Ordering::SeqCst);
     }
 }
 
@@ -389,7 +420,9 @@ pub(crate) const SCHED_YIELD: u64 = abi::linux::general::__NR_sched_yield as u64
 
 /// A system call, before anything has been saved that a plain function does not clobber.
 extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
-    let Some(slot) = current() else { return FastOutcome::Slow };
+    let fast = FAST.get(cpu::current().index()).map(|fast| fast.load(Ordering::Relaxed));
+    // SAFETY: as in `current`: a program runs, so a poll of its task lasts, and that began with setting this.
+    let Some(slot) = fast.and_then(|slot| unsafe { slot.as_ref() }) else { return FastOutcome::Slow };
     // The cheapest calls of all, before anything is set up for the others. They cause no signal.
     if let Some(id) = syscall::identity(&slot.process, &slot.thread, context.rax) {
         context.rax = id;

@@ -55,6 +55,10 @@ impl Platform for Kernel {
         run::start(system, crate::executor(), new)
     }
 
+    fn filters_changed(&self) {
+        crate::entry::detour_all();
+    }
+
     fn charge(&self) {
         crate::entry::charge_current();
     }

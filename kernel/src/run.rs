@@ -75,13 +75,14 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
             // A program that never blocks is charged once per tick.
             slot.charge();
             cpu::serve_interrupt(system);
+            slot.reconsider_way();
         }
         // Whatever was noted is looked at below.
         hal_x86_64::cpu::take_work();
+        // Under call filters nothing goes past those.
+        let free = trap == Trap::Syscall && !slot.thread.is_filtered();
         // The most frequent reason to wait, without the ceremony of the others.
-        if trap == Trap::Syscall
-            && let Some(read) = syscall::short_wait(slot.caller(system), &context)
-        {
+        if free && let Some(read) = syscall::short_wait(slot.caller(system), &context) {
             let result = read.await;
             context.rax = syscall::return_value(result);
             if result.is_err() || slot.thread.signals().needs_attention() {
@@ -89,7 +90,7 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
             }
             continue;
         }
-        if trap == Trap::Syscall && context.orig_rax == SCHED_YIELD {
+        if free && context.orig_rax == SCHED_YIELD {
             context.rax = 0;
             slot.give_way(SwitchKind::Voluntary).await;
             if slot.thread.signals().needs_attention() {

@@ -353,7 +353,7 @@ impl<R: Resources> ProcessTable<R> {
             clear_child_tid,
         }));
         if is_thread {
-            self.register_thread(&thread)?
+            self.register_thread(&thread, parent)?
         } else {
             self.register_process(&thread, parent, flags)?
         }
@@ -440,8 +440,10 @@ impl<R: Resources> ProcessTable<R> {
         registered
     }
 
-    fn register_thread(&self, thread: &Arc<Thread<R>>) -> Result<()> {
+    fn register_thread(&self, thread: &Arc<Thread<R>>, parent: &Thread<R>) -> Result<()> {
         self.enlist(thread)?;
+        // Another thread may have put all of them under filters since this one's were copied.
+        drop(thread.process().follow_filters(thread, parent));
         let number = thread.tid().0;
         let mut tree = self.tree();
         tree.node_mut(number).thread = true;

@@ -23,6 +23,7 @@ mod exec;
 mod exit;
 mod files;
 mod filesystem;
+pub mod filter;
 pub mod futex;
 mod job_control;
 mod kill;

@@ -26,6 +26,8 @@ const NO_NEW_PRIVS: u32 = 1;
 const OVER_PROCESS_LIMIT: u32 = 4;
 /// It has children of its own making (whose creator field names it).
 const HAS_CHILDREN: u32 = 2;
+/// It is under call filters. Never cleared.
+const FILTERED: u32 = 8;
 
 /// One thread of a process.
 ///
@@ -125,6 +127,10 @@ impl<R: Resources> Thread<R> {
         let credentials = &identity.credentials;
         let uids = [AtomicU32::new(credentials.ruid.0), AtomicU32::new(credentials.euid.0)];
         let gids = [AtomicU32::new(credentials.rgid.0), AtomicU32::new(credentials.egid.0)];
+        let mut flags = if no_new_privs { NO_NEW_PRIVS } else { 0 };
+        if filter.is_some() {
+            flags |= FILTERED;
+        }
         let shared = Shared { files: Some(files), fs: Some(fs), identity, namespaces, filter, name };
         Self {
             tid: AtomicU32::new(signals.tid().0),
@@ -133,7 +139,7 @@ impl<R: Resources> Thread<R> {
             started_at,
             state: StateCell::new(),
             parent_death_signal: AtomicU8::new(0),
-            flags: AtomicU32::new(if no_new_privs { NO_NEW_PRIVS } else { 0 }),
+            flags: AtomicU32::new(flags),
             scheduling: AtomicU32::new(scheduling.to_bits()),
             affinity: AtomicU64::new(affinity.0),
             last_cpu: AtomicU32::new(0),
@@ -541,9 +547,17 @@ impl<R: Resources> Thread<R> {
         self.shared.lock().filter.clone()
     }
 
-    /// Replaces the call filters; the old ones, to be dropped outside of locks.
-    pub fn set_filter(&self, filter: R::Filter) -> Option<R::Filter> {
-        self.shared.lock().filter.replace(filter)
+    /// Whether it is under call filters: then the system-call gate asks them first.
+    #[inline]
+    pub fn is_filtered(&self) -> bool {
+        self.flags.load(Ordering::SeqCst) & FILTERED != 0
+    }
+
+    /// Puts it under call filters, which contain those it is under; the old ones, to be dropped outside of locks.
+    pub(crate) fn set_filter(&self, filter: R::Filter) -> Option<R::Filter> {
+        let old = self.shared.lock().filter.replace(filter);
+        self.flags.fetch_or(FILTERED, Ordering::SeqCst);
+        old
     }
 
     /// Its view of pids, mounts, host name and IPC.

@@ -8,7 +8,7 @@ use abi::linux::general as linux;
 
 use crate::calls::{
     clone, exec, files, futex, ids, info, inspect, memory, pidfd, poll, posix_timers, power, prctl, process, resource,
-    signal, time, timers,
+    seccomp, signal, time, timers,
 };
 use crate::{Caller, Registers, RestartBlock, SysError, SysResult, shortage};
 
@@ -87,6 +87,7 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         linux::__NR_capset => ids::sys_capset(caller, a, b),
 
         linux::__NR_prctl => prctl::sys_prctl(caller, args),
+        linux::__NR_seccomp => seccomp::sys_seccomp(caller, a, b, c),
         linux::__NR_personality => prctl::sys_personality(caller, a),
         linux::__NR_set_tid_address => prctl::sys_set_tid_address(caller, a),
         linux::__NR_membarrier => prctl::sys_membarrier(caller, a, b),
@@ -177,6 +178,10 @@ pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysR
         file_call => match files::wait(caller, registers, file_call, args).await {
             Some(result) => result,
             None => {
+                // While call filters are being set, the fast entry declines even these.
+                if let Some(id) = ids::identity(caller.process, caller.thread, number) {
+                    return Ok(id);
+                }
                 // The fast entry also declines a call that a signal interrupted before it could wait: it is tried again.
                 if let Some(result) = dispatch_now(caller, number, args) {
                     return result;

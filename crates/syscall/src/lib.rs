@@ -16,6 +16,7 @@ mod actor;
 mod caller;
 mod calls;
 mod clock;
+mod detour;
 mod devices;
 mod dispatch;
 mod errno;

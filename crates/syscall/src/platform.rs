@@ -29,6 +29,8 @@ pub trait Platform: Send + Sync {
     /// # Errors
     /// [`OutOfMemory`] when there is none for its task; the thread never runs then.
     fn start_thread(&self, new: NewThread) -> Result<(), OutOfMemory>;
+    /// Threads have been put under call filters: from now on their calls come by [`crate::serve`].
+    fn filters_changed(&self) {}
     /// Charges all time up to now to the calling thread: its figures are about to be read.
     fn charge(&self);
     /// Fills `out` with random bytes fit for keys.

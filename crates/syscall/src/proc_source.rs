@@ -339,6 +339,7 @@ impl Processes {
         let identity = thread.map_or_else(|| process.identity(), Thread::identity);
         let limits = process.limits();
         let files = thread.and_then(Thread::files);
+        let filter = thread.and_then(Thread::filter);
         let realtime = scheduling.policy.is_real_time();
         let nice = i32::from(scheduling.nice);
         TaskSnapshot {
@@ -388,8 +389,8 @@ impl Processes {
             voluntary_switches: own.voluntary_switches,
             involuntary_switches: own.involuntary_switches,
             no_new_privileges: thread.is_some_and(Thread::no_new_privs),
-            seccomp: 0,
-            seccomp_filters: 0,
+            seccomp: filter.as_ref().map_or(0, |filter| filter.mode() as u32),
+            seccomp_filters: filter.as_ref().map_or(0, |filter| filter.count()),
             personality: process.personality(),
             wait_channel: None,
             cgroup: String::from("/"),

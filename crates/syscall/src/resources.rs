@@ -22,5 +22,5 @@ impl process::Resources for Resources {
     type Terminal = Arc<vfs::terminal::Terminal>;
     type Namespaces = Arc<vfs::Namespace>;
     type Cell = u64;
-    type Filter = ();
+    type Filter = Arc<process::filter::CallFilter>;
 }

@@ -31,7 +31,8 @@ const fn set() -> [u64; 8] {
     set
 }
 
-const MAKERS: [u32; 52] = [
+const MAKERS: [u32; 53] = [
+    linux::__NR_seccomp,
     linux::__NR_open,
     linux::__NR_openat,
     linux::__NR_openat2,

@@ -6,12 +6,12 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use hal::{Exception, PageFault, Trap, UserContext};
 use memory::{FaultKind, FaultOutcome};
-use process::ExitStatus;
 use process::signal::frame::{self, FaultRecord};
 use process::signal::{Caught, Delivery, Restart, SigInfo, StopTicket, finish_interrupted};
+use process::{ExitStatus, filter};
 
 use crate::calls::posix_timers;
-use crate::{Caller, Registers, SysError, dispatch, native, out_of_memory};
+use crate::{Caller, Registers, SysError, SysResult, detour, dispatch, native, out_of_memory};
 
 /// Whether the thread goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +38,16 @@ pub async fn serve(caller: Caller<'_>, registers: &mut Registers<'_>, trap: Trap
     let mut interrupted = false;
     match trap {
         Trap::Syscall => {
-            let result = dispatch(caller, registers).await;
+            let result = if caller.thread.is_filtered() {
+                Box::pin(detour::call(caller, registers)).await
+            } else {
+                dispatch(caller, registers).await
+            };
             interrupted = matches!(result, Err(SysError::Restart(_)));
             registers.context.rax = return_value(result);
         }
         Trap::NativeCall => {
-            let result = Box::pin(native::dispatch(caller, registers)).await;
+            let result = Box::pin(native_call(caller, registers)).await;
             interrupted = matches!(result, Err(SysError::Restart(_)));
             registers.context.rax = return_value(result);
         }
@@ -60,6 +64,15 @@ pub async fn serve(caller: Caller<'_>, registers: &mut Registers<'_>, trap: Trap
         return Served::Exit(status);
     }
     if interrupted || caller.thread.signals().needs_attention() { Served::Attend } else { Served::Done }
+}
+
+async fn native_call(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+    if caller.thread.is_filtered()
+        && let Some(result) = detour::refuse(caller, registers, filter::ARCH_I386, registers.context.rax)
+    {
+        return result;
+    }
+    native::dispatch(caller, registers).await
 }
 
 /// Delivers signals, stops and ends: all that must happen before user mode.

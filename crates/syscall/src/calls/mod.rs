@@ -27,6 +27,7 @@ pub(crate) mod power;
 pub(crate) mod prctl;
 pub(crate) mod process;
 pub(crate) mod resource;
+pub(crate) mod seccomp;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod stat;

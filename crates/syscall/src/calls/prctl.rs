@@ -109,7 +109,8 @@ pub(crate) fn sys_prctl(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
         // Nothing here depends on it; Linux's answer for a machine without such memory.
         pr::PR_MCE_KILL_GET => Ok(u64::from(pr::PR_MCE_KILL_DEFAULT)),
         pr::PR_SET_THP_DISABLE | pr::PR_GET_THP_DISABLE => Ok(0),
-        pr::PR_GET_SECCOMP => Ok(0),
+        pr::PR_GET_SECCOMP => Ok(caller.thread.filter().map_or(0, |filter| filter.mode() as u64)),
+        pr::PR_SET_SECCOMP => super::seccomp::set_by_prctl(caller, a, b),
         _ => Err(Errno::EINVAL.into()),
     }
 }
