@@ -123,7 +123,7 @@ impl KernelTables {
         if let Some((at, _, virt)) = known {
             return Ok(VirtAddr::new_truncate(virt + (first - at) + offset));
         }
-        let virt = self.map_in_window(&mut mmio, first, size, Caching::Device)?;
+        let virt = self.map_in_window(&mut mmio, first, size, PAGE, Caching::Device)?;
         if let Some(slot) = mmio.known.iter_mut().find(|(_, len, _)| *len == 0) {
             *slot = (first, size, virt);
         }
@@ -131,23 +131,31 @@ impl KernelTables {
     }
 
     /// Maps memory a second time, for a kernel stack: the pages below and above stay unmapped, so that a stack that runs over
-    /// faults instead of writing over what lies beside it in the direct map.
+    /// faults instead of writing over what lies beside it in the direct map. The address is a multiple of the length.
     ///
     /// # Errors
     ///
-    /// `NoMemory`: no frame for a table, or the window is full. `Invalid` for what is not page-aligned.
+    /// `NoMemory`: no frame for a table, or the window is full. `Invalid` for what is not page-aligned, or a length that is
+    /// no power of two.
     pub fn map_stack(&self, phys: PhysAddr, len: u64) -> Result<VirtAddr, MemoryError> {
-        if !phys.is_aligned(PAGE) || !len.is_multiple_of(PAGE) {
+        if !phys.is_aligned(PAGE) || !len.is_multiple_of(PAGE) || !len.is_power_of_two() {
             return Err(MemoryError::Invalid);
         }
-        let virt = self.map_in_window(&mut self.mmio.lock(), phys.as_u64(), len, Caching::Memory)?;
+        let virt = self.map_in_window(&mut self.mmio.lock(), phys.as_u64(), len, len, Caching::Memory)?;
         Ok(VirtAddr::new_truncate(virt))
     }
 
     /// Maps whole pages at the next free place of the window, with an unmapped page on either side.
-    fn map_in_window(&self, window: &mut Mmio, phys: u64, size: u64, caching: Caching) -> Result<u64, MemoryError> {
-        let virt = window.next + PAGE;
-        if size > Self::MMIO_END - virt {
+    fn map_in_window(
+        &self,
+        window: &mut Mmio,
+        phys: u64,
+        size: u64,
+        align: u64,
+        caching: Caching,
+    ) -> Result<u64, MemoryError> {
+        let virt = (window.next + PAGE).next_multiple_of(align);
+        if virt >= Self::MMIO_END || size > Self::MMIO_END - virt {
             return Err(MemoryError::NoMemory);
         }
         self.builder.map_range(self.root, virt, phys, size, self.builder.data_bits(caching), 1)?;
@@ -432,6 +440,7 @@ mod tests {
             }
             assert!(look(&tables, stack - 8).is_none());
             assert!(look(&tables, stack + 0x1_0000).is_none());
+            assert!(stack.is_multiple_of(0x1_0000));
         }
         assert_eq!(tables.map_stack(PhysAddr::new(0x40_0008), 4096), Err(MemoryError::Invalid));
     }
