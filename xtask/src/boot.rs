@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::exec::Guest;
 use crate::initramfs::Stdin;
-use crate::iso;
+use crate::iso::{self, Medium};
 use crate::machine::{Board, Boot, Machine};
 use crate::qemu::{Capture, Limit, Outcome};
 use crate::suite::{Report, Verdict};
@@ -16,14 +16,21 @@ const LIMIT: Limit = Limit { total: Some(Duration::from_secs(180)), silence: Non
 
 /// The suite.
 pub fn run(report: &mut Report, debug: bool) -> Result<()> {
-    let limine = if report.wants("limine") { iso::limine_reason() } else { None };
+    let mut without_limine = Vec::new();
     for (name, machine) in matrix(debug) {
         if !report.wants(&name) {
             continue;
         }
-        if let (Boot::Limine, Some(reason)) = (machine.boot, &limine) {
-            report.add(&name, Verdict::Skipped(reason.clone()), Duration::ZERO);
-            continue;
+        if machine.boot == Boot::Limine {
+            let medium = if machine.usb && !machine.uefi { Medium::BiosStick } else { Medium::Other };
+            // Asked once for each, since the answer may be that a download failed.
+            if !without_limine.iter().any(|(known, _)| *known == medium) {
+                without_limine.push((medium, iso::limine_reason(medium)));
+            }
+            if let Some((_, Some(reason))) = without_limine.iter().find(|(known, _)| *known == medium) {
+                report.add(&name, Verdict::Skipped(reason.clone()), Duration::ZERO);
+                continue;
+            }
         }
         let started = Instant::now();
         let verdict = match boots(&machine) {

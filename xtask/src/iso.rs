@@ -92,6 +92,7 @@ const LIMINE_FILES: &[&str] = &["limine-bios.sys", "limine-bios-cd.bin", "limine
 /// The pinned binary release; its archive is made by GitHub from a tag, so the files in it are checked, not the archive.
 const LIMINE_VERSION: &str = "v8.2.0-binary";
 const LIMINE_URL: &str = "https://github.com/limine-bootloader/limine/archive/refs/tags/v8.2.0-binary.tar.gz";
+const BY_HAND: &str = "set LIMINE_DIR to a directory with a binary release of Limine 8";
 const LIMINE_SHA256: &[(&str, &str)] = &[
     ("limine-bios.sys", "8382e36ff9d51e52e9160842f834a346028edf9e0319b1c728d290e3044a44a7"),
     ("limine-bios-cd.bin", "3b889bf946b1f248c93efa90fd1718aad79f867e8184f9167a0b9875a0c41191"),
@@ -115,9 +116,24 @@ pub fn installed_limine() -> Option<PathBuf> {
     dirs.into_iter().flatten().find(|dir| has_limine(dir))
 }
 
-/// Why there is no Limine to be had here, if so.
-pub fn limine_reason() -> Option<String> {
-    find_limine().err().map(|error| format!("no Limine: {error:#}"))
+/// Why an image with Limine cannot be made here, if so; one for a stick and BIOS takes Limine's own tool besides.
+pub fn limine_reason(medium: Medium) -> Option<String> {
+    match find_limine() {
+        Err(error) => Some(format!("no Limine: {error:#}")),
+        Ok(limine) if limine.tool.is_none() && medium == Medium::BiosStick => {
+            Some("no `limine` tool in PATH or LIMINE_DIR; the downloaded release has none".into())
+        }
+        Ok(_) => None,
+    }
+}
+
+/// What an image is to boot from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// A USB stick, by BIOS.
+    BiosStick,
+    /// A CD, or a USB stick by UEFI.
+    Other,
 }
 
 fn has_limine(dir: &Path) -> bool {
@@ -127,7 +143,13 @@ fn has_limine(dir: &Path) -> bool {
 fn find_limine() -> Result<Limine> {
     if let Some(dir) = std::env::var_os("LIMINE_DIR") {
         let dir = PathBuf::from(dir);
-        ensure!(has_limine(&dir), "LIMINE_DIR={} lacks one of {}", dir.display(), LIMINE_FILES.join(", "));
+        let lacking: Vec<_> = LIMINE_FILES.iter().copied().filter(|file| !dir.join(file).is_file()).collect();
+        ensure!(
+            lacking.is_empty(),
+            "LIMINE_DIR={} lacks {}: it must be a directory with a binary release of Limine 8",
+            dir.display(),
+            lacking.join(", ")
+        );
     }
     let dir = match installed_limine() {
         Some(dir) => dir,
@@ -143,10 +165,7 @@ fn download_limine() -> Result<PathBuf> {
     if has_limine(&dir) && verified(&dir) {
         return Ok(dir);
     }
-    ensure!(
-        tools::in_path("curl").is_some(),
-        "not installed, and no curl to fetch it; set LIMINE_DIR to a binary release"
-    );
+    tools::need(&[Need::Fetch]).with_context(|| format!("not installed, and nothing to fetch it with; {BY_HAND}"))?;
     let scratch = paths::scratch()?;
     let archive = scratch.path().join("limine.tar.gz");
     let mut curl = Command::new("curl");
@@ -164,14 +183,15 @@ fn download_limine() -> Result<PathBuf> {
     let fetched = process::with_progress("fetching Limine", || curl.arg(&archive).arg(LIMINE_URL).output())?;
     if !fetched.status.success() {
         let reason = String::from_utf8_lossy(&fetched.stderr).trim().to_owned();
-        bail!("not installed, and its download failed: {reason}; set LIMINE_DIR to a binary release");
+        bail!("not installed, and its download failed ({reason}); {BY_HAND}");
     }
     let unpacked = scratch.path().join("limine");
     fs::create_dir_all(&unpacked)?;
     let mut tar = Command::new("tar");
     tar.args(["--strip-components=1", "-xzf"]).arg(&archive).arg("-C").arg(&unpacked);
-    process::step("unpacking Limine", &mut tar)?;
-    ensure!(verified(&unpacked), "the downloaded Limine is not the expected one: its checksum differs");
+    process::step("unpacking Limine", &mut tar).with_context(|| format!("the download is damaged; {BY_HAND}"))?;
+    ensure!(has_limine(&unpacked), "what came from {LIMINE_URL} is not a Limine release; {BY_HAND}");
+    ensure!(verified(&unpacked), "the Limine from {LIMINE_URL} is not the expected one: a checksum differs; {BY_HAND}");
     let _ = fs::remove_dir_all(&dir);
     fs::rename(&unpacked, &dir)?;
     Ok(dir)

@@ -58,6 +58,14 @@ pub fn with_progress<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T 
     })
 }
 
+/// The first line that `program args` prints if it succeeds.
+pub fn answer(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    output.status.success().then(|| line.to_owned())
+}
+
 /// The first line that `program args` prints, or nothing if it cannot be run.
 pub fn first_line(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
