@@ -5,10 +5,8 @@
 //! future is polled by one CPU at a time ([`crate::executor`]): that is what makes the cells inside sound. While a poll
 //! lasts, the CPU's entry of [`CURRENT`] points to the slot.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::any::Any;
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
@@ -23,7 +21,7 @@ use hal_x86_64::{Machine, cpu, paging, set_kernel_fault, smp, time};
 use memory::{AddressSpace, FaultOutcome};
 use process::{ProcessState, ProcessTable, SwitchKind};
 use sync::{Rank, SpinLock};
-use syscall::{Caller, FpuState, Process, Short, StoredFpuState, SysError, SysResult, System, Thread};
+use syscall::{Caller, FpuState, Process, Short, SysError, SysResult, System, Thread};
 use types::{CpuId, MAX_CPUS, Nanos};
 
 /// The slot of the thread whose future each CPU polls; null while it polls none.
@@ -273,6 +271,11 @@ pub(crate) fn detour_all() {
     }
 }
 
+/// A copy of the vector registers of the thread that this CPU runs. `None`: no memory.
+pub(crate) fn copy_of_registers() -> Option<FpuArea> {
+    current()?.with_fpu(|area| area.try_clone())
+}
+
 /// Charges all time up to now to the thread that this CPU runs.
 pub(crate) fn charge_current() {
     if let Some(slot) = current() {
@@ -357,11 +360,6 @@ impl FpuState for SlotFpu<'_> {
         self.0.with_fpu(FpuArea::reset);
         self.discard_registers();
     }
-
-    fn duplicate(&mut self) -> Option<Box<dyn StoredFpuState>> {
-        let copy = self.0.with_fpu(|area| area.try_clone())?;
-        Some(Box::new(StoredFpu(copy)))
-    }
 }
 
 impl SlotFpu<'_> {
@@ -372,20 +370,18 @@ impl SlotFpu<'_> {
     }
 }
 
-/// Vector registers of a thread that has not run yet.
-pub(crate) struct StoredFpu(pub(crate) FpuArea);
-
-impl StoredFpuState for StoredFpu {
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-}
-
 /// Makes the boot CPU ready for everything else; once, first.
 pub(crate) fn init_boot_cpu(direct_map: u64) -> hal_x86_64::features::Features {
     // SAFETY: called once by `start::machine` in ring 0 with interrupts off; every boot door maps the first 4 GiB there and
     // the kernel's own tables keep that.
     unsafe { cpu::init_bsp(direct_map) }
+}
+
+/// The executing CPU, for the crate `sync`.
+// SAFETY: no other symbol has this name.
+#[unsafe(no_mangle)]
+fn multios_current_cpu() -> CpuId {
+    cpu::current()
 }
 
 /// Starts the CPUs of `topology`.

@@ -11,9 +11,9 @@ use hal::{Trap, UserContext};
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user;
 use process::SwitchKind;
-use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System};
+use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System, VectorState};
 
-use crate::entry::{self, SCHED_YIELD, SlotFpu, StoredFpu, ThreadSlot};
+use crate::entry::{self, SCHED_YIELD, SlotFpu, ThreadSlot};
 use crate::executor::Executor;
 use crate::{cpu, executor};
 
@@ -35,10 +35,13 @@ pub(crate) fn sizes() -> [(&'static str, usize); 4] {
 /// # Errors
 /// [`OutOfMemory`]; the thread never runs.
 pub(crate) fn start(system: &'static System, executor: &'static Executor, new: NewThread) -> Result<(), OutOfMemory> {
-    let NewThread { process, thread, start, fpu } = new;
+    let NewThread { process, thread, start, vector } = new;
     let space = process.space().ok_or(OutOfMemory)?;
-    let copied = fpu.and_then(|fpu| fpu.into_any().downcast::<StoredFpu>().ok());
-    let area = copied.map(|stored| stored.0).or_else(FpuArea::new).ok_or(OutOfMemory)?;
+    let area = match vector {
+        VectorState::Initial => FpuArea::new(),
+        VectorState::OfCaller => entry::copy_of_registers(),
+    };
+    let area = area.ok_or(OutOfMemory)?;
     entry::note_new_thread(&space);
     let slot = Arc::new(ThreadSlot::new(process, thread.clone(), space, area));
     let life = Box::pin(live(system, slot.clone(), start));

@@ -32,12 +32,13 @@ const STACK_PAGES_ORDER: u32 = 4;
 
 /// CPU, memory, clocks, interrupts, the other CPUs.
 pub(crate) fn machine(boot: &BootInfo) {
+    // First, since locks and the heap ask for the number of the CPU.
+    let found = entry::init_boot_cpu(DIRECT_MAP_BASE);
     serial::init(Com::One);
     serial::init(Com::Two);
     log::init();
     let line = CommandLine(&boot.command_line);
     log::configure(line);
-    let found = entry::init_boot_cpu(DIRECT_MAP_BASE);
     set_fatal(panic::fatal_trap);
     info!("kernel: MultiOS {} by {:?}, entry at tsc {}", env!("CARGO_PKG_VERSION"), boot.door, boot.entry_tsc);
     info!("kernel: command line: {}", boot.command_line);
@@ -55,7 +56,7 @@ pub(crate) fn machine(boot: &BootInfo) {
     );
     let frames = boot::memory::frames().stats();
     info!("memory: {} of {} MiB free", to_mib(frames.free), to_mib(frames.total));
-    sync::install(Hooks { current_cpu: cpu::current, relax: tlb::serve_shootdowns });
+    sync::install(Hooks { relax: tlb::serve_shootdowns });
 
     let tables = acpi::read(boot.rsdp);
     power::set_methods(tables.power);

@@ -280,7 +280,7 @@ impl<R: Resources> ProcessTable<R> {
             }
         }
         process.clear_flag(ProcessFlag::VforkPending);
-        effects.wake_watchers(process.clone());
+        effects.wake_watchers(process);
         self.uncount_thread();
         drop((files, fs, space));
         effects
@@ -459,9 +459,7 @@ impl<R: Resources> ProcessTable<R> {
             // Its caller has been told to end.
             return Err(ProcessError::Restart);
         }
-        // Most processes have one thread: no slack for them.
-        let room = if group.list.is_empty() { group.list.try_reserve_exact(1) } else { group.list.try_reserve(1) };
-        room.map_err(|_| ProcessError::NoMemory)?;
+        group.list.try_reserve(1).map_err(|_| ProcessError::NoMemory)?;
         if !process.signals().attach(thread.signals().clone()) {
             return Err(ProcessError::NoMemory);
         }
@@ -473,11 +471,7 @@ impl<R: Resources> ProcessTable<R> {
     /// Takes a thread off its process's lists.
     pub(crate) fn delist(&self, thread: &Arc<Thread<R>>, effects: &mut Effects<R>) {
         let process = thread.process();
-        let removed = {
-            let mut group = process.thread_group().lock();
-            let at = group.list.iter().position(|other| Arc::ptr_eq(other, thread));
-            at.map(|at| group.list.remove(at))
-        };
+        let removed = process.thread_group().lock().remove(thread);
         removed.into_iter().for_each(|thread| effects.drop_thread(thread));
         let (kick, _stopped) = process.signals().detach(thread.tid());
         effects.kick_threads(process, kick);

@@ -1,5 +1,6 @@
 //! What remains to be done after a transition, once no lock is held.
 
+use alloc::boxed::Box;
 use alloc::collections::LinkedList;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,11 +19,16 @@ const CHUNK: usize = 32;
 #[must_use = "wake-ups are lost if it is not run"]
 pub struct Effects<R: Resources> {
     inline: [Option<Effect<R>>; INLINE],
-    more: LinkedList<Vec<Effect<R>>>,
+    more: Option<Box<More<R>>>,
     /// A session lost its leader: hang its terminal up (SIGHUP and SIGCONT to the foreground group).
     pub session_ended: Option<SessionEnd<R>>,
     /// The first process has ended: the machine must stop.
     pub init_ended: bool,
+}
+
+/// What does not fit inline: rare, so it must cost nothing to have none.
+struct More<R: Resources> {
+    chunks: LinkedList<Vec<Effect<R>>>,
 }
 
 /// A session without leader, and the terminal it had.
@@ -52,17 +58,17 @@ impl<R: Resources> Effects<R> {
 
     /// Nothing to do.
     pub(crate) const fn new() -> Self {
-        Self { inline: [const { None }; INLINE], more: LinkedList::new(), session_ended: None, init_ended: false }
+        Self { inline: [const { None }; INLINE], more: None, session_ended: None, init_ended: false }
     }
 
     /// Does it: wakes tasks and queues, drops what left the table.
-    pub fn run(self) {
-        for effect in self.inline {
+    pub fn run(mut self) {
+        for slot in &mut self.inline {
             // Filled in order.
-            let Some(effect) = effect else { return };
+            let Some(effect) = slot.take() else { return };
             effect.run();
         }
-        for chunk in self.more {
+        for chunk in self.more.into_iter().flat_map(|more| more.chunks) {
             chunk.into_iter().for_each(Effect::run);
         }
     }
@@ -72,14 +78,21 @@ impl<R: Resources> Effects<R> {
         self.push(Effect::Kick(thread));
     }
 
-    /// Wake whoever waits for children of `process`.
-    pub(crate) fn wake_parent(&mut self, process: Arc<Process<R>>) {
-        self.push(Effect::WakeParent(process));
+    /// Wake whoever waits for children of `process`. To be called after the change that they wait for: who begins to wait
+    /// now sees it.
+    pub(crate) fn wake_parent(&mut self, process: &Arc<Process<R>>) {
+        if process.child_events().has_waiters() {
+            self.push(Effect::WakeParent(process.clone()));
+        }
     }
 
-    /// Wake whoever watches `process` itself: pidfds, its vfork parent, an exec waiting for its threads.
-    pub(crate) fn wake_watchers(&mut self, process: Arc<Process<R>>) {
-        self.push(Effect::WakeWatchers(process));
+    /// Wake whoever watches `process` itself: pidfds, its vfork parent, an exec waiting for its threads. To be called after
+    /// the change that they wait for.
+    pub(crate) fn wake_watchers(&mut self, process: &Arc<Process<R>>) {
+        // The look for waiters is a full barrier; who makes the queue of watchers later looks at the process after that.
+        if process.changes().has_waiters() || process.existing_watchers().is_some() {
+            self.push(Effect::WakeWatchers(process.clone()));
+        }
     }
 
     /// Drop the last reference of the table.
@@ -94,7 +107,7 @@ impl<R: Resources> Effects<R> {
 
     /// Carries out what sending a signal to `process` asked for.
     pub(crate) fn after_send(&mut self, process: &Arc<Process<R>>, sent: SendEffect) {
-        if sent.sent == Sent::Queued {
+        if sent.sent == Sent::Queued && process.signals().has_readers() {
             self.push(Effect::WakeSignalReaders(process.clone()));
         }
         self.kick_threads(process, sent.kick);
@@ -118,12 +131,13 @@ impl<R: Resources> Effects<R> {
             *slot = Some(effect);
             return;
         }
-        match self.more.back_mut() {
+        let more = self.more.get_or_insert_with(|| Box::new(More { chunks: LinkedList::new() }));
+        match more.chunks.back_mut() {
             Some(chunk) if chunk.len() < CHUNK => chunk.push(effect),
             _ => {
                 let mut chunk = Vec::with_capacity(CHUNK);
                 chunk.push(effect);
-                self.more.push_back(chunk);
+                more.chunks.push_back(chunk);
             }
         }
     }
@@ -143,7 +157,7 @@ impl<R: Resources> Effect<R> {
                 }
             }
             Self::WakeSignalReaders(process) => {
-                process.signals().arrivals().wake_all();
+                process.signals().wake_readers();
             }
             Self::DropProcess(process) => drop(process),
             Self::DropThread(thread) => drop(thread),

@@ -145,7 +145,7 @@ impl<R: Resources> ProcessTable<R> {
         thread.set_robust_list(0, 0);
         process.clear_flag(ProcessFlag::VforkPending);
         trace!("exec: pid={} secure={}", process.pid(), commit.secure);
-        effects.wake_watchers(process.clone());
+        effects.wake_watchers(process);
         Ok(Executed {
             old_space,
             old_executable,

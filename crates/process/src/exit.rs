@@ -45,8 +45,17 @@ pub struct Departure<R: Resources> {
 }
 
 impl<R: Resources> ProcessTable<R> {
-    /// Tells a whole process to end with `status` (exit_group, a fatal signal). The first call decides the status.
+    /// Tells a whole process to end with `status` (a fatal signal). The first call decides the status.
     pub fn begin_group_exit(&self, process: &Arc<Process<R>>, status: ExitStatus) -> Effects<R> {
+        self.end_group(process, status, None)
+    }
+
+    /// The same by one of the threads (exit_group), which then ends by itself: it need not be woken.
+    pub fn exit_group(&self, thread: &Thread<R>, status: ExitStatus) -> Effects<R> {
+        self.end_group(thread.process(), status, Some(thread))
+    }
+
+    fn end_group(&self, process: &Arc<Process<R>>, status: ExitStatus, caller: Option<&Thread<R>>) -> Effects<R> {
         let mut effects = Effects::new();
         {
             let mut group = process.thread_group().lock();
@@ -57,7 +66,12 @@ impl<R: Resources> ProcessTable<R> {
         }
         trace!("group exit: pid={} {status:?}", process.pid());
         process.signals().begin_exit();
-        process.for_each_thread(|thread| effects.kick(thread.clone()));
+        let is_caller = |thread: &Arc<Thread<R>>| caller.is_some_and(|caller| core::ptr::eq(caller, &**thread));
+        process.for_each_thread(|thread| {
+            if !is_caller(thread) {
+                effects.kick(thread.clone());
+            }
+        });
         effects
     }
 
@@ -89,7 +103,7 @@ impl<R: Resources> ProcessTable<R> {
             // The memory goes with this thread: from here on a vfork parent has it for itself.
             space = process.replace_space(None);
             if process.clear_flag(ProcessFlag::VforkPending) {
-                effects.wake_watchers(process.clone());
+                effects.wake_watchers(process);
             }
         }
         let clear_child_tid = thread.set_clear_child_tid(0);
@@ -114,8 +128,7 @@ impl<R: Resources> ProcessTable<R> {
         let mut tree = self.tree();
         let (removed, heir, exec_waits) = {
             let mut group = process.thread_group().lock();
-            let at = group.list.iter().position(|other| Arc::ptr_eq(other, thread));
-            let removed = at.map(|at| group.list.remove(at));
+            let removed = group.remove(thread);
             (removed, group.list.first().cloned(), group.exec.is_some())
         };
         if removed.is_none() {
@@ -144,7 +157,7 @@ impl<R: Resources> ProcessTable<R> {
                     hand_on_creations(&mut tree, number, tid, &heir, &mut effects);
                 }
                 if exec_waits {
-                    effects.wake_watchers(process.clone());
+                    effects.wake_watchers(process);
                 }
             }
             None => self.end_process(&mut tree, process, &mut effects),
@@ -184,7 +197,7 @@ impl<R: Resources> ProcessTable<R> {
         }
         let verdict = notify::notify_end(tree, process, event, effects);
         process.life().advance(ProcessState::Zombie).ok();
-        effects.wake_watchers(process.clone());
+        effects.wake_watchers(process);
         if let Verdict::Reap = verdict {
             self.reap(tree, number, effects);
         }
@@ -212,7 +225,7 @@ impl<R: Resources> ProcessTable<R> {
                     continue;
                 }
             } else if (tree.node(child).stopped.is_some() || tree.node(child).continued)
-                && let Some(parent) = tree.process(reaper).cloned()
+                && let Some(parent) = tree.process(reaper)
             {
                 effects.wake_parent(parent);
             }

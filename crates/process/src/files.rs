@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use smallvec::SmallVec;
 use sync::{Rank, SpinLock};
 
 use crate::{ProcessError, Result};
@@ -41,7 +42,7 @@ pub struct FileTable<F> {
 struct Files<F> {
     // Both cover the same numbers: `slots.len() <= BITS * words.len()`.
     slots: Vec<Option<F>>,
-    words: Vec<Word>,
+    words: SmallVec<[Word; 1]>,
     // No number below this one is free.
     lowest_free: u32,
     open: u32,
@@ -65,7 +66,7 @@ impl<F> Default for FileTable<F> {
 impl<F> FileTable<F> {
     /// An empty table; allocates nothing.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self::with(Files::new())
     }
 
@@ -284,12 +285,13 @@ impl<F: Clone> FileTable<F> {
         // Memory is reserved without the lock; the table may grow meanwhile, then again.
         loop {
             let slots = self.files.lock().used_slots();
-            copy.grow(slots)?;
+            copy.make_room(slots)?;
             let files = self.files.lock();
-            if files.used_slots() > copy.slots.len() {
+            let slots = files.used_slots();
+            if slots > copy.slots.capacity() || slots.div_ceil(BITS) > copy.words.capacity() {
                 continue;
             }
-            copy.copy_from(&files, first..=last);
+            copy.copy_from(&files, slots, first..=last);
             break;
         }
         copy.lowest_free = copy.free_from(0);
@@ -304,31 +306,26 @@ pub struct ClosedFiles<F> {
 }
 
 impl<F: Clone> Files<F> {
-    /// Fills this table, which is empty and has the room, with the open files of `from` outside `left_out`.
-    fn copy_from(&mut self, from: &Self, left_out: core::ops::RangeInclusive<u32>) {
-        for (at, (to, word)) in self.words.iter_mut().zip(&from.words).enumerate() {
-            let mut rest = word.taken;
+    /// Fills this table, which is empty and has the room, with the open files of `from` outside `left_out`, all of them
+    /// below `slots`.
+    fn copy_from(&mut self, from: &Self, slots: usize, left_out: core::ops::RangeInclusive<u32>) {
+        for (at, word) in from.words.iter().take(slots.div_ceil(BITS)).enumerate() {
             let mut taken = 0;
-            while rest != 0 {
-                let fd = at * BITS + rest.trailing_zeros() as usize;
-                let lowest = rest & rest.wrapping_neg();
-                rest &= rest - 1;
-                if let (Some(Some(file)), Some(slot)) = (from.slots.get(fd), self.slots.get_mut(fd))
-                    && !left_out.contains(&(fd as u32))
-                {
-                    *slot = Some(file.clone());
-                    taken |= lowest;
-                    self.open += 1;
-                }
+            let numbers = at * BITS..slots.min((at + 1) * BITS);
+            for (fd, slot) in numbers.clone().zip(from.slots.get(numbers).unwrap_or_default()) {
+                let file = if left_out.contains(&(fd as u32)) { None } else { slot.clone() };
+                taken |= u64::from(file.is_some()) << (fd % BITS);
+                self.open += u32::from(file.is_some());
+                self.slots.push(file);
             }
-            *to = Word { taken, cloexec: word.cloexec & taken };
+            self.words.push(Word { taken, cloexec: word.cloexec & taken });
         }
     }
 }
 
 impl<F> Files<F> {
-    const fn new() -> Self {
-        Self { slots: Vec::new(), words: Vec::new(), lowest_free: 0, open: 0 }
+    fn new() -> Self {
+        Self { slots: Vec::new(), words: SmallVec::new(), lowest_free: 0, open: 0 }
     }
 
     fn reserve(&mut self, min: u32, limit: u64, on_exec: OnExec) -> Result<u32> {
@@ -368,14 +365,19 @@ impl<F> Files<F> {
         if len <= self.slots.len() {
             return Ok(());
         }
+        let len = self.make_room(len)?;
+        self.slots.resize_with(len, || None);
+        self.words.resize(len.div_ceil(BITS), Word::default());
+        Ok(())
+    }
+
+    /// Memory for `len` numbers and some more: how many altogether.
+    fn make_room(&mut self, len: usize) -> Result<usize> {
         let len = len.max(FIRST_SLOTS).checked_next_power_of_two().ok_or(ProcessError::NoMemory)?;
         let words = len.div_ceil(BITS);
-        let no_memory = |_| ProcessError::NoMemory;
-        self.slots.try_reserve_exact(len.saturating_sub(self.slots.len())).map_err(no_memory)?;
-        self.words.try_reserve_exact(words.saturating_sub(self.words.len())).map_err(no_memory)?;
-        self.slots.resize_with(len, || None);
-        self.words.resize(words, Word::default());
-        Ok(())
+        self.slots.try_reserve_exact(len.saturating_sub(self.slots.len())).map_err(|_| ProcessError::NoMemory)?;
+        self.words.try_reserve_exact(words.saturating_sub(self.words.len())).map_err(|_| ProcessError::NoMemory)?;
+        Ok(len)
     }
 
     fn mark(&mut self, fd: u32, on_exec: OnExec) {

@@ -54,7 +54,7 @@ pub(crate) fn report<R: Resources>(
         // A classic signal of the kernel is never refused.
         post(tree, &parent, child_info(Signal::CHLD, process, event), effects).ok();
     }
-    effects.wake_parent(parent);
+    effects.wake_parent(&parent);
 }
 
 /// What a parent does with a child's end.
@@ -81,7 +81,7 @@ pub(crate) fn notify_end<R: Resources>(
         // A real-time exit signal may find the queue full: then it is lost, as on Linux.
         post(tree, &parent, child_info(signal, process, event), effects).ok();
     }
-    effects.wake_parent(parent);
+    effects.wake_parent(&parent);
     verdict
 }
 

@@ -6,6 +6,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering};
 
 use abi::Signal;
+use smallvec::SmallVec;
 use sync::{Once, Rank, SpinLock, TimerToken, WaitQueue};
 use types::{Nanos, Pgid, Pid, Sid, Tid};
 
@@ -63,8 +64,8 @@ pub struct Process<R: Resources> {
 
 /// The threads of a process and how they end.
 pub(crate) struct ThreadGroup<R: Resources> {
-    // In order of creation.
-    pub(crate) list: Vec<Arc<Thread<R>>>,
+    // In order of creation. Most processes have one thread.
+    pub(crate) list: SmallVec<[Arc<Thread<R>>; 1]>,
     // Threads that have not begun to end.
     pub(crate) live: u32,
     pub(crate) exit: GroupExit,
@@ -201,9 +202,20 @@ pub enum IsolationLevel {
     Container = 2,
 }
 
+impl<R: Resources> ThreadGroup<R> {
+    /// Takes `thread` off the list; nothing if it is not there.
+    pub(crate) fn remove(&mut self, thread: &Arc<Thread<R>>) -> Option<Arc<Thread<R>>> {
+        if let [only] = self.list.as_slice() {
+            return if Arc::ptr_eq(only, thread) { self.list.pop() } else { None };
+        }
+        let at = self.list.iter().position(|other| Arc::ptr_eq(other, thread))?;
+        Some(self.list.remove(at))
+    }
+}
+
 impl<R: Resources> Process<R> {
     pub(crate) fn new(new: NewProcess<R>) -> Self {
-        let group = ThreadGroup { list: Vec::new(), live: 0, exit: GroupExit::No, exec: None };
+        let group = ThreadGroup { list: SmallVec::new(), live: 0, exit: GroupExit::No, exec: None };
         let limits = LimitState { limits: new.limits, creation: RateMeter::default(), bandwidth: RateMeter::default() };
         let image = Image {
             space: Some(new.space),

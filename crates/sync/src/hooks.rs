@@ -1,13 +1,10 @@
-//! The two things this crate asks of the machine, installed once at boot.
+//! What this crate asks of the machine beside the number of the executing CPU, installed once at boot.
 
 use spin::Once;
-use types::CpuId;
 
 /// What the kernel plugs in before the second CPU starts.
 #[derive(Clone, Copy)]
 pub struct Hooks {
-    /// Number of the executing CPU.
-    pub current_cpu: fn() -> CpuId,
     /// Called again and again while a CPU spins: serves TLB shoot-downs sent to it.
     pub relax: fn(),
 }
@@ -17,11 +14,6 @@ static HOOKS: Once<Hooks> = Once::new();
 /// Installs the hooks; later calls change nothing.
 pub fn install(hooks: Hooks) {
     HOOKS.call_once(|| hooks);
-}
-
-/// The executing CPU; 0 before [`install`].
-pub fn current_cpu() -> CpuId {
-    HOOKS.get().map_or(CpuId(0), |hooks| (hooks.current_cpu)())
 }
 
 /// One turn of a spin loop.

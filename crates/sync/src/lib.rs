@@ -4,7 +4,7 @@
 //! kind of spin lock, safe everywhere. A CPU that spins calls the relax hook, which serves TLB shoot-downs: that is why
 //! a shoot-down may be waited for under a lock.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 #[cfg(not(target_os = "none"))]
@@ -20,7 +20,12 @@ mod wait_queue;
 #[cfg_attr(not(target_os = "none"), path = "held_host.rs")]
 mod held;
 
-pub use hooks::{Hooks, current_cpu, install, relax};
+#[cfg_attr(target_os = "none", path = "cpu_kernel.rs")]
+#[cfg_attr(not(target_os = "none"), path = "cpu_host.rs")]
+mod cpu;
+
+pub use cpu::current_cpu;
+pub use hooks::{Hooks, install, relax};
 pub use rank::Rank;
 pub use spin::{LazyLock, Once};
 pub use spin_lock::{SpinGuard, SpinLock};

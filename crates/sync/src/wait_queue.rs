@@ -39,6 +39,13 @@ impl WaitQueue {
         Self { waiting: AtomicUsize::new(0), list: SpinLock::new(Rank::WAIT_QUEUE, list) }
     }
 
+    /// Whether somebody waits, for a waker that has changed the condition: who is not seen here sees the change.
+    #[inline]
+    pub fn has_waiters(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.waiting.load(Ordering::Relaxed) != 0
+    }
+
     /// Wakes the longest waiter; whether there was one.
     pub fn wake_one(&self) -> bool {
         fence(Ordering::SeqCst);

@@ -186,7 +186,7 @@ impl Caller<'_> {
         let signals = self.process.signals();
         // The caller itself looks before it goes back to user mode: nobody need be kicked.
         if signals.send_to(self.thread.signals(), info, quota).is_ok_and(|effect| effect.sent == Sent::Queued) {
-            signals.arrivals().wake_all();
+            signals.wake_readers();
         }
     }
 }

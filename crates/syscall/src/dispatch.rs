@@ -31,7 +31,6 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         | linux::__NR_execveat
         | linux::__NR_exit
         | linux::__NR_exit_group
-        | linux::__NR_wait4
         | linux::__NR_waitid
         | linux::__NR_nanosleep
         | linux::__NR_clock_nanosleep
@@ -42,6 +41,7 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         | linux::__NR_rt_sigsuspend
         | linux::__NR_rt_sigtimedwait
         | linux::__NR_restart_syscall => return None,
+        linux::__NR_wait4 => return process::wait4_now(caller, args),
         linux::__NR_rt_sigaction => signal::sys_rt_sigaction(caller, a, b, c, d),
         linux::__NR_rt_sigprocmask => signal::sys_rt_sigprocmask(caller, a, b, c, d),
         linux::__NR_rt_sigpending => signal::sys_rt_sigpending(caller, a, b),
@@ -153,14 +153,14 @@ pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysR
     let [a, b, c, d, ..] = args;
     // What is large is boxed: the future of a thread has room for the largest call that is not, and is moved when it is made.
     match number as u32 {
-        linux::__NR_fork => Box::pin(clone::sys_fork(caller, registers)).await,
-        linux::__NR_vfork => Box::pin(clone::sys_vfork(caller, registers)).await,
-        linux::__NR_clone => Box::pin(clone::sys_clone(caller, registers)).await,
-        linux::__NR_clone3 => Box::pin(clone::sys_clone3(caller, registers)).await,
+        linux::__NR_fork => clone::finish(caller, clone::sys_fork(caller, registers)).await,
+        linux::__NR_vfork => clone::finish(caller, clone::sys_vfork(caller, registers)).await,
+        linux::__NR_clone => clone::finish(caller, clone::sys_clone(caller, registers)).await,
+        linux::__NR_clone3 => clone::finish(caller, clone::sys_clone3(caller, registers)).await,
         linux::__NR_execve => Box::pin(exec::sys_execve(caller, registers)).await,
         linux::__NR_execveat => Box::pin(exec::sys_execveat(caller, registers)).await,
         linux::__NR_exit => process::sys_exit(registers),
-        linux::__NR_exit_group => process::sys_exit_group(caller, a),
+        linux::__NR_exit_group => process::sys_exit_group(caller, registers),
         linux::__NR_wait4 => process::sys_wait4(caller, args).await,
         linux::__NR_waitid => Box::pin(process::sys_waitid(caller, args)).await,
         linux::__NR_arch_prctl => prctl::sys_arch_prctl(caller, registers),

@@ -54,7 +54,7 @@ pub use filesystem::{FileSystems, Machine, MachineInfo, REPORTS, RootError};
 pub use lifecycle::InitProgram;
 pub use load::LoadAverage;
 pub use missing::MissingCalls;
-pub use platform::{FpuState, Hardware, NewThread, OutOfMemory, Platform, StoredFpuState};
+pub use platform::{FpuState, Hardware, NewThread, OutOfMemory, Platform, VectorState};
 pub use resources::{OpenFile, Process, Resources, Thread};
 pub use restart::RestartBlock;
 pub use system::{System, SystemNames};

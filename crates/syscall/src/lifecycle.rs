@@ -15,7 +15,7 @@ use crate::actor::Standing;
 use crate::calls::exec::{Loader, load};
 use crate::calls::futex::{ThreadWords, release_thread_words};
 use crate::calls::process::shell_status;
-use crate::{Caller, NewThread, OpenFile, Resources, SysResult, System, Thread};
+use crate::{Caller, NewThread, OpenFile, Resources, SysResult, System, Thread, VectorState};
 
 /// What the first process is to be.
 pub struct InitProgram<'a> {
@@ -92,7 +92,8 @@ impl System {
             },
         )?;
         self.run(executed.effects);
-        let new = NewThread { process: thread.process().clone(), thread, start: image.context, fpu: None };
+        let new =
+            NewThread { process: thread.process().clone(), thread, start: image.context, vector: VectorState::Initial };
         self.platform.start_thread(new).map_err(|_| Errno::ENOMEM)?;
         Ok(())
     }
@@ -171,7 +172,7 @@ impl Caller<'_> {
     /// Does what a signal to the caller's own process asks for.
     pub(crate) fn after_send(self, effect: SendEffect) {
         if effect.sent == Sent::Queued {
-            self.process.signals().arrivals().wake_all();
+            self.process.signals().wake_readers();
         }
         if effect.continued {
             self.system.run(self.system.processes.report_continued(self.process));

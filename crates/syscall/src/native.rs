@@ -24,10 +24,11 @@ pub(crate) async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) 
     match number {
         EXIT => {
             let status = ExitStatus::from_code(a as i32);
-            caller.system.run(caller.system.processes.begin_group_exit(caller.process, status));
+            caller.system.run(caller.system.processes.exit_group(caller.thread, status));
+            registers.exit = Some(status);
             Ok(0)
         }
-        FORK => clone::sys_fork(caller, registers).await,
+        FORK => clone::finish(caller, clone::sys_fork(caller, registers)).await,
         WAIT => wait(caller, a).await,
         EXEC => exec::sys_execve(caller, registers).await,
         GETPID => Ok(u64::from(caller.process.pid().0)),

@@ -1,9 +1,7 @@
 //! What the system calls need of the kernel around them.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::any::Any;
 
 use hal::{PowerAction, UserContext};
 use memory::AddressSpace;
@@ -64,8 +62,17 @@ pub struct NewThread {
     pub thread: Arc<Thread>,
     /// Its first registers.
     pub start: UserContext,
-    /// Its first vector registers; `None` for the initial state.
-    pub fpu: Option<Box<dyn StoredFpuState>>,
+    /// Its first vector registers.
+    pub vector: VectorState,
+}
+
+/// Vector registers that a thread begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VectorState {
+    /// Those of a fresh program.
+    Initial,
+    /// Those of the thread that makes it, which is the calling one.
+    OfCaller,
 }
 
 /// There is no memory for it.
@@ -88,12 +95,4 @@ pub trait FpuState: Send {
     fn load(&mut self, image: &[u8]) -> bool;
     /// Back to the initial state, for a new program.
     fn reset(&mut self);
-    /// A copy for a new thread.
-    fn duplicate(&mut self) -> Option<Box<dyn StoredFpuState>>;
-}
-
-/// Such a state kept for a thread that has not run yet; the platform that made it takes it back.
-pub trait StoredFpuState: Send {
-    /// As what it is.
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }

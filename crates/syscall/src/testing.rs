@@ -4,7 +4,6 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::any::Any;
 use core::fmt::Write;
 use core::future::Future;
 use core::pin::Pin;
@@ -31,8 +30,8 @@ use vfs::proc::{CpuInfo, CpuTimes};
 
 use crate::{
     Caller, FileSystems, FpuState, Hardware, LoadAverage, Machine, MachineInfo, MissingCalls, NewThread, OutOfMemory,
-    Platform, Process, Registers, RestartBlock, StoredFpuState, SysError, SysResult, System, SystemNames, Thread,
-    WallClock, dispatch, dispatch_now,
+    Platform, Process, Registers, RestartBlock, SysError, SysResult, System, SystemNames, Thread, WallClock, dispatch,
+    dispatch_now,
 };
 
 /// Pages of memory of a test's machine.
@@ -161,12 +160,6 @@ impl MachineInfo for Info {
 
 pub(crate) struct NoFpu;
 
-impl StoredFpuState for NoFpu {
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-}
-
 impl FpuState for NoFpu {
     fn len(&self) -> usize {
         512
@@ -182,10 +175,6 @@ impl FpuState for NoFpu {
     }
 
     fn reset(&mut self) {}
-
-    fn duplicate(&mut self) -> Option<Box<dyn StoredFpuState>> {
-        Some(Box::new(Self))
-    }
 }
 
 /// A system with its console.

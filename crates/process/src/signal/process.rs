@@ -1,11 +1,11 @@
 //! One process's part of the signal state: shared pending signals, actions, its threads, stops.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use abi::{SigSet, Signal};
-use sync::{Rank, SpinGuard, SpinLock, WaitQueue};
+use smallvec::SmallVec;
+use sync::{Once, Rank, SpinGuard, SpinLock, WaitQueue};
 use types::Tid;
 
 use super::stop::StopState;
@@ -64,7 +64,8 @@ pub struct ProcessSignals {
     // any thread's lock is taken, read under a thread's lock: one of the two sides always sees the other.
     pub(super) shared_set: AtomicU64,
     pub(super) statistics: Counters,
-    arrivals: Arc<WaitQueue>,
+    // Made when a signalfd first waits.
+    arrivals: Once<Arc<WaitQueue>>,
 }
 
 #[derive(Debug)]
@@ -72,7 +73,7 @@ pub(super) struct State {
     pub(super) shared: super::Pending,
     pub(super) actions: Arc<SpinLock<Dispositions>>,
     // In order of creation: the leader first, while it lives.
-    pub(super) threads: Vec<Arc<ThreadSignals>>,
+    pub(super) threads: SmallVec<[Arc<ThreadSignals>; 1]>,
     pub(super) stop: StopState,
     /// The first process: signals with default action do not reach it.
     pub(super) protected: bool,
@@ -101,7 +102,7 @@ impl ProcessSignals {
         let state = State {
             shared: super::Pending::new(),
             actions,
-            threads: Vec::new(),
+            threads: SmallVec::new(),
             stop: StopState::new(),
             protected: false,
             exiting: false,
@@ -110,7 +111,7 @@ impl ProcessSignals {
             state: SpinLock::new(Rank::SIGNALS, state),
             shared_set: AtomicU64::new(0),
             statistics: Counters::default(),
-            arrivals: Arc::new(WaitQueue::new()),
+            arrivals: Once::new(),
         }
     }
 
@@ -148,7 +149,7 @@ impl ProcessSignals {
             let Some(at) = state.threads.iter().position(|thread| thread.tid() == tid) else {
                 return (Kick::None, None);
             };
-            let removed = state.threads.remove(at);
+            let removed = if state.threads.len() == 1 { state.threads.pop() } else { Some(state.threads.remove(at)) };
             let (kick, stopped) = if state.exiting {
                 (Kick::None, None)
             } else {
@@ -331,9 +332,24 @@ impl ProcessSignals {
         taken
     }
 
-    /// Woken whenever a signal is queued: readers of a signalfd wait here.
-    pub const fn arrivals(&self) -> &Arc<WaitQueue> {
-        &self.arrivals
+    /// Woken whenever a signal is queued: readers of a signalfd wait here. Made at the first call.
+    pub fn arrivals(&self) -> &Arc<WaitQueue> {
+        self.arrivals.call_once(|| Arc::new(WaitQueue::new()))
+    }
+
+    /// Wakes the readers of signalfds, after a signal was queued.
+    pub fn wake_readers(&self) {
+        // Who makes the queue after this look looks for signals after that.
+        fence(Ordering::SeqCst);
+        if let Some(arrivals) = self.arrivals.get() {
+            arrivals.wake_all();
+        }
+    }
+
+    /// Whether there may be such readers, after a signal was queued.
+    pub(crate) fn has_readers(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.arrivals.get().is_some_and(|arrivals| arrivals.has_waiters())
     }
 
     /// The statistics.

@@ -8,7 +8,15 @@ use process::signal::Restart;
 use process::{CloneCall, CloneFlags, CloneRequest, ProcessError};
 use types::USER_END;
 
-use crate::{Caller, NewThread, Process, Registers, SysError, SysResult};
+use crate::{Caller, NewThread, Process, Registers, SysError, SysResult, VectorState};
+
+/// A process or thread that has been made and runs.
+pub(crate) struct Made {
+    /// Its number.
+    number: u32,
+    /// The process that the caller has to wait for.
+    vfork: Option<Arc<Process>>,
+}
 
 /// What all four calls come to.
 struct Wanted {
@@ -22,15 +30,15 @@ struct Wanted {
     tls: u64,
 }
 
-pub(crate) async fn sys_fork(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
-    clone(caller, registers, CloneCall::Clone, Wanted::plain(CloneFlags::FORK)).await
+pub(crate) fn sys_fork(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult<Made> {
+    clone(caller, registers, CloneCall::Clone, Wanted::plain(CloneFlags::FORK))
 }
 
-pub(crate) async fn sys_vfork(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
-    clone(caller, registers, CloneCall::Clone, Wanted::plain(CloneFlags::VFORK_CALL)).await
+pub(crate) fn sys_vfork(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult<Made> {
+    clone(caller, registers, CloneCall::Clone, Wanted::plain(CloneFlags::VFORK_CALL))
 }
 
-pub(crate) async fn sys_clone(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+pub(crate) fn sys_clone(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult<Made> {
     let [flags, stack, parent_tid, child_tid, tls, _] = registers.context.syscall_args();
     let exit_signal = flags & u64::from(linux::CSIGNAL);
     // The upper half is not part of clone's flags.
@@ -38,10 +46,10 @@ pub(crate) async fn sys_clone(caller: Caller<'_>, registers: &mut Registers<'_>)
     // clone(2) stores a pidfd where it would store the child's tid.
     let pidfd = if flags.contains(CloneFlags::PIDFD) { parent_tid } else { 0 };
     let wanted = Wanted { flags, exit_signal, stack, parent_tid, child_tid, pidfd, tls };
-    clone(caller, registers, CloneCall::Clone, wanted).await
+    clone(caller, registers, CloneCall::Clone, wanted)
 }
 
-pub(crate) async fn sys_clone3(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+pub(crate) fn sys_clone3(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult<Made> {
     /// CLONE_ARGS_SIZE_VER0.
     const SMALLEST: u64 = 64;
     let [address, size, ..] = registers.context.syscall_args();
@@ -73,7 +81,7 @@ pub(crate) async fn sys_clone3(caller: Caller<'_>, registers: &mut Registers<'_>
         pidfd: args.pidfd,
         tls: args.tls,
     };
-    clone(caller, registers, CloneCall::Clone3, wanted).await
+    clone(caller, registers, CloneCall::Clone3, wanted)
 }
 
 /// unshare(2): a table of descriptors or places of one's own. Namespaces are not offered.
@@ -105,7 +113,7 @@ impl Wanted {
     }
 }
 
-async fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wanted: Wanted) -> SysResult {
+fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wanted: Wanted) -> SysResult<Made> {
     let flags = wanted.flags;
     let exit_signal = flags.validate(call, wanted.exit_signal)?;
     if flags.intersects(CloneFlags::NAMESPACES) || flags.contains(CloneFlags::INTO_CGROUP) {
@@ -123,7 +131,6 @@ async fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCal
         clear_child_tid: if flags.contains(CloneFlags::CHILD_CLEARTID) { wanted.child_tid } else { 0 },
         now: caller.system.platform.now(),
     };
-    let fpu = registers.fpu.duplicate().ok_or(Errno::ENOMEM)?;
     let thread = match caller.system.processes.clone_thread(caller.thread, request) {
         Ok(thread) => thread,
         Err(ProcessError::Restart) => return Err(SysError::Restart(Restart::NoIntr)),
@@ -164,12 +171,18 @@ async fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCal
     if !flags.contains(CloneFlags::THREAD) {
         super::timers::watch_cpu_limit(caller.system, &child);
     }
-    let new = NewThread { process: child.clone(), thread: thread.clone(), start, fpu: Some(fpu) };
+    let new = NewThread { process: child.clone(), thread: thread.clone(), start, vector: VectorState::OfCaller };
     if caller.system.platform.start_thread(new).is_err() {
         caller.system.run(caller.system.processes.abandon(&thread));
         return Err(Errno::ENOMEM.into());
     }
-    if flags.contains(CloneFlags::VFORK) {
+    Ok(Made { number, vfork: flags.contains(CloneFlags::VFORK).then_some(child) })
+}
+
+/// The end of all four calls: with `VFORK` a wait for the child. Apart from the rest, so that the future is small.
+pub(crate) async fn finish(caller: Caller<'_>, made: SysResult<Made>) -> SysResult {
+    let Made { number, vfork } = made?;
+    if let Some(child) = vfork {
         wait_for_release(caller, &child).await;
     }
     Ok(u64::from(number))

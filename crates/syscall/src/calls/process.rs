@@ -18,9 +18,11 @@ pub(crate) fn sys_exit(registers: &mut Registers<'_>) -> SysResult {
     Ok(0)
 }
 
-pub(crate) fn sys_exit_group(caller: Caller<'_>, code: u64) -> SysResult {
+pub(crate) fn sys_exit_group(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+    let [code, ..] = registers.context.syscall_args();
     let status = ExitStatus::from_code(code as i32);
-    caller.system.run(caller.system.processes.begin_group_exit(caller.process, status));
+    caller.system.run(caller.system.processes.exit_group(caller.thread, status));
+    registers.exit = Some(status);
     Ok(0)
 }
 
@@ -28,11 +30,31 @@ pub(crate) async fn sys_wait4(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     let [pid, status, options, usage, ..] = args;
     let request = WaitRequest::wait4(caller.process, pid as i32, options as u32)?;
     let Some(found) = wait(caller, &request).await? else { return Ok(0) };
+    report(caller, &found, status, usage)
+}
+
+/// [`sys_wait4`], if it need not wait.
+pub(crate) fn wait4_now(caller: Caller<'_>, args: [u64; 6]) -> Option<SysResult> {
+    let [pid, status, options, usage, ..] = args;
+    let request = match WaitRequest::wait4(caller.process, pid as i32, options as u32) {
+        Ok(request) => request,
+        Err(error) => return Some(Err(error.into())),
+    };
+    match caller.system.processes.try_wait(caller.thread, &request) {
+        Ok(Some(found)) => Some(report(caller, &found, status, usage)),
+        Ok(None) if request.options.contains(WaitOptions::NOHANG) => Some(Ok(0)),
+        Ok(None) => None,
+        Err(error) => Some(Err(error.into())),
+    }
+}
+
+/// What wait4 tells of a child.
+fn report(caller: Caller<'_>, found: &WaitResult, status: u64, usage: u64) -> SysResult {
     let memory = caller.memory();
     let WaitResult { pid, event, usage: used, .. } = found;
     memory.write_opt(status, &event.wait_status())?;
     if usage != 0 {
-        memory.write(usage, &rusage(&used))?;
+        memory.write(usage, &rusage(used))?;
     }
     Ok(u64::from(pid.0))
 }
