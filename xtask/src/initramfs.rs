@@ -41,6 +41,7 @@ impl Tree {
             tree.directory(dir, 0o755);
         }
         tree.directory("tmp", 0o1777);
+        tree.directory("var/tmp", 0o1777);
         tree.device("dev/console", 0o600, (5, 1));
         tree.device("dev/null", 0o666, (1, 3));
         tree.file("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n");

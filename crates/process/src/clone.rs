@@ -387,7 +387,13 @@ impl<R: Resources> ProcessTable<R> {
             bits |= ProcessFlag::SharesSpace as u32;
             old.set_flag(ProcessFlag::SharesSpace);
         }
-        for inherited in [ProcessFlag::SetUid, ProcessFlag::SetGid] {
+        for inherited in [
+            ProcessFlag::SetUid,
+            ProcessFlag::SetGid,
+            ProcessFlag::NoHugePages,
+            ProcessFlag::MceEarly,
+            ProcessFlag::MceLate,
+        ] {
             bits |= if old.has_flag(inherited) { inherited as u32 } else { 0 };
         }
         Arc::new(Process::new(NewProcess {

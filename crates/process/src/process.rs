@@ -174,6 +174,12 @@ pub enum ProcessFlag {
     SharesSpace = 1 << 7,
     /// It was killed for want of memory.
     OutOfMemory = 1 << 9,
+    /// It asked for no huge pages (PR_SET_THP_DISABLE).
+    NoHugePages = 1 << 10,
+    /// It wants to know of memory errors early (PR_MCE_KILL).
+    MceEarly = 1 << 11,
+    /// It wants to know of memory errors only when it meets them (PR_MCE_KILL).
+    MceLate = 1 << 12,
 }
 
 /// PR_SET_DUMPABLE.

@@ -6,7 +6,7 @@ use abi::Errno;
 use abi::linux::general as linux;
 use process::{FileTable, FsContext, Identity, Resource};
 use types::{Capabilities, Credentials, Pgid, Pid, Sid, Tid};
-use vfs::{Location, Namespace};
+use vfs::{Confine, Location, Namespace};
 
 use crate::{Caller, OpenFile, SysError, SysResult};
 
@@ -44,18 +44,34 @@ pub(crate) struct Standing {
     namespace: Arc<Namespace>,
     root: Location,
     base: Location,
+    confine: Confine,
 }
 
 impl Standing {
     /// The kernel itself at the top of a tree.
     pub(crate) fn of_kernel(namespace: Arc<Namespace>, root: Location) -> Self {
         let actor = Actor { identity: None, pid: Pid(0), tid: Tid(0), pgid: Pgid(0), sid: Sid(0), umask: 0 };
-        Self { actor, namespace, base: root.clone(), root }
+        Self { actor, namespace, base: root.clone(), root, confine: Confine::empty() }
     }
 
     /// What path operations start from.
     pub(crate) fn context(&self) -> vfs::FsContext<'_> {
-        vfs::FsContext { namespace: &self.namespace, root: &self.root, base: &self.base, caller: self.actor.vfs() }
+        vfs::FsContext {
+            namespace: &self.namespace,
+            root: &self.root,
+            base: &self.base,
+            caller: self.actor.vfs(),
+            confine: self.confine,
+        }
+    }
+
+    /// The same, with paths confined (openat2(2)).
+    pub(crate) fn confined(mut self, confine: Confine) -> Self {
+        if confine.intersects(Confine::BENEATH | Confine::IN_ROOT) {
+            self.root = self.base.clone();
+        }
+        self.confine = confine;
+        self
     }
 
     /// The mounts it sees.
@@ -158,6 +174,7 @@ impl Caller<'_> {
             namespace: self.thread.namespaces(),
             root: places.root,
             base: base.unwrap_or(places.cwd),
+            confine: Confine::empty(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! The file systems of the running system: the root from the boot archives, /dev, /proc, and what mount(2) offers.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -18,8 +19,8 @@ use vfs::ramfs::{RamFs, RamOptions};
 use vfs::socket::AbstractNames;
 use vfs::terminal::{Ptys, Terminal};
 use vfs::{
-    Caller as VfsCaller, DeviceKind, DeviceNumber, DeviceRegistry, FileSystem, FsContext, Location, Namespace,
-    NewContent, NewNode, VfsError,
+    Caller as VfsCaller, Confine, DeviceKind, DeviceNumber, DeviceRegistry, FileSystem, FsContext, Location, LockKind,
+    LockOwner, Namespace, NewContent, NewNode, VfsError,
 };
 
 use crate::calls::info::{RELEASE, VERSION};
@@ -119,7 +120,13 @@ impl FileSystems {
         let namespace = Arc::new(Namespace::new(root, b"rootfs", registry.clone()));
         let top = namespace.root();
         let kernel = Credentials::ROOT;
-        let context = FsContext { namespace: &namespace, root: &top, base: &top, caller: VfsCaller::kernel(&kernel) };
+        let context = FsContext {
+            namespace: &namespace,
+            root: &top,
+            base: &top,
+            caller: VfsCaller::kernel(&kernel),
+            confine: Confine::empty(),
+        };
         for archive in archives {
             vfs::cpio::unpack(archive, &context).map_err(RootError::Archive)?;
         }
@@ -161,7 +168,8 @@ impl FileSystems {
         let root = self.namespace.root();
         let kernel = Credentials::ROOT;
         let caller = VfsCaller::kernel(&kernel);
-        let context = FsContext { namespace: &self.namespace, root: &root, base: &root, caller };
+        let context =
+            FsContext { namespace: &self.namespace, root: &root, base: &root, caller, confine: Confine::empty() };
         match context.open(b"/dev/console", linux::O_RDWR, 0) {
             Ok(opened) => Ok(opened.file),
             Err(_) => Ok(OpenFile::anonymous(self.console.open()?, linux::O_RDWR)),
@@ -176,7 +184,8 @@ impl FileSystems {
         let root = self.namespace.root();
         let kernel = Credentials::ROOT;
         let caller = VfsCaller::kernel(&kernel);
-        FsContext { namespace: &self.namespace, root: &root, base: &root, caller }.resolve(path, vfs::Follow::Yes)
+        FsContext { namespace: &self.namespace, root: &root, base: &root, caller, confine: Confine::empty() }
+            .resolve(path, vfs::Follow::Yes)
     }
 }
 
@@ -293,6 +302,8 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
         writeln!(out, "{}", system.processes.max_threads())
     }));
     add(NamedFile::new("sys/fs/file-max", 0o444, |out: &mut Text| writeln!(out, "{}", i64::MAX)));
+    add(NamedFile::new("sys/fs/pipe-max-size", 0o444, |out: &mut Text| writeln!(out, "{}", 1 << 20)));
+    add(NamedFile::new("locks", 0o444, move |out: &mut Text| locks(system, out)));
     add(NamedFile::new("multios/exit_status", 0o600, ExitStatusFile(system)));
     add(NamedFile::new("multios/missing", 0o444, move |out: &mut Text| out.write_str(&system.missing.report())));
     add(NamedFile::new("multios/counts", 0o444, move |out: &mut Text| counts(system, out)));
@@ -305,6 +316,42 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
         }));
     }
     files
+}
+
+/// /proc/locks: the locks of the files that some process has open, each file once.
+fn locks(system: &System, out: &mut Text) -> core::fmt::Result {
+    let mut seen: BTreeSet<(u64, u64)> = BTreeSet::new();
+    let mut flocks: BTreeSet<u64> = BTreeSet::new();
+    let mut number = 0;
+    for process in system.processes.processes() {
+        let Some(files) = process.first_thread().and_then(|thread| thread.files()) else { continue };
+        let mut from = 0;
+        while let Some((fd, file, _)) = files.next_open(from) {
+            from = fd.saturating_add(1);
+            let Ok(held) = file.locks() else { continue };
+            let node = file.metadata();
+            let place = format!("{:02x}:{:02x}:{}", node.dev.major, node.dev.minor, node.ino);
+            let kind = |kind| if kind == LockKind::Exclusive { "WRITE" } else { "READ" };
+            let flock = held.flock_of(file.id()).filter(|_| flocks.insert(file.id()));
+            if let Some(flock) = flock {
+                number += 1;
+                writeln!(out, "{number}: FLOCK  ADVISORY  {} {} {place} 0 EOF", kind(flock), process.pid())?;
+            }
+            if !seen.insert((node.dev.encode(), node.ino)) {
+                continue;
+            }
+            held.each_record(&mut |lock| {
+                number += 1;
+                let (class, pid) = match lock.owner {
+                    LockOwner::Process(_) => ("POSIX ", i64::from(lock.pid.0)),
+                    LockOwner::OpenFile(_) => ("OFDLCK", -1),
+                };
+                write!(out, "{number}: {class} ADVISORY  {} {pid} {place} {} ", kind(lock.kind), lock.start)?;
+                if lock.end == u64::MAX { writeln!(out, "EOF") } else { writeln!(out, "{}", lock.end) }
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// /proc/multios/counts: what the kernel has handed out, one `name number` a line; tests compare it before and after.

@@ -125,6 +125,22 @@ impl FileLocks {
         locks.records.iter().filter(|held| held.conflicts(lock)).min_by_key(|held| held.start).copied()
     }
 
+    /// Shows `visit` each record lock.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn each_record(&self, visit: &mut dyn FnMut(&RecordLock) -> core::fmt::Result) -> core::fmt::Result {
+        let Some(table) = self.table.get() else { return Ok(()) };
+        table.locks.lock().records.iter().try_for_each(visit)
+    }
+
+    /// What the open file `id` holds by flock(2).
+    pub fn flock_of(&self, id: u64) -> Option<LockKind> {
+        let table = self.table.get()?;
+        let locks = table.locks.lock();
+        locks.flocks.iter().find(|(holder, _)| *holder == id).map(|(_, kind)| *kind)
+    }
+
     /// Gives up all record locks of `owner`.
     pub fn release_owner(&self, owner: LockOwner) {
         let Some(table) = self.table.get() else { return };

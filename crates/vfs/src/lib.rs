@@ -70,5 +70,5 @@ pub use open::Opened;
 pub use open_file::{MAX_FILE_SIZE, OpenFile, SeekFrom, WriteRules};
 pub use permission::{Want, is_owner, permit, real_rights};
 pub use poll::PollEvents;
-pub use walk::{Follow, FsContext, NAME_MAX, PATH_MAX};
+pub use walk::{Confine, Follow, FsContext, NAME_MAX, PATH_MAX};
 pub use write_count::{ExecutionGuard, WriteCount};

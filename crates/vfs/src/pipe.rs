@@ -192,6 +192,43 @@ impl Pipe {
         }
     }
 
+    /// Copies up to `out.len()` bytes and leaves them in; 0 at the end.
+    ///
+    /// # Errors
+    /// [`VfsError::WouldBlock`].
+    pub fn peek(&self, out: &mut [u8]) -> Result<usize> {
+        let state = self.state.lock();
+        let count = state.ring.peek(out);
+        if count == 0 && !out.is_empty() && state.writers != 0 { Err(VfsError::WouldBlock) } else { Ok(count) }
+    }
+
+    /// Takes `count` bytes, or as many as there are, out for nobody.
+    pub fn discard(&self, count: usize) {
+        let became_writable = {
+            let mut state = self.state.lock();
+            let was_writable = state.ring.room() >= PIPE_BUF;
+            let count = count.min(state.ring.len());
+            state.ring.discard(count);
+            !was_writable && state.ring.room() >= PIPE_BUF
+        };
+        if became_writable {
+            self.writable.wake_all();
+        }
+    }
+
+    /// Bytes that can be put in now.
+    ///
+    /// # Errors
+    /// [`VfsError::WouldBlock`] for none, [`VfsError::BrokenPipe`] if nobody reads.
+    pub fn room(&self) -> Result<usize> {
+        let state = self.state.lock();
+        match state.ring.room() {
+            _ if state.readers == 0 => Err(VfsError::BrokenPipe),
+            0 => Err(VfsError::WouldBlock),
+            room => Ok(room),
+        }
+    }
+
     /// F_SETPIPE_SZ: rounded up to a power of two of pages.
     fn set_capacity(&self, wanted: u64) -> Result<u64> {
         let wanted = usize::try_from(wanted).map_err(|_| VfsError::InvalidArgument)?;

@@ -5,6 +5,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use bitflags::bitflags;
 use types::Credentials;
 
 use crate::anonymous_node::AnonymousNode;
@@ -22,6 +23,23 @@ pub const NAME_MAX: usize = 255;
 /// Symbolic links followed in one walk before it is taken for a loop, as in Linux.
 const MAX_LINKS: u32 = 40;
 
+bitflags! {
+    /// Where a path may lead (openat2(2)'s RESOLVE_, with its values).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct Confine: u8 {
+        /// Not onto another mount.
+        const NO_MOUNTS = 0x01;
+        /// Not through links that are more than text (/proc/PID/exe, …).
+        const NO_MAGIC_LINKS = 0x02;
+        /// Through no symbolic link at all.
+        const NO_LINKS = 0x04;
+        /// Nowhere above the place where it starts, which is the context's root then.
+        const BENEATH = 0x08;
+        /// The place where it starts is taken for `/`; it is the context's root then.
+        const IN_ROOT = 0x10;
+    }
+}
+
 /// Where a caller stands and who it is: what each operation on paths starts from.
 #[derive(Clone, Copy)]
 pub struct FsContext<'a> {
@@ -33,6 +51,8 @@ pub struct FsContext<'a> {
     pub base: &'a Location,
     /// Who.
     pub caller: Caller<'a>,
+    /// Where paths may lead.
+    pub confine: Confine,
 }
 
 /// What becomes of a symbolic link at the end of a path.
@@ -119,6 +139,9 @@ impl<'a> FsContext<'a> {
         let inode = directory.inode().lookup(name)?;
         let table = self.namespace.snapshot();
         let (mount, inode) = top_of(&table, directory.mount().clone(), inode);
+        if self.confine.contains(Confine::NO_MOUNTS) && mount.id() != directory.mount().id() {
+            return Err(VfsError::CrossDevice);
+        }
         Ok(Location::new(mount, inode))
     }
 
@@ -127,7 +150,19 @@ impl<'a> FsContext<'a> {
         if link.mount().flags().contains(MountFlags::NO_FOLLOW) {
             return Err(VfsError::SymlinkLoop);
         }
-        link.inode().follow(&self.caller)
+        if self.confine.contains(Confine::NO_LINKS) {
+            return Err(VfsError::SymlinkLoop);
+        }
+        let target = link.inode().follow(&self.caller)?;
+        if !matches!(target, LinkTarget::Path(_)) {
+            if self.confine.contains(Confine::NO_MAGIC_LINKS) {
+                return Err(VfsError::SymlinkLoop);
+            }
+            if self.confine.intersects(Confine::BENEATH | Confine::IN_ROOT) {
+                return Err(VfsError::CrossDevice);
+            }
+        }
+        Ok(target)
     }
 
     pub(crate) fn anonymous(&self, file: Arc<crate::OpenFile>) -> Location {
@@ -170,7 +205,11 @@ impl<'c, 'a> Walk<'c, 'a> {
         if path.len() >= PATH_MAX {
             return Err(VfsError::NameTooLong);
         }
-        let start = if path.first() == Some(&b'/') { context.root } else { context.base };
+        let absolute = path.first() == Some(&b'/');
+        if absolute && context.confine.contains(Confine::BENEATH) {
+            return Err(VfsError::CrossDevice);
+        }
+        let start = if absolute { context.root } else { context.base };
         Ok(Self {
             context,
             table: context.namespace.snapshot(),
@@ -216,11 +255,12 @@ impl<'c, 'a> Walk<'c, 'a> {
             must_be_directory = is_last && trailing_slash;
             match component {
                 b"." => {}
-                b".." => self.up(),
+                b".." => self.up()?,
                 name => {
                     check_name(name)?;
                     let child = self.inode.lookup(name)?;
                     let (mount, child) = top_of(&self.table, self.mount.clone(), child);
+                    self.check_mount(&mount)?;
                     let follow = !is_last || trailing_slash || stop == Stop::AtEnd(Follow::Yes);
                     if follow && child.access().kind == FileType::Symlink {
                         if let Some(target) = self.follow(&mount, &child)? {
@@ -259,12 +299,19 @@ impl<'c, 'a> Walk<'c, 'a> {
             LinkTarget::Path(text) => {
                 match text.first() {
                     None => return Err(VfsError::NotFound),
-                    Some(b'/') => self.jump(self.context.root.clone()),
+                    Some(b'/') if self.context.confine.contains(Confine::BENEATH) => {
+                        return Err(VfsError::CrossDevice);
+                    }
+                    Some(b'/') => {
+                        self.check_mount(self.context.root.mount())?;
+                        self.jump(self.context.root.clone());
+                    }
                     Some(_) => {}
                 }
                 Ok(Some(text))
             }
             LinkTarget::Location(location) => {
+                self.check_mount(location.mount())?;
                 self.jump(location);
                 Ok(None)
             }
@@ -280,14 +327,24 @@ impl<'c, 'a> Walk<'c, 'a> {
         self.inode = to.inode().clone();
     }
 
-    fn up(&mut self) {
+    /// Going on to `mount` must not be a change of mounts where that is forbidden.
+    fn check_mount(&self, mount: &Arc<Mount>) -> Result<()> {
+        let forbidden = self.context.confine.contains(Confine::NO_MOUNTS) && mount.id() != self.mount.id();
+        if forbidden { Err(VfsError::CrossDevice) } else { Ok(()) }
+    }
+
+    fn up(&mut self) -> Result<()> {
         loop {
             let ino = self.inode.ino();
             if self.mount.id() == self.context.root.mount().id() && ino == self.context.root.inode().ino() {
+                if self.context.confine.contains(Confine::BENEATH) {
+                    return Err(VfsError::CrossDevice);
+                }
                 break;
             }
             if self.mount.is_root(self.inode.as_ref()) {
                 let Some(point) = self.table.point_of(&self.mount).cloned() else { break };
+                self.check_mount(point.mount())?;
                 self.jump(point);
                 continue;
             }
@@ -297,8 +354,10 @@ impl<'c, 'a> Walk<'c, 'a> {
             break;
         }
         let (mount, inode) = top_of(&self.table, self.mount.clone(), self.inode.clone());
+        self.check_mount(&mount)?;
         self.mount = mount;
         self.inode = inode;
+        Ok(())
     }
 }
 

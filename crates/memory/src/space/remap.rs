@@ -52,6 +52,47 @@ impl AddressSpace {
         }
     }
 
+    /// Moves the pages of a mapping elsewhere and leaves the mapping, without them, where it is (`MREMAP_DONTUNMAP`).
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`; `NoMemory`; `Fault` for a range that is not within one mapping.
+    pub fn remap_and_keep(&self, old: u64, len: u64, placement: RemapPlacement) -> Result<u64, MemoryError> {
+        let (old, old_end) = page_range(old, len).map_err(|_| MemoryError::Invalid)?;
+        if old == old_end {
+            return Err(MemoryError::Invalid);
+        }
+        let len = old_end - old;
+        let mut let_go = Let::new();
+        let mut inner = self.inner.lock();
+        if inner.dying {
+            return Err(MemoryError::NoMemory);
+        }
+        let new = match placement {
+            RemapPlacement::Fixed(new) => {
+                check_fixed(new, len)?;
+                if new < old_end && old < new + len {
+                    return Err(MemoryError::Invalid);
+                }
+                inner.one_area(old, old_end)?;
+                self.remove_range(&mut inner, new, new + len, &mut let_go)?;
+                new
+            }
+            _ => inner.find_gap(len).ok_or(MemoryError::NoMemory)?,
+        };
+        let mut kept = inner.one_area(old, old_end)?;
+        // Twice the range stays mapped.
+        inner.check_growth(&kept, len)?;
+        inner.check_count(old, old_end, 2)?;
+        self.move_area(&mut inner, &kept.clone(), old..old_end, new, len, &mut let_go)?;
+        if kept.end > old_end {
+            drop(kept.split_off(old_end));
+        }
+        kept.set_start(old);
+        inner.add_area(kept);
+        Ok(new)
+    }
+
     /// Moves the pages of `old` to `new`, a free range, with `new_len` mapped there.
     fn move_area(
         &self,
@@ -63,7 +104,7 @@ impl AddressSpace {
         let_go: &mut Let,
     ) -> Result<u64, MemoryError> {
         // The old range goes, so only what is more counts.
-        inner.check_growth(area, new_len - (old.end - old.start))?;
+        inner.check_growth(area, new_len.saturating_sub(old.end - old.start))?;
         inner.check_count(old.start, old.end, 1)?;
         let mut batch = LargeBatch::new(self.ops, self.target());
         self.own_range(old.start, old.end, &mut batch)?;

@@ -6,7 +6,7 @@ use abi::linux::general as linux;
 
 use crate::calls::attributes::{self, XattrCall, XattrPlace};
 use crate::calls::stat::CWD;
-use crate::calls::{epoll, event, fd, io, ioctl, message, names, open, places, poll, socket, stat};
+use crate::calls::{epoll, event, fd, io, ioctl, message, names, open, places, poll, socket, splice, stat};
 use crate::{Caller, Registers, SysResult};
 
 /// Serves a call on files that need not wait; `None`: it must, or is none of these.
@@ -191,6 +191,8 @@ pub(crate) async fn wait(
         linux::__NR_pselect6 => Box::pin(poll::sys_pselect6(caller, args)).await,
         linux::__NR_fcntl => Box::pin(fd::fcntl_wait(caller, a, b, c)).await,
         linux::__NR_flock => Box::pin(fd::flock_wait(caller, a, b)).await,
+        linux::__NR_splice => Box::pin(splice::sys_splice(caller, args)).await,
+        linux::__NR_tee => Box::pin(splice::sys_tee(caller, a, b, c, d)).await,
         linux::__NR_sendfile => Box::pin(io::sys_sendfile(caller, a, b, c, d)).await,
         _ => return None,
     })

@@ -59,6 +59,7 @@ pub(crate) const fn is_transfer(number: u32) -> bool {
             | linux::__NR_pwritev
             | linux::__NR_preadv2
             | linux::__NR_pwritev2
+            | linux::__NR_vmsplice
     )
 }
 
@@ -180,6 +181,9 @@ impl Transfer {
     /// Checks the arguments in Linux's order: offset, descriptor, access mode, buffers.
     fn decode(caller: Caller<'_>, number: u32, args: [u64; 6]) -> SysResult<Self> {
         let [fd, base, len, offset, _, flags] = args;
+        if number == linux::__NR_vmsplice {
+            return Self::decode_vmsplice(caller, fd, base, len, offset as u32);
+        }
         let direction = match number {
             linux::__NR_read | linux::__NR_readv | linux::__NR_pread64 | linux::__NR_preadv | linux::__NR_preadv2 => {
                 Direction::Read
@@ -211,6 +215,20 @@ impl Transfer {
         }
         let buffers = if vector { Buffers::vector(caller, base, len)? } else { Buffers::one(base, len)? };
         Ok(Self { direction, file, buffers, at, nowait })
+    }
+
+    /// vmsplice(2): as readv or writev of a pipe, since bytes are always copied here.
+    fn decode_vmsplice(caller: Caller<'_>, fd: u64, vector: u64, count: u64, flags: u32) -> SysResult<Self> {
+        if flags & !SPLICE_FLAGS != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let file = caller.file(fd)?;
+        if file.file().as_pipe().is_none() {
+            return Err(Errno::EBADF.into());
+        }
+        let direction = if file.is_writable() { Direction::Write } else { Direction::Read };
+        let buffers = Buffers::vector(caller, vector, count)?;
+        Ok(Self { direction, file, buffers, at: None, nowait: flags & linux::SPLICE_F_NONBLOCK != 0 })
     }
 
     /// Reads what there is now, in steps; EAGAIN if nothing.
@@ -394,7 +412,11 @@ fn large_buffer(len: u64) -> Option<Vec<u8>> {
     Some(buffer)
 }
 
-fn check_offset(offset: u64) -> SysResult<u64> {
+/// Flags of splice(2) and its kin.
+pub(crate) const SPLICE_FLAGS: u32 =
+    linux::SPLICE_F_MOVE | linux::SPLICE_F_NONBLOCK | linux::SPLICE_F_MORE | linux::SPLICE_F_GIFT;
+
+pub(crate) fn check_offset(offset: u64) -> SysResult<u64> {
     if offset > i64::MAX as u64 { Err(Errno::EINVAL.into()) } else { Ok(offset) }
 }
 

@@ -86,9 +86,20 @@ pub(crate) fn sys_mprotect(caller: Caller<'_>, start: u64, len: u64, prot: u64) 
 pub(crate) fn sys_mremap(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     let [old, old_len, new_len, flags, new, _] = args;
     let flags = flags as u32;
-    if flags & !(linux::MREMAP_MAYMOVE | linux::MREMAP_FIXED) != 0 || old % PAGE != 0 || new_len == 0 {
-        // MREMAP_DONTUNMAP is refused as by a kernel that does not know it.
+    let known = linux::MREMAP_MAYMOVE | linux::MREMAP_FIXED | linux::MREMAP_DONTUNMAP;
+    if flags & !known != 0 || old % PAGE != 0 || new_len == 0 {
         return Err(Errno::EINVAL.into());
+    }
+    if flags & linux::MREMAP_DONTUNMAP != 0 {
+        if flags & linux::MREMAP_MAYMOVE == 0 || old_len != new_len {
+            return Err(Errno::EINVAL.into());
+        }
+        let placement = match flags & linux::MREMAP_FIXED {
+            0 => RemapPlacement::MayMove,
+            _ if new % PAGE == 0 => RemapPlacement::Fixed(new),
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        return Ok(caller.space.remap_and_keep(old, old_len, placement)?);
     }
     let placement = match (flags & linux::MREMAP_FIXED != 0, flags & linux::MREMAP_MAYMOVE != 0) {
         (true, true) if new % PAGE == 0 => RemapPlacement::Fixed(new),

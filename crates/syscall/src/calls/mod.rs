@@ -30,6 +30,7 @@ pub(crate) mod resource;
 pub(crate) mod seccomp;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod splice;
 pub(crate) mod stat;
 pub(crate) mod time;
 pub(crate) mod timers;

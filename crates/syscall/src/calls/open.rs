@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use abi::Errno;
 use abi::linux::general as linux;
 use process::signal::Restart;
-use vfs::Opened;
+use vfs::{Confine, Opened};
 
 use crate::actor::{Standing, on_exec};
 use crate::wait::interruptible;
@@ -79,20 +79,28 @@ pub(crate) async fn open_wait(caller: Caller<'_>, number: u32, args: [u64; 6]) -
 impl Request {
     fn decode(caller: Caller<'_>, number: u32, args: [u64; 6]) -> SysResult<Self> {
         let cwd = linux::AT_FDCWD as u64;
+        let mut confine = Confine::empty();
         let (dirfd, path, flags, mode) = match (number, args) {
             (linux::__NR_open, [path, flags, mode, ..]) => (cwd, path, flags as u32 & KNOWN, mode as u32),
             (linux::__NR_creat, [path, mode, ..]) => {
                 (cwd, path, linux::O_CREAT | linux::O_WRONLY | linux::O_TRUNC, mode as u32)
             }
             (linux::__NR_openat2, [dirfd, path, how, size, ..]) => {
-                let (flags, mode) = read_how(caller, how, size)?;
-                (dirfd, path, flags, mode)
+                let how = read_how(caller, how, size)?;
+                confine = how.2;
+                (dirfd, path, how.0, how.1)
             }
             (_, [dirfd, path, flags, mode, ..]) => (dirfd, path, flags as u32 & KNOWN, mode as u32),
         };
         let flags = if flags & linux::O_PATH != 0 { flags & WITH_PATH } else { flags };
         let path = caller.memory().read_path(path)?;
-        let standing = caller.standing(dirfd, &path)?;
+        let standing = if confine.contains(Confine::IN_ROOT) {
+            // An absolute path starts at the directory, too.
+            caller.standing(dirfd, path.first().map_or(&[][..], |_| b"."))?
+        } else {
+            caller.standing(dirfd, &path)?
+        };
+        let standing = standing.confined(confine);
         Ok(Self { standing, path, flags, mode: mode & 0o7777 })
     }
 
@@ -101,8 +109,8 @@ impl Request {
     }
 }
 
-/// `struct open_how` of openat2(2): flags and mode. Restrictions of the path walk are not offered.
-fn read_how(caller: Caller<'_>, address: u64, size: u64) -> SysResult<(u32, u32)> {
+/// `struct open_how` of openat2(2): flags, mode, and where the path may lead.
+fn read_how(caller: Caller<'_>, address: u64, size: u64) -> SysResult<(u32, u32, Confine)> {
     /// Bytes of the first version of the structure.
     const SIZE: u64 = 24;
     if size < SIZE {
@@ -140,11 +148,11 @@ fn read_how(caller: Caller<'_>, address: u64, size: u64) -> SysResult<(u32, u32)
     if resolve & u64::from(linux::RESOLVE_CACHED) != 0 {
         return Err(Errno::EAGAIN.into());
     }
-    if resolve != 0 {
-        // Better refused than opened without the confinement that was asked for.
-        return Err(Errno::ENOSYS.into());
+    let confine = Confine::from_bits_truncate(resolve as u8);
+    if confine.contains(Confine::BENEATH | Confine::IN_ROOT) {
+        return Err(Errno::EINVAL.into());
     }
-    Ok((flags as u32, mode as u32))
+    Ok((flags as u32, mode as u32, confine))
 }
 
 /// A descriptor set aside before the file is opened: an open that has no number must not do anything.

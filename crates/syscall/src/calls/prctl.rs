@@ -106,13 +106,62 @@ pub(crate) fn sys_prctl(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
             memory.write(a, &caller.thread.clear_child_tid())?;
             Ok(0)
         }
-        // Nothing here depends on it; Linux's answer for a machine without such memory.
-        pr::PR_MCE_KILL_GET => Ok(u64::from(pr::PR_MCE_KILL_DEFAULT)),
-        pr::PR_SET_THP_DISABLE | pr::PR_GET_THP_DISABLE => Ok(0),
+        // Kept and told, without effect: no machine check is survived here, and no memory is huge.
+        pr::PR_MCE_KILL => mce_kill(caller, a, b, c, d),
+        pr::PR_MCE_KILL_GET => {
+            if a != 0 || !rest_is_zero {
+                return Err(Errno::EINVAL.into());
+            }
+            Ok(match (caller.process.has_flag(ProcessFlag::MceEarly), caller.process.has_flag(ProcessFlag::MceLate)) {
+                (true, _) => pr::PR_MCE_KILL_EARLY,
+                (false, true) => pr::PR_MCE_KILL_LATE,
+                (false, false) => pr::PR_MCE_KILL_DEFAULT,
+            }
+            .into())
+        }
+        pr::PR_SET_THP_DISABLE => {
+            if !rest_is_zero {
+                return Err(Errno::EINVAL.into());
+            }
+            set_flag(caller, ProcessFlag::NoHugePages, a != 0);
+            Ok(0)
+        }
+        pr::PR_GET_THP_DISABLE => {
+            if a != 0 || !rest_is_zero {
+                return Err(Errno::EINVAL.into());
+            }
+            Ok(u64::from(caller.process.has_flag(ProcessFlag::NoHugePages)))
+        }
+        // There are no performance events to switch.
+        pr::PR_TASK_PERF_EVENTS_DISABLE | pr::PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
         pr::PR_GET_SECCOMP => Ok(caller.thread.filter().map_or(0, |filter| filter.mode() as u64)),
         pr::PR_SET_SECCOMP => super::seccomp::set_by_prctl(caller, a, b),
         _ => Err(Errno::EINVAL.into()),
     }
+}
+
+fn set_flag(caller: Caller<'_>, flag: ProcessFlag, on: bool) {
+    if on {
+        caller.process.set_flag(flag);
+    } else {
+        caller.process.clear_flag(flag);
+    }
+}
+
+/// PR_MCE_KILL.
+fn mce_kill(caller: Caller<'_>, operation: u64, policy: u64, c: u64, d: u64) -> SysResult {
+    if c != 0 || d != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let (early, late) = match (operation as u32, policy as u32) {
+        (pr::PR_MCE_KILL_CLEAR, 0) | (pr::PR_MCE_KILL_SET, pr::PR_MCE_KILL_DEFAULT) => (false, false),
+        (pr::PR_MCE_KILL_SET, pr::PR_MCE_KILL_EARLY) => (true, false),
+        (pr::PR_MCE_KILL_SET, pr::PR_MCE_KILL_LATE) => (false, true),
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    set_flag(caller, ProcessFlag::MceEarly, early);
+    set_flag(caller, ProcessFlag::MceLate, late);
+    Ok(0)
 }
 
 fn capability(number: u64) -> SysResult<Capabilities> {

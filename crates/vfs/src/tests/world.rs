@@ -126,6 +126,7 @@ impl World {
             root: &self.root,
             base: &self.root,
             caller: Caller::kernel(&self.credentials),
+            confine: crate::Confine::empty(),
         }
     }
 
