@@ -20,11 +20,17 @@ pub(crate) struct Kernel {
     random: SpinLock<Generator>,
     /// Draws since the last fresh seed.
     draws: AtomicU64,
+    /// Asking the CPU takes long, most of all in a virtual machine.
+    hardware: Hardware,
 }
 
 impl Kernel {
     pub(crate) fn new() -> Self {
-        Self { random: SpinLock::new(Rank::INTERRUPTS, Generator::seeded()), draws: AtomicU64::new(0) }
+        let hardware = Hardware {
+            hwcap: u64::from(features::identity().leaf1_edx),
+            hwcap2: if features::get().contains(Features::FSGSBASE) { 2 } else { 0 },
+        };
+        Self { random: SpinLock::new(Rank::INTERRUPTS, Generator::seeded()), draws: AtomicU64::new(0), hardware }
     }
 }
 
@@ -102,10 +108,7 @@ impl Platform for Kernel {
     }
 
     fn hardware(&self) -> Hardware {
-        Hardware {
-            hwcap: u64::from(features::identity().leaf1_edx),
-            hwcap2: if features::get().contains(Features::FSGSBASE) { 2 } else { 0 },
-        }
+        self.hardware
     }
 }
 
@@ -139,20 +142,29 @@ impl Generator {
         self.used = Self::READY;
     }
 
-    fn fill(&mut self, out: &mut [u8]) {
-        for slot in out {
-            if self.used == Self::READY {
-                let mut blocks = [0; Self::KEY + Self::READY];
-                ChaCha20Rng::from_seed(self.key).fill_bytes(&mut blocks);
-                let (key, ready) = blocks.split_at(Self::KEY);
-                self.key.copy_from_slice(key);
-                self.ready.copy_from_slice(ready);
-                self.used = 0;
+    fn fill(&mut self, mut out: &mut [u8]) {
+        while !out.is_empty() {
+            if self.used >= Self::READY {
+                self.refill();
             }
-            if let Some(byte) = self.ready.get_mut(self.used) {
-                *slot = core::mem::take(byte);
-            }
-            self.used += 1;
+            let fresh = self.ready.get_mut(self.used..).unwrap_or_default();
+            let count = fresh.len().min(out.len());
+            let (Some(fresh), Some((part, rest))) = (fresh.get_mut(..count), out.split_at_mut_checked(count)) else {
+                return;
+            };
+            part.copy_from_slice(fresh);
+            fresh.fill(0);
+            self.used += count;
+            out = rest;
         }
+    }
+
+    fn refill(&mut self) {
+        let mut blocks = [0; Self::KEY + Self::READY];
+        ChaCha20Rng::from_seed(self.key).fill_bytes(&mut blocks);
+        let (key, ready) = blocks.split_at(Self::KEY);
+        self.key.copy_from_slice(key);
+        self.ready.copy_from_slice(ready);
+        self.used = 0;
     }
 }

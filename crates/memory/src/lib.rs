@@ -35,4 +35,4 @@ pub use request::{
     Placement, Prot, RemapPlacement, Sharing, SpaceLimits, Usage,
 };
 pub use shared_memory::SharedMemory;
-pub use space::AddressSpace;
+pub use space::{AddressSpace, Launch};

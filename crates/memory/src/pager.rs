@@ -44,11 +44,11 @@ pub trait Pager: Send + Sync {
     /// [`PagerError`]; nothing is referenced then.
     fn page(&self, index: u64, access: PageAccess) -> Result<PhysAddr, PagerError>;
 
-    /// The frame of page `index` for reading, with one reference for the caller, if the object has it already: a read fault maps
-    /// such neighbours along.
-    fn page_at_hand(&self, index: u64) -> Option<PhysAddr> {
-        let _ = index;
-        None
+    /// Fills `frames` with those of the pages from `first` on, for reading and each with one reference for the caller, as far
+    /// as the object has them already: a read fault maps such neighbours along. None, if touching them may come to differ
+    /// from reading them now: the object may shrink.
+    fn pages_at_hand(&self, first: u64, frames: &mut [Option<PhysAddr>]) {
+        let _ = (first, frames);
     }
 
     /// Size of the object in bytes, now.

@@ -40,10 +40,11 @@ impl Pager for SharedMemory {
         Ok(frame)
     }
 
-    fn page_at_hand(&self, index: u64) -> Option<PhysAddr> {
-        let frame = *self.pages.lock().get(&index)?;
-        self.frames.retain(frame);
-        Some(frame)
+    fn pages_at_hand(&self, first: u64, frames: &mut [Option<PhysAddr>]) {
+        let pages = self.pages.lock();
+        for (index, slot) in (first..).zip(frames) {
+            *slot = pages.get(&index).copied().inspect(|frame| self.frames.retain(*frame));
+        }
     }
 
     fn len_bytes(&self) -> u64 {

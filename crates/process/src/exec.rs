@@ -131,8 +131,9 @@ impl<R: Resources> ProcessTable<R> {
                 process.clear_flag(flag)
             };
         }
-        thread.set_name(commit.name);
-        process.keep_name(thread_name(commit.name));
+        let name = thread_name(commit.name);
+        thread.set_name(&name);
+        process.keep_name(name);
         process.set_dumpable(if commit.secure { Dumpable::No } else { Dumpable::Yes });
         self.set_credentials_for_exec(thread, commit.credentials, commit.secure);
         let old_executable = process.replace_executable(commit.executable, commit.ranges);

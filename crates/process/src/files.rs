@@ -191,14 +191,8 @@ impl<F> FileTable<F> {
     /// Closes the lowest descriptor from `from` on that is to be closed at exec; exec is a loop over this.
     pub fn close_next_on_exec(&self, from: u32) -> Option<(u32, F)> {
         let mut files = self.files.lock();
-        let mut fd = from;
-        loop {
-            fd = files.next_open(fd)?;
-            if files.on_exec(fd) == OnExec::Close {
-                return files.take(fd).map(|file| (fd, file));
-            }
-            fd = fd.checked_add(1)?;
-        }
+        let fd = files.next_of(from, |word| word.taken & word.cloexec)?;
+        files.take(fd).map(|file| (fd, file))
     }
 
     /// Empties the table, in one step; dropping the result closes everything.
@@ -455,10 +449,15 @@ impl<F> Files<F> {
     }
 
     fn next_open(&self, from: u32) -> Option<u32> {
+        self.next_of(from, |word| word.taken)
+    }
+
+    /// The lowest open number from `from` on among those that `wanted` names.
+    fn next_of(&self, from: u32, wanted: impl Fn(&Word) -> u64) -> Option<u32> {
         let first_word = from as usize / BITS;
-        for (at, Word { taken: word, .. }) in self.words.iter().enumerate().skip(first_word) {
+        for (at, word) in self.words.iter().enumerate().skip(first_word) {
             let below = if at == first_word { (1_u64 << (from as usize % BITS)) - 1 } else { 0 };
-            let mut rest = word & !below;
+            let mut rest = wanted(word) & !below;
             while rest != 0 {
                 let fd = (at * BITS) as u32 + rest.trailing_zeros();
                 if self.open(fd).is_ok() {

@@ -27,6 +27,8 @@ pub const MAX_STRING: usize = 32 * PAGE_SIZE;
 const LIMIT_FLOOR: u64 = 128 * 1024;
 /// What they may take at most: three quarters of the default stack of 8 MiB.
 const LIMIT_CEILING: u64 = 6 * 1024 * 1024;
+/// Bytes of strings for which room is made at least.
+const SHORT: usize = 127;
 /// Bytes of a pointer.
 const WORD: u64 = 8;
 /// Clock ticks per second (`AT_CLKTCK`), fixed by the interface.
@@ -52,7 +54,8 @@ struct Strings {
 
 impl Strings {
     fn push(&mut self, string: &[u8]) -> Result<(), StackError> {
-        self.bytes.try_reserve(string.len() + 1).map_err(|_| StackError::NoMemory)?;
+        // Most vectors are short: room for a few strings at once.
+        self.bytes.try_reserve(string.len().max(SHORT) + 1).map_err(|_| StackError::NoMemory)?;
         self.bytes.extend_from_slice(string);
         self.bytes.push(0);
         self.count += 1;
@@ -224,33 +227,45 @@ impl StackImage {
         let auxv_at = rsp + vectors;
 
         let size = usize::try_from(top - rsp).map_err(|_| StackError::TooBig)?;
-        let mut image = Writer { start: rsp, bytes: Vec::new() };
-        image.bytes.try_reserve_exact(size).map_err(|_| StackError::NoMemory)?;
-        image.word(argv.count);
-        image.pointers(argv, argv_at);
-        image.pointers(envp, envp_at);
-        for (tag, value) in auxv {
-            image.word(tag);
-            image.word(value);
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).map_err(|_| StackError::NoMemory)?;
+        bytes.resize(size, 0);
+        let mut words = bytes.as_chunks_mut::<8>().0.iter_mut();
+        let mut put = |value: u64| {
+            if let Some(word) = words.next() {
+                *word = value.to_le_bytes();
+            }
+        };
+        put(argv.count);
+        for (strings, mut address) in [(argv, argv_at), (envp, envp_at)] {
+            for string in strings.iter() {
+                put(address);
+                address += string.len() as u64 + 1;
+            }
+            put(0);
         }
-        let auxv_end = image.at();
-        for (address, bytes) in [
+        for (tag, value) in auxv {
+            put(tag);
+            put(value);
+        }
+        for (address, part) in [
             (random_at, &info.random[..]),
             (platform_at, PLATFORM),
             (argv_at, &argv.bytes),
             (envp_at, &envp.bytes),
             (path_at, path),
         ] {
-            image.pad_to(address);
-            image.bytes.extend_from_slice(bytes);
+            let at = (address - rsp) as usize;
+            if let Some(place) = at.checked_add(part.len()).and_then(|end| bytes.get_mut(at..end)) {
+                place.copy_from_slice(part);
+            }
         }
-        image.pad_to(top);
         Ok(Self {
             rsp,
-            bytes: image.bytes,
+            bytes,
             arguments: (argv_at, envp_at),
             environment: (envp_at, path_at),
-            auxv: (auxv_at, auxv_end),
+            auxv: (auxv_at, auxv_at + auxv.len() as u64 * 16),
         })
     }
 }
@@ -281,37 +296,6 @@ fn auxv(plan: &LoadPlan, info: &AuxInfo, places: [u64; 3]) -> [(u64, u64); 20] {
         (aux::AT_NULL, 0),
     ]
     .map(|(tag, value)| (u64::from(tag), value))
-}
-
-struct Writer {
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl Writer {
-    fn at(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-
-    fn word(&mut self, value: u64) {
-        self.bytes.extend_from_slice(&value.to_le_bytes());
-    }
-
-    /// A vector of pointers to strings that start at `address`, with the zero that ends it.
-    fn pointers(&mut self, strings: &Strings, mut address: u64) {
-        for string in strings.iter() {
-            self.word(address);
-            address += string.len() as u64 + 1;
-        }
-        self.word(0);
-    }
-
-    fn pad_to(&mut self, address: u64) {
-        let len = usize::try_from(address.saturating_sub(self.start)).unwrap_or(0);
-        if len > self.bytes.len() {
-            self.bytes.resize(len, 0);
-        }
-    }
 }
 
 #[cfg(test)]

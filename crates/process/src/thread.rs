@@ -598,8 +598,12 @@ pub enum SwitchKind {
 /// `name` cut to 15 bytes, NUL-padded.
 pub(crate) fn thread_name(name: &[u8]) -> [u8; NAME_LEN] {
     let mut bytes = [0; NAME_LEN];
-    let until_nul = name.iter().take(NAME_LEN - 1).take_while(|byte| **byte != 0);
-    bytes.iter_mut().zip(until_nul).for_each(|(slot, byte)| *slot = *byte);
+    for (slot, byte) in bytes.iter_mut().take(NAME_LEN - 1).zip(name) {
+        if *byte == 0 {
+            break;
+        }
+        *slot = *byte;
+    }
     bytes
 }
 

@@ -48,7 +48,7 @@ impl Rank {
     pub const DIRECTORY_CHILD: Self = Self(33);
     /// A third directory: the one that a rename replaces.
     pub const DIRECTORY_VICTIM: Self = Self(34);
-    /// Metadata of an inode.
+    /// Metadata of an inode; what the runs of a program share.
     pub const INODE: Self = Self(36);
     /// Offset and flags of an open file.
     pub const OPEN_FILE: Self = Self(38);

@@ -105,6 +105,16 @@ impl<'a> UserMemory<'a> {
     /// EFAULT; `too_long` where there is no NUL among the first `limit` bytes; ENOMEM.
     pub fn read_string(self, from: u64, limit: usize, too_long: Errno) -> SysResult<Vec<u8>> {
         let mut string = Vec::new();
+        self.read_string_into(from, limit, too_long, &mut string)?;
+        Ok(string)
+    }
+
+    /// As [`UserMemory::read_string`], in place of what `string` held.
+    ///
+    /// # Errors
+    /// As [`UserMemory::read_string`].
+    pub fn read_string_into(self, from: u64, limit: usize, too_long: Errno, string: &mut Vec<u8>) -> SysResult<()> {
+        string.clear();
         let mut at = from;
         while string.len() < limit {
             // Never across a page in one copy: the string may end just before an unmapped page.
@@ -120,7 +130,7 @@ impl<'a> UserMemory<'a> {
             string.try_reserve(want).map_err(|_| Errno::ENOMEM)?;
             string.extend_from_slice(chunk.get(..end.unwrap_or(want)).unwrap_or_default());
             if end.is_some() {
-                return Ok(string);
+                return Ok(());
             }
             at += want as u64;
         }

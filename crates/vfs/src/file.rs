@@ -207,4 +207,9 @@ pub trait Pager: Send + Sync {
     /// # Errors
     /// [`VfsError::BadAddress`] beyond the end of the file (SIGBUS), [`VfsError::NoMemory`], [`VfsError::NoSpace`].
     fn page(&self, index: u64, write: bool) -> Result<PhysAddr>;
+
+    /// Fills `frames` with those of the pages from `first` on, each with one more reference, as far as there are any.
+    fn pages_at_hand(&self, first: u64, frames: &mut [Option<PhysAddr>]) {
+        let _ = (first, frames);
+    }
 }

@@ -83,12 +83,20 @@ impl Location {
     /// [`VfsError::PermissionDenied`] if it is no regular file, has no right bit or lies on a mount without execution;
     /// [`VfsError::TextBusy`] if it is open for writing.
     pub fn execute(&self, credentials: &Credentials) -> Result<ExecutionGuard> {
+        self.may_execute(credentials)?;
+        ExecutionGuard::new(self.inode.clone())
+    }
+
+    /// Checks that `credentials` may execute it.
+    ///
+    /// # Errors
+    /// As [`Location::execute`], but for [`VfsError::TextBusy`].
+    pub fn may_execute(&self, credentials: &Credentials) -> Result<()> {
         let access = self.inode.access();
         if access.kind != FileType::Regular || self.mount.flags().contains(MountFlags::NO_EXECUTE) {
             return Err(VfsError::PermissionDenied);
         }
-        crate::permit(&access, credentials, crate::Want::EXECUTE)?;
-        ExecutionGuard::new(self.inode.clone())
+        crate::permit(&access, credentials, crate::Want::EXECUTE)
     }
 
     /// Whether set-id bits of this file count.

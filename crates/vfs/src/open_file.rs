@@ -516,7 +516,8 @@ impl OpenFile {
         if offset > MAX_FILE_SIZE { Err(VfsError::InvalidArgument) } else { Ok(()) }
     }
 
-    fn accessed(&self) {
+    /// Updates the time of last access, if the file keeps one: it has been read, or counts as read.
+    pub fn accessed(&self) {
         let Some(location) = &self.location else { return };
         let flags = location.mount().flags();
         if self.flags() & linux::O_NOATIME == 0 && !flags.intersects(MountFlags::NO_ACCESS_TIME | MountFlags::READ_ONLY)

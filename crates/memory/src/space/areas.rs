@@ -4,6 +4,7 @@
 //! pointer; the first change afterwards copies the list and one block.
 
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::area::Area;
@@ -174,6 +175,17 @@ impl Areas {
     /// The slot after `place` in the same block, where something may be inserted.
     const fn next_slot(&self, place: Place) -> Place {
         Place { at: place.at + 1, ..place }
+    }
+
+    /// The same areas and `area` behind them, in a block of its own: the others stay shared. `None` if it is not behind them.
+    pub(super) fn followed_by(&self, area: Area) -> Option<Self> {
+        let fits = self.blocks.last().and_then(|block| block.last()).is_none_or(|last| last.end <= area.start);
+        fits.then(|| {
+            let mut blocks = Vec::with_capacity(self.blocks.len() + 1);
+            blocks.extend(self.blocks.iter().cloned());
+            blocks.push(Arc::new(vec![area]));
+            Self { blocks: Arc::new(blocks), count: self.count + 1, hit: Place::default() }
+        })
     }
 
     fn insert_at(&mut self, place: Place, area: Area) {

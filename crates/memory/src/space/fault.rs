@@ -17,15 +17,16 @@ pub(super) enum Access {
     Fetch,
 }
 
-/// Bytes that a read fault maps at most, aligned (Linux's `fault_around_bytes`); divides what one table covers.
-const AROUND: u64 = 16 * PAGE;
+/// Bytes that a read fault maps at most, aligned; divides what one table covers. Linux's `fault_around_bytes` is 64 KiB; here a
+/// page that is mapped in vain costs more, since forks copy its entry, and 16 KiB was the cheapest in shells that run programs.
+pub(super) const AROUND: u64 = 4 * PAGE;
 
 const RESOLVED: FaultOutcome = FaultOutcome::Resolved(FaultKind::Minor);
 
 impl Access {
     /// As on Linux, any right lets a page be read: the hardware knows no other way.
     #[inline]
-    const fn allowed(self, prot: Prot) -> bool {
+    pub(super) const fn allowed(self, prot: Prot) -> bool {
         match self {
             Self::Read => !prot.is_empty(),
             Self::Write => prot.contains(Prot::WRITE),
@@ -154,20 +155,26 @@ impl AddressSpace {
     }
 
     /// Maps the neighbours of `page` that the object has at hand: programs read on, and a fault costs more than an entry.
-    fn map_around(&self, area: &Area, table: PhysAddr, page: u64, counts: &mut Counts) {
+    pub(super) fn map_around(&self, area: &Area, table: PhysAddr, page: u64, counts: &mut Counts) {
         let Some(source) = &area.source else { return };
         let window = page / AROUND * AROUND;
-        let (mut at, end) = (window.max(area.start), (window + AROUND).min(area.end));
         let end_of_object = area.start.saturating_add(source.pager.len_bytes().saturating_sub(source.offset));
-        while at < end && at < end_of_object {
-            if !self.ops.table(table).get(index(at, 1)).is_used()
-                && let Some(frame) = source.pager.page_at_hand(area.page_index(source, at))
-            {
-                self.ops.fill(table, index(at, 1), 1, Pte::user_page(frame, area.prot, false));
-                counts.add_resident(1);
+        let start = window.max(area.start);
+        let end = area.end.min(end_of_object).next_multiple_of(PAGE).min(window + AROUND);
+        let mut frames = [None; (AROUND / PAGE) as usize];
+        let Some(wanted) = frames.get_mut(..(end.saturating_sub(start) / PAGE) as usize) else { return };
+        source.pager.pages_at_hand(area.page_index(source, start), wanted);
+        let mut mapped = 0;
+        for (at, frame) in (index(start, 1)..).zip(wanted) {
+            let Some(frame) = frame.take() else { continue };
+            if self.ops.table(table).get(at).is_used() {
+                self.ops.frames.release(frame);
+            } else {
+                self.ops.fill(table, at, 1, Pte::user_page(frame, area.prot, false));
+                mapped += 1;
             }
-            at += PAGE;
         }
+        counts.add_resident(mapped);
     }
 
     #[inline]

@@ -12,6 +12,7 @@ mod fault;
 mod flush;
 mod fork;
 mod futex;
+mod image;
 mod map;
 mod protect;
 mod range;
@@ -23,6 +24,7 @@ mod teardown;
 mod tests;
 mod unmap;
 
+use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use alloc::sync::Arc;
@@ -35,6 +37,7 @@ use types::{CpuId, CpuSet, PhysAddr, USER_END};
 use crate::{Frames, KernelTables, MemoryError, Pager, SpaceLimits};
 use areas::Areas;
 use flush::Target;
+pub use image::Launch;
 use tables::{SHARED_LEVEL, TableOps};
 
 const PAGE: u64 = 4096;
@@ -71,6 +74,8 @@ struct Inner {
     special_fork: bool,
     /// Being torn down: nothing may be added.
     dying: bool,
+    /// What lives as long as this space and those forked from it.
+    origin: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 #[derive(Clone, Copy)]
@@ -129,6 +134,7 @@ impl AddressSpace {
             counts: Counts::default(),
             special_fork: false,
             dying: false,
+            origin: None,
         };
         Self::from_parts(TableOps::new(frames, shared_level), mmu, kernel_root, inner)
     }
@@ -191,6 +197,12 @@ impl AddressSpace {
     /// Limits; a new space has [`SpaceLimits::default`], fork copies them.
     pub fn set_limits(&self, limits: SpaceLimits) {
         self.inner.lock().limits = limits;
+    }
+
+    /// Keeps `origin`, what the space was made from, as long as the space or one forked from it lives.
+    pub fn set_origin(&self, origin: Arc<dyn Any + Send + Sync>) {
+        let old = self.inner.lock().origin.replace(origin);
+        drop(old);
     }
 
     /// The most pages that were present at once. O(1).

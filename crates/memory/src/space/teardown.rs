@@ -13,10 +13,12 @@ impl AddressSpace {
         let mut inner = self.inner.lock();
         inner.dying = true;
         let areas = core::mem::take(&mut inner.areas);
+        let origin = inner.origin.take();
         let resident = inner.counts.resident;
         inner.counts = Counts { resident, ..Counts::default() };
         drop(inner);
         drop(areas);
+        drop(origin);
     }
 
     /// Frees up to about `budget` pages and tables; `true` when nothing is left. After [`AddressSpace::begin_teardown`].

@@ -165,16 +165,14 @@ impl Dispositions {
         }
     }
 
-    /// What exec leaves of them: ignored signals stay ignored (without flags), all else is default.
-    #[must_use]
-    pub fn after_exec(&self) -> Self {
-        let mut kept = Self::new();
-        for signal in members(self.stored) {
-            if self.get(signal).is_ignore() {
-                kept.set(signal, Action::IGNORE);
-            }
-        }
-        kept
+    /// Keeps what exec leaves of them: ignored signals stay ignored (without flags), all else is default.
+    pub fn reset_for_exec(&mut self) {
+        self.stored = self.ignored();
+        self.actions.retain_mut(|action| {
+            let kept = action.is_ignore();
+            *action = Action::IGNORE;
+            kept
+        });
     }
 
     /// Handlers back to default, ignored ones stay (`CLONE_CLEAR_SIGHAND`).
@@ -264,7 +262,8 @@ mod tests {
         table.set(Signal::TERM, handler(0x1000));
         table.set(Signal::CHLD, Action { flags: ActionFlags::NOCLDWAIT, ..Action::DEFAULT });
         assert!(table.reaps_children());
-        let after = table.after_exec();
+        let mut after = table.clone();
+        after.reset_for_exec();
         assert!(after.get(Signal::INT).is_ignore());
         assert_eq!(after.get(Signal::TERM), Action::DEFAULT);
         assert!(!after.reaps_children());

@@ -166,8 +166,14 @@ impl ProcessSignals {
     pub fn exec(&self, thread: &ThreadSignals) {
         thread.reset_for_exec();
         let mut state = self.state.lock();
-        let reset = state.actions.lock().after_exec();
-        state.actions = Arc::new(SpinLock::new(Rank::SIGNAL_ACTIONS, reset));
+        if let Some(own) = Arc::get_mut(&mut state.actions) {
+            own.get_mut().reset_for_exec();
+            return;
+        }
+        // Shared with another process (CLONE_SIGHAND), which keeps them.
+        let mut copy = state.actions.lock().clone();
+        copy.reset_for_exec();
+        state.actions = Arc::new(SpinLock::new(Rank::SIGNAL_ACTIONS, copy));
     }
 
     /// Ends the process: no more signals, every thread is told to end. Whether this was the first call; kick all then.

@@ -3,24 +3,26 @@
 //! Everything that can fail is done on a new address space beside the old one, so that a refused program leaves the process
 //! as it was. Only then the other threads are ended and the process changes over.
 
+mod program;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
 use abi::linux::general as linux;
 use hal::UserContext;
-use memory::{AddressSpace, MapFlags, MapRequest, Prot, SpaceLimits};
-use process::elf::{ELF_HEADER_SIZE, ElfHeader, ElfKind, LoadPlan, Segment, WritableCode};
+use memory::{AddressSpace, Launch, Prot, SpaceLimits};
+use process::elf::ElfKind;
 use process::script::{SCRIPT_DEPTH, SCRIPT_HEAD, Script, ScriptError};
 use process::signal::Restart;
 use process::stack::{Arguments, AuxInfo, StackError, StackImage};
 use process::{ExecCommit, ExecCredentials, ExecRights, ExitStatus, ImageRanges, Resource, credentials_for_exec};
 use types::{Credentials, PAGE_SIZE, USER_END};
-use vfs::{ExecutionGuard, FileType, Follow, Location, Mapping};
+use vfs::{FileType, Follow, Location};
 
-use super::memory::FilePager;
 use crate::actor::Standing;
 use crate::{Caller, OpenFile, Registers, SysError, SysResult, System};
+use program::{Program, Run};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Where position-independent programs go, before randomisation (two thirds of user space, as on Linux).
@@ -194,8 +196,12 @@ pub(crate) fn load(
     mut arguments: Arguments,
 ) -> SysResult<Image> {
     let mut location = location;
-    let mut script_path = Vec::from(path);
+    let mut script_path = None;
     for _ in 0..=SCRIPT_DEPTH {
+        if let Some(program) = Program::running(&location) {
+            location.may_execute(&loader.credentials)?;
+            return start(loader, &program, Run::Another, location, path, &arguments);
+        }
         let guard = location.execute(&loader.credentials)?;
         let file = open_for_kernel(standing, &location)?;
         let mut head = [0; SCRIPT_HEAD];
@@ -203,12 +209,14 @@ pub(crate) fn load(
         let head = head.get(..len).unwrap_or_default();
         match Script::parse(head) {
             Ok(script) => {
-                arguments.prepend_interpreter(&script, &script_path).map_err(stack_error)?;
-                script_path = Vec::from(script.interpreter);
-                location = standing.context().resolve(&script_path, Follow::Yes)?;
+                arguments.prepend_interpreter(&script, script_path.as_deref().unwrap_or(path)).map_err(stack_error)?;
+                let interpreter = Vec::from(script.interpreter);
+                location = standing.context().resolve(&interpreter, Follow::Yes)?;
+                script_path = Some(interpreter);
             }
             Err(ScriptError::NotScript) => {
-                return load_elf(loader, location, file, guard, head, path, &arguments);
+                let program = Program::open(loader.system, file, guard, head)?;
+                return start(loader, &program, Run::First, location, path, &arguments);
             }
             Err(ScriptError::NoInterpreter | ScriptError::TooLong) => return Err(Errno::ENOEXEC.into()),
         }
@@ -216,26 +224,31 @@ pub(crate) fn load(
     Err(Errno::ELOOP.into())
 }
 
-fn load_elf(
+/// Makes memory for a run of `program` and lays out its stack.
+fn start(
     loader: &Loader,
+    program: &Arc<Program>,
+    run: Run,
     location: Location,
-    file: Arc<OpenFile>,
-    guard: ExecutionGuard,
-    head: &[u8],
     path: &[u8],
     arguments: &Arguments,
 ) -> SysResult<Image> {
-    let header = ElfHeader::parse(head.get(..ELF_HEADER_SIZE).unwrap_or(head)).map_err(Errno::from)?;
-    let mut table = Vec::new();
-    table.try_reserve_exact(header.table_size()).map_err(|_| Errno::ENOMEM)?;
-    table.resize(header.table_size(), 0);
-    let got = read_fully(&file, header.table_offset, &mut table)?;
-    table.truncate(got);
-    let base = match header.kind {
+    let base = match program.kind() {
         ElfKind::Fixed => 0,
         ElfKind::Relocatable => PIE_BASE + loader.random_pages(RANDOM_PAGES),
     };
-    let plan = LoadPlan::new(&header, &table, file.file().len(), base, WritableCode::Allow).map_err(Errno::from)?;
+    let prepared = match run {
+        Run::Another if program.kind() == ElfKind::Fixed || !loader.randomize => program.prepared(loader.system, base),
+        _ => None,
+    };
+    let planned;
+    let plan = match &prepared {
+        Some(prepared) => prepared.plan(),
+        None => {
+            planned = program.plan(base)?;
+            &planned
+        }
+    };
     if plan.interpreter.is_some() {
         log::warn!(
             "exec: {} is dynamically linked, which is not supported",
@@ -243,31 +256,19 @@ fn load_elf(
         );
         return Err(Errno::ENOENT.into());
     }
-
-    let space = loader.system.platform.new_space().ok_or(Errno::ENOMEM)?;
-    space.set_limits(loader.limits);
-    let pages = match file.file().clone().map(vfs::MapRequest { shared: false, writable: false })? {
-        Mapping::Pages(pages) => pages,
-        Mapping::Anonymous => return Err(Errno::ENOEXEC.into()),
-    };
-    let pager = Arc::new(FilePager::new(pages, file, loader.system, Some(guard)));
-    for segment in &plan.segments {
-        map_segment(&space, &pager, segment)?;
-    }
-    space.set_brk_start(plan.brk_start + loader.random_pages(RANDOM_HEAP_PAGES));
-
-    let metadata = location.metadata();
-    let set_id = |bits: u32| location.allows_set_id() && metadata.mode & bits == bits;
+    let access = location.inode().access();
+    let set_id = |bits: u32| location.allows_set_id() && access.mode & bits == bits;
     let rights = credentials_for_exec(
         &loader.credentials,
         ExecRights {
-            set_uid: set_id(linux::S_ISUID).then_some(metadata.uid),
+            set_uid: set_id(linux::S_ISUID).then_some(access.uid),
             // Without the execute bit, set-group-id means mandatory locking.
-            set_gid: set_id(linux::S_ISGID | 0o010).then_some(metadata.gid),
+            set_gid: set_id(linux::S_ISGID | 0o010).then_some(access.gid),
             no_new_privs: loader.no_new_privs,
             watched: false,
         },
     );
+    let brk_start = plan.brk_start + loader.random_pages(RANDOM_HEAP_PAGES);
     let top = USER_END - loader.random_pages(RANDOM_STACK_PAGES);
     let mut random = [0; 16];
     loader.system.platform.random(&mut random);
@@ -284,15 +285,24 @@ fn load_elf(
         hwcap2: features.hwcap2,
         min_signal_stack: loader.system.platform.fp_layout().min_stack(),
     };
-    let stack = StackImage::build(top, path, arguments, &plan, &info).map_err(stack_error)?;
+    let stack = StackImage::build(top, path, arguments, plan, &info).map_err(stack_error)?;
     let gap = loader.limits.stack.clamp(STACK_GAP_MIN, STACK_GAP_MAX) & !(PAGE - 1);
-    space.set_mmap_base(top - gap - loader.random_pages(RANDOM_PAGES));
-    let stack_size = (stack.bytes.len() as u64 + STACK_HEADROOM).next_multiple_of(PAGE);
-    let mut prot = Prot::READ | Prot::WRITE;
-    prot.set(Prot::EXEC, plan.executable_stack);
-    space.map(
-        MapRequest::anonymous(stack_size, prot).at(top - stack_size).with(MapFlags::GROWS_DOWN | MapFlags::STACK),
-    )?;
+    let stack_len = (stack.bytes.len() as u64 + STACK_HEADROOM).next_multiple_of(PAGE);
+    let mut stack_prot = Prot::READ | Prot::WRITE;
+    stack_prot.set(Prot::EXEC, plan.executable_stack);
+    let launch = Launch {
+        limits: loader.limits,
+        brk_start,
+        mmap_base: top - gap - loader.random_pages(RANDOM_PAGES),
+        stack_start: top - stack_len,
+        stack_len,
+        stack_prot,
+        origin: program.clone(),
+    };
+    let space = match &prepared {
+        Some(prepared) => prepared.launch(launch)?,
+        None => program.load(loader.system, plan, launch)?,
+    };
     if space.write(stack.rsp, &stack.bytes) != stack.bytes.len() {
         return Err(Errno::ENOMEM.into());
     }
@@ -306,34 +316,7 @@ fn load_elf(
         brk_start: plan.brk_start,
     };
     let context = UserContext::new(plan.entry, stack.rsp);
-    Ok(Image { space: Arc::new(space), context, location, rights, ranges })
-}
-
-fn map_segment(space: &AddressSpace, pager: &Arc<FilePager>, segment: &Segment) -> SysResult<()> {
-    let prot = Prot::from_bits_truncate(segment.protection.bits() as u8);
-    if segment.file_pages > 0 {
-        let request = MapRequest::file(pager.clone(), segment.file_offset, segment.file_pages * PAGE, prot);
-        space.map(request.at(segment.address))?;
-    }
-    if segment.zero_len > 0 {
-        // A read-only segment may end in zeroes as well: they are written before its rights are put in force.
-        let writable = prot.contains(Prot::WRITE);
-        let page = segment.zero_start & !(PAGE - 1);
-        if !writable {
-            space.protect(page, PAGE, prot | Prot::WRITE)?;
-        }
-        if space.zero(segment.zero_start, segment.zero_len) != segment.zero_len {
-            return Err(Errno::ENOMEM.into());
-        }
-        if !writable {
-            space.protect(page, PAGE, prot)?;
-        }
-    }
-    if segment.anonymous_pages > 0 {
-        let request = MapRequest::anonymous(segment.anonymous_pages * PAGE, prot);
-        space.map(request.at(segment.anonymous_start()))?;
-    }
-    Ok(())
+    Ok(Image { space, context, location, rights, ranges })
 }
 
 /// Opens a file that may be executed but perhaps not read by the caller.
@@ -365,13 +348,14 @@ fn read_strings(
         return Ok(());
     }
     let memory = caller.memory();
+    let mut string = Vec::new();
     let mut at = vector;
     loop {
         let pointer: u64 = memory.read(at)?;
         if pointer == 0 {
             return Ok(());
         }
-        let string = memory.read_string(pointer, process::stack::MAX_STRING, Errno::E2BIG)?;
+        memory.read_string_into(pointer, process::stack::MAX_STRING, Errno::E2BIG, &mut string)?;
         push(&string).map_err(stack_error)?;
         at = at.checked_add(8).ok_or(Errno::EFAULT)?;
     }

@@ -261,10 +261,15 @@ pub(crate) struct FilePager {
     /// For its path as /proc shows it.
     system: &'static System,
     /// The file is being executed: nobody may write to it meanwhile.
-    _executed: Option<ExecutionGuard>,
+    executed: Option<ExecutionGuard>,
 }
 
 impl FilePager {
+    /// The file.
+    pub(crate) fn file(&self) -> &Arc<OpenFile> {
+        &self.file
+    }
+
     /// Pages of `file`; `executed` for a program.
     pub(crate) fn new(
         pages: Arc<dyn vfs::Pager>,
@@ -272,7 +277,7 @@ impl FilePager {
         system: &'static System,
         executed: Option<ExecutionGuard>,
     ) -> Self {
-        Self { pages, file, system, _executed: executed }
+        Self { pages, file, system, executed }
     }
 }
 
@@ -282,6 +287,13 @@ impl Pager for FilePager {
             VfsError::BadAddress => PagerError::BeyondEnd,
             _ => PagerError::NoMemory,
         })
+    }
+
+    fn pages_at_hand(&self, first: u64, frames: &mut [Option<PhysAddr>]) {
+        // Any other file may be truncated, and a page that was mapped along would not give SIGBUS then.
+        if self.executed.is_some() {
+            self.pages.pages_at_hand(first, frames);
+        }
     }
 
     fn len_bytes(&self) -> u64 {

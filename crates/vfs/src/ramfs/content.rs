@@ -247,6 +247,29 @@ impl Content {
         Ok(frame)
     }
 
+    /// Frames of the pages from `first` on that are there and within the file, each with one more reference.
+    pub(super) fn pages_at_hand(&self, first: u64, frames: &mut [Option<PhysAddr>]) {
+        let pages = self.pages.lock();
+        let pages_left = usize::try_from(pages.size.div_ceil(PAGE).saturating_sub(first)).unwrap_or(usize::MAX);
+        let wanted = frames.len().min(pages_left);
+        let (mut index, mut rest) = (first, frames.get_mut(..wanted).unwrap_or(&mut []));
+        while !rest.is_empty() {
+            let within = (index % LEAF_PAGES) as usize;
+            let length = (LEAF_PAGES as usize - within).min(rest.len());
+            let (part, tail) = rest.split_at_mut_checked(length).unwrap_or((&mut [], &mut []));
+            let leaf = pages.leaves.get(&(index / LEAF_PAGES)).and_then(|leaf| leaf.get(within..));
+            for (slot, frame) in part.iter_mut().zip(leaf.unwrap_or(&[])) {
+                if *frame != NO_FRAME {
+                    let frame = PhysAddr::new_truncate(*frame);
+                    self.shared.store.retain(frame);
+                    *slot = Some(frame);
+                }
+            }
+            index += length as u64;
+            rest = tail;
+        }
+    }
+
     pub(super) fn seek_data(&self, offset: u64) -> Result<u64> {
         let pages = self.pages.lock();
         let end = pages.size.div_ceil(PAGE);

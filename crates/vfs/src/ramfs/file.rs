@@ -114,6 +114,12 @@ impl Pager for RamNode {
     fn page(&self, index: u64, _write: bool) -> Result<PhysAddr> {
         self.content()?.page(index)
     }
+
+    fn pages_at_hand(&self, first: u64, frames: &mut [Option<PhysAddr>]) {
+        if let Ok(content) = self.content() {
+            content.pages_at_hand(first, frames);
+        }
+    }
 }
 
 /// Pages that the mapping may change; counted while it exists.

@@ -3,6 +3,7 @@
 mod failing;
 mod figures;
 mod hardware;
+mod image;
 mod model;
 mod operations;
 mod racing;
