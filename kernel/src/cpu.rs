@@ -51,7 +51,8 @@ pub(crate) fn run(system: &'static System) -> ! {
     let executor = crate::executor();
     loop {
         tick_within_a_slice(here);
-        while executor.run_one() {}
+        entry::start_clock(here);
+        executor.run(here);
         entry::release_dead_space();
         if executor.enter_idle(here) {
             arm(here, system.timers.next_deadline());

@@ -3,15 +3,17 @@
 //!
 //! A [`ThreadSlot`] is what one thread owns of the machine. Only the CPU that polls the thread's future touches it, and a
 //! future is polled by one CPU at a time ([`crate::executor`]): that is what makes the cells inside sound. While a poll
-//! lasts, the CPU's entry of [`CURRENT`] points to the slot.
+//! lasts, the CPU's owner pointer ([`cpu::owner`]) is that of the slot.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
+use core::mem::ManuallyDrop;
+use core::pin::Pin;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
-use core::task::Poll;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::task::{Context, Poll};
 
 use hal::{Cpu, PageFault, UserContext};
 use hal_x86_64::acpi::Topology;
@@ -20,20 +22,26 @@ use hal_x86_64::user::{self, FastOutcome};
 use hal_x86_64::{Machine, cpu, paging, set_kernel_fault, smp, time};
 use memory::{AddressSpace, FaultOutcome};
 use process::{ProcessState, ProcessTable, SwitchKind};
-use sync::{Rank, SpinLock};
-use syscall::{Caller, FpuState, Process, Short, SysError, SysResult, System, Thread};
+use syscall::{Caller, EmptyPipe, FpuState, Process, Short, SysError, SysResult, System, Thread};
 use types::{CpuId, MAX_CPUS, Nanos};
 
-/// The slot of the thread whose future each CPU polls; null while it polls none.
-static CURRENT: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+use crate::executor::Progress;
 
-/// The same for the fast way into system calls, meaningful while a program runs; null if that thread's calls go the long
-/// way, because it is under call filters. So those who are not pay nothing for them.
-static FAST: [AtomicPtr<ThreadSlot>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+/// What a CPU keeps from one poll to the next. Only that CPU touches it.
+struct Here {
+    /// The address space it translates by, kept alive by this reference (`Arc::into_raw`). Null: the kernel's own tables.
+    active: AtomicPtr<AddressSpace>,
+    /// Cycle count at the end of the last poll, or when it began to poll after a rest.
+    since: AtomicU64,
+}
 
-/// The address space each CPU translates by; kept alive by this reference. `None`: the kernel's own tables.
-static ACTIVE: [SpinLock<Option<Arc<AddressSpace>>>; MAX_CPUS] =
-    [const { SpinLock::new(Rank::INTERRUPTS, None) }; MAX_CPUS];
+static HERE: [Here; MAX_CPUS] =
+    [const { Here { active: AtomicPtr::new(ptr::null_mut()), since: AtomicU64::new(0) } }; MAX_CPUS];
+
+fn here(cpu: CpuId) -> &'static Here {
+    static NOWHERE: Here = Here { active: AtomicPtr::new(ptr::null_mut()), since: AtomicU64::new(0) };
+    HERE.get(cpu.index()).unwrap_or(&NOWHERE)
+}
 
 /// What one thread owns of the machine.
 pub(crate) struct ThreadSlot {
@@ -58,6 +66,8 @@ pub(crate) struct ThreadSlot {
     gives_way: Cell<Option<SwitchKind>>,
     /// The call under way has made a process with a copy of this memory.
     forked: Cell<bool>,
+    /// From the entry stub to the thread's own loop: what the call that takes this way has to wait for.
+    empty_pipe: Cell<Option<EmptyPipe>>,
 }
 
 // SAFETY: the cells are touched only by the CPU that polls the thread's future, and it is polled by one at a time.
@@ -80,6 +90,7 @@ impl ThreadSlot {
             in_user: Cell::new(false),
             gives_way: Cell::new(None),
             forked: Cell::new(false),
+            empty_pipe: Cell::new(None),
         }
     }
 
@@ -137,19 +148,15 @@ impl ThreadSlot {
         crate::cpu::account(user, system);
     }
 
+    /// The pipe that the read which has just ended user mode found empty.
+    #[inline]
+    pub(crate) const fn take_empty_pipe(&self) -> Option<EmptyPipe> {
+        self.empty_pipe.replace(None)
+    }
+
     /// Lets the tasks that wait for a CPU run first.
-    pub(crate) async fn give_way(&self, kind: SwitchKind) {
-        let mut gave_way = false;
-        core::future::poll_fn(|cx| {
-            if gave_way {
-                return Poll::Ready(());
-            }
-            gave_way = true;
-            self.gives_way.set(Some(kind));
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+    pub(crate) const fn give_way(&self, kind: SwitchKind) -> GiveWay<'_> {
+        GiveWay { slot: self, kind: Some(kind) }
     }
 
     /// Whether the call just served has made a process with a copy of this memory.
@@ -187,71 +194,96 @@ impl ThreadSlot {
         work(area)
     }
 
-    fn begin_poll(&self) {
-        self.since.set(time::cycles());
-        activate(self.space());
-        // A kill may have been faster: then there is no arrow, and none is needed.
-        let state = self.thread.state_cell();
-        if !state.advance_from(ProcessState::Blocked, ProcessState::Ready) && state.get() != ProcessState::Ready {
-            state.advance(ProcessState::Ready).ok();
-        }
-        state.advance_from(ProcessState::Ready, ProcessState::Running);
-        let here = cpu::current().index();
-        if let (Some(current), Some(fast)) = (CURRENT.get(here), FAST.get(here)) {
-            current.store(ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
-            self.choose_way(fast);
-        }
+    fn begin_poll(&self, cpu: CpuId, here: &Here) {
+        self.since.set(here.since.load(Ordering::Relaxed));
         self.stale.set(true);
+        switch_to(cpu, here, self.space());
+        // A kill may have been faster: then there is no arrow, and none is needed.
+        self.thread.state_cell().dispatch();
+        cpu::set_owner(self.as_owner());
+        self.choose_way();
     }
 
-    /// Lets the calls of this thread, which is about to run on the CPU of `fast`, go the fast way unless it is under call
-    /// filters.
+    const fn as_owner(&self) -> *mut () {
+        ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// Lets the calls of this thread, which is about to run on this CPU, go the fast way unless it is under call filters.
+    /// So those who are not pay nothing for them.
     #[inline]
-    fn choose_way(&self, fast: &AtomicPtr<Self>) {
-        // Stored before asked, as filters are set before `detour_all` stores: one of the two sees the other.
-        fast.store(ptr::from_ref(self).cast_mut(), Ordering::SeqCst);
+    fn choose_way(&self) {
+        // Set before asked, as filters are set before `detour_all` clears: one of the two sees the other.
+        cpu::set_caller(self.as_owner());
         if self.thread.is_filtered() {
-            fast.store(ptr::null_mut(), Ordering::Relaxed);
+            cpu::set_caller(ptr::null_mut());
         }
     }
 
     /// Lets the calls of this running thread go the fast way again if only somebody else's filters were the reason.
     pub(crate) fn reconsider_way(&self) {
-        if let Some(fast) = FAST.get(cpu::current().index()) {
-            self.choose_way(fast);
-        }
+        self.choose_way();
     }
 
-    fn end_poll(&self) {
-        if self.fpu_live.get() {
-            self.with_fpu(|_| {});
-            self.fpu_live.set(false);
+    fn end_poll(&self, here: &Here) -> Option<SwitchKind> {
+        if self.fpu_live.replace(false) {
+            // SAFETY: see `Sync`; nothing else borrows the area between two polls.
+            unsafe { &mut *self.fpu.get() }.save();
         }
         self.charge();
-        // After an end of the thread there is no such arrow, and none is needed.
-        let state = match self.gives_way.get() {
+        here.since.store(self.since.get(), Ordering::Relaxed);
+        let gives_way = self.gives_way.take();
+        let state = match gives_way {
             Some(_) => ProcessState::Ready,
             None => ProcessTable::waiting_state(&self.thread),
         };
-        self.thread.state_cell().advance(state).ok();
-        self.thread.charge_switch(self.gives_way.take().unwrap_or(SwitchKind::Voluntary));
-        if let Some(current) = CURRENT.get(cpu::current().index()) {
-            current.store(ptr::null_mut(), Ordering::Relaxed);
-        }
+        // After an end of the thread there is no such arrow, and none is needed.
+        self.thread.state_cell().advance_from(ProcessState::Running, state);
+        self.thread.charge_switch(gives_way.unwrap_or(SwitchKind::Voluntary));
+        cpu::set_owner(ptr::null_mut());
+        gives_way
     }
 }
 
-/// Polls with `slot` as this CPU's current thread.
-pub(crate) fn with_slot<T>(slot: &ThreadSlot, poll: impl FnOnce() -> T) -> T {
-    slot.begin_poll();
+/// Ends the poll under way so that others run; ready in the next one.
+pub(crate) struct GiveWay<'a> {
+    slot: &'a ThreadSlot,
+    /// `None` once it has given way.
+    kind: Option<SwitchKind>,
+}
+
+impl Future for GiveWay<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        let Some(kind) = self.kind.take() else { return Poll::Ready(()) };
+        // Seen by `with_slot`, which tells the executor: no waker is needed.
+        self.slot.gives_way.set(Some(kind));
+        Poll::Pending
+    }
+}
+
+/// Polls with `slot` as the current thread of this CPU, which is `cpu`.
+pub(crate) fn with_slot(slot: &ThreadSlot, cpu: CpuId, poll: impl FnOnce() -> Poll<()>) -> Progress {
+    let here = here(cpu);
+    slot.begin_poll(cpu, here);
     let result = poll();
-    slot.end_poll();
-    result
+    let gives_way = slot.end_poll(here);
+    match (result, gives_way) {
+        (Poll::Ready(()), _) => Progress::Done,
+        (Poll::Pending, Some(_)) => Progress::Yields,
+        (Poll::Pending, None) => Progress::Waits,
+    }
+}
+
+/// Time on this CPU, which is `cpu`, is that of threads from now on: it begins to poll after a rest.
+pub(crate) fn start_clock(cpu: CpuId) {
+    here(cpu).since.store(time::cycles(), Ordering::Relaxed);
 }
 
 /// The thread that this CPU runs.
+#[inline]
 fn current() -> Option<&'static ThreadSlot> {
-    let slot = CURRENT.get(cpu::current().index())?.load(Ordering::Relaxed);
+    let slot: *const ThreadSlot = cpu::owner().cast();
     // SAFETY: set by `begin_poll` to a slot that outlives the poll, cleared by `end_poll`; only called during the poll, on
     // the same CPU, by code that keeps nothing of it.
     unsafe { slot.as_ref() }
@@ -266,9 +298,7 @@ pub(crate) fn note_new_thread(space: &Arc<AddressSpace>) {
 
 /// Sends the calls of all running threads the long way, where those without filters find back.
 pub(crate) fn detour_all() {
-    for fast in &FAST {
-        fast.store(ptr::null_mut(), Ordering::SeqCst);
-    }
+    cpu::clear_callers();
 }
 
 /// A copy of the vector registers of the thread that this CPU runs. `None`: no memory.
@@ -284,47 +314,61 @@ pub(crate) fn charge_current() {
 }
 
 /// Makes `space` the one this CPU translates by.
-pub(crate) fn activate(space: &Arc<AddressSpace>) {
-    if paging::current() == space.root() {
-        return;
+fn activate(space: &Arc<AddressSpace>) {
+    let cpu = cpu::current();
+    switch_to(cpu, here(cpu), space);
+}
+
+#[inline]
+fn switch_to(cpu: CpuId, here: &Here, space: &Arc<AddressSpace>) {
+    // An active space is alive, so no other one has its address.
+    if here.active.load(Ordering::Relaxed).cast_const() != Arc::as_ptr(space) {
+        replace_active(cpu, here, Some(space.clone()));
     }
-    switch_to(Some(space.clone()));
 }
 
 /// Lets go of an address space that only CPUs still hold, because none of its threads is left. Called by a CPU that goes
 /// idle.
 pub(crate) fn release_dead_space() {
-    let Some(active) = ACTIVE.get(cpu::current().index()) else { return };
-    let dead =
-        active.lock().as_ref().is_some_and(|space| Arc::strong_count(space) <= space.active_cpus().len() as usize);
-    if dead {
-        switch_to(None);
+    let cpu = cpu::current();
+    let here = here(cpu);
+    let active = here.active.load(Ordering::Relaxed);
+    // SAFETY: null, or what `replace_active` put there, with a reference that it still holds.
+    let Some(space) = (unsafe { active.as_ref() }) else { return };
+    let held_by_cpus = space.active_cpus().len() as usize;
+    // SAFETY: as above; the reference that `Here` holds is neither given up nor doubled.
+    let holders = Arc::strong_count(&*ManuallyDrop::new(unsafe { Arc::from_raw(active) }));
+    if holders <= held_by_cpus {
+        replace_active(cpu, here, None);
     }
 }
 
-fn switch_to(next: Option<Arc<AddressSpace>>) {
-    let here = cpu::current();
-    let Some(active) = ACTIVE.get(here.index()) else { return };
+fn replace_active(cpu: CpuId, here: &Here, next: Option<Arc<AddressSpace>>) {
     let root = match &next {
         Some(space) => {
-            space.cpu_entered(here);
+            space.cpu_entered(cpu);
             space.root()
         }
         None => crate::boot::memory::tables().root(),
     };
-    // SAFETY: every space maps the kernel's half as all others do, and `ACTIVE` keeps it until the next one is loaded.
+    // SAFETY: every space maps the kernel's half as all others do, and `Here` keeps it until the next one is loaded.
     unsafe { paging::activate(root) };
-    let old = core::mem::replace(&mut *active.lock(), next);
-    if let Some(old) = old {
-        old.cpu_left(here);
-        let others = old.active_cpus();
-        if !others.is_empty() && Arc::strong_count(&old) <= others.len() as usize + 1 {
-            // Only sleeping CPUs still hold it: they have to let go, or its memory stays lost until they run something.
-            others.iter().for_each(|cpu| Machine.reschedule(cpu));
-        }
-        // May be the last reference: frees a whole space, on tables that are no longer in use here.
-        drop(old);
+    let next = next.map_or(ptr::null_mut(), |space| Arc::into_raw(space).cast_mut());
+    let old = here.active.load(Ordering::Relaxed);
+    here.active.store(next, Ordering::Relaxed);
+    if old.is_null() {
+        return;
     }
+    // SAFETY: made by `Arc::into_raw` above, by this CPU, and no longer stored anywhere.
+    let old = unsafe { Arc::from_raw(old.cast_const()) };
+    old.cpu_left(cpu);
+    let others = old.active_cpus();
+    if !others.is_empty() && Arc::strong_count(&old) <= others.len() as usize + 1 {
+        // Only sleeping CPUs still hold it: they have to let go, or its memory stays lost until they run something.
+        others.iter().for_each(|cpu| Machine.reschedule(cpu));
+    }
+    // May be the last reference: frees a whole space, on tables that are no longer in use here.
+    drop(old);
 }
 
 /// The vector registers of the calling thread, for system calls.
@@ -416,9 +460,9 @@ pub(crate) const SCHED_YIELD: u64 = abi::linux::general::__NR_sched_yield as u64
 
 /// A system call, before anything has been saved that a plain function does not clobber.
 extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
-    let fast = FAST.get(cpu::current().index()).map(|fast| fast.load(Ordering::Relaxed));
+    let slot: *const ThreadSlot = cpu::caller().cast();
     // SAFETY: as in `current`: a program runs, so a poll of its task lasts, and that began with setting this.
-    let Some(slot) = fast.and_then(|slot| unsafe { slot.as_ref() }) else { return FastOutcome::Slow };
+    let Some(slot) = (unsafe { slot.as_ref() }) else { return FastOutcome::Slow };
     // The cheapest calls of all, before anything is set up for the others. They cause no signal.
     if let Some(id) = syscall::identity(&slot.process, &slot.thread, context.rax) {
         context.rax = id;
@@ -442,6 +486,10 @@ fn try_short(slot: &ThreadSlot, context: &mut UserContext) -> FastOutcome {
     let caller = slot.caller(system);
     match syscall::short_now(caller, context.rax, context.rdi, context.rsi, context.rdx) {
         Short::Done(Err(SysError::Restart(_))) | Short::Wait => FastOutcome::Slow,
+        Short::WaitToRead(pipe) => {
+            slot.empty_pipe.set(Some(pipe));
+            FastOutcome::Slow
+        }
         Short::Done(result) => finish(slot, context, result),
         Short::Other => try_call(slot, context),
     }

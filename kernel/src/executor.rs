@@ -1,4 +1,4 @@
-//! Runs tasks: each is one future, polled by whichever CPU takes it from the queue.
+//! Runs tasks: each is polled by whichever CPU takes it from the queue, until it is done.
 //!
 //! A task's state makes sure that it is never polled on two CPUs and that no wake-up is lost:
 //!
@@ -11,23 +11,35 @@
 //!     └──────────────────────────────────────────────┘ poll ended
 //! ```
 //!
-//! One queue for all CPUs, first come first served. An idle CPU is told by an inter-processor interrupt.
+//! A task that only lets others run goes from Running or Notified straight back to Queued. One queue for all CPUs, first
+//! come first served. An idle CPU is told by an inter-processor interrupt.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::task::Wake;
-use core::future::Future;
-use core::pin::Pin;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Waker};
 
 use hal::Cpu;
 use sync::{Rank, SpinLock};
 use types::{CpuId, CpuSet};
 
-/// A task's future.
-pub(crate) type TaskFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What a task does.
+pub(crate) trait Body: Send + 'static {
+    /// Goes on, on CPU `here`, as far as it can.
+    fn poll(&mut self, here: CpuId, cx: &mut Context<'_>) -> Progress;
+}
+
+/// How far a poll came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There will be nothing more to do.
+    Done,
+    /// It waits: its waker says when to go on.
+    Waits,
+    /// It could go on, after all others that wait for a CPU.
+    Yields,
+}
 
 const IDLE: u8 = 0;
 const QUEUED: u8 = 1;
@@ -38,18 +50,19 @@ const DONE: u8 = 4;
 /// Taken before every other lock, for the length of a poll; never contended, since the state admits one poller.
 const TASK_RANK: Rank = Rank(1);
 
-/// A future and where it stands.
-pub(crate) struct Task {
+/// A body and where it stands.
+pub(crate) struct Task<B: Body> {
     state: AtomicU8,
     /// The CPU that polls it, or did so last.
     cpu: AtomicU32,
-    future: SpinLock<Option<TaskFuture>>,
-    executor: &'static Executor,
+    /// With the body its waker, made once: a reference from the task to itself, until it is done.
+    body: SpinLock<Option<(B, Waker)>>,
+    executor: &'static Executor<B>,
 }
 
 /// The queue of runnable tasks and who could run them.
-pub(crate) struct Executor {
-    queue: SpinLock<VecDeque<Arc<Task>>>,
+pub(crate) struct Executor<B: Body> {
+    queue: SpinLock<VecDeque<Arc<Task<B>>>>,
     /// Length of the queue, for a look without the lock.
     queued: AtomicUsize,
     /// Tasks not done yet; the queue has room for all of them.
@@ -61,7 +74,7 @@ pub(crate) struct Executor {
     cpu: &'static dyn Cpu,
 }
 
-impl Executor {
+impl<B: Body> Executor<B> {
     pub(crate) const fn new(cpu: &'static dyn Cpu) -> Self {
         Self {
             queue: SpinLock::new(Rank::RUN_QUEUE, VecDeque::new()),
@@ -73,10 +86,10 @@ impl Executor {
         }
     }
 
-    /// Makes a task of `future`, runnable at once; `told` gets its waker before it runs. `false` when there is no memory
+    /// Makes a task of `body`, runnable at once; `told` gets its waker before it runs. `false` when there is no memory
     /// for its place in the queue.
     #[must_use]
-    pub(crate) fn spawn(&'static self, future: TaskFuture, told: impl FnOnce(Waker)) -> bool {
+    pub(crate) fn spawn(&'static self, body: B, told: impl FnOnce(Waker)) -> bool {
         let live = self.live.fetch_add(1, Ordering::Relaxed) + 1;
         {
             let mut queue = self.queue.lock();
@@ -86,9 +99,11 @@ impl Executor {
                 return false;
             }
         }
-        let future = SpinLock::new(TASK_RANK, Some(future));
-        let task = Arc::new(Task { state: AtomicU8::new(QUEUED), cpu: AtomicU32::new(0), future, executor: self });
-        told(Waker::from(task.clone()));
+        let empty = SpinLock::new(TASK_RANK, None);
+        let task = Arc::new(Task { state: AtomicU8::new(QUEUED), cpu: AtomicU32::new(0), body: empty, executor: self });
+        let waker = Waker::from(task.clone());
+        *task.body.lock() = Some((body, waker.clone()));
+        told(waker);
         self.enqueue(task);
         true
     }
@@ -124,21 +139,46 @@ impl Executor {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// Polls the task at the head of the queue; `false` when there is none.
-    pub(crate) fn run_one(&self) -> bool {
-        if !self.has_waiting() {
-            return false;
+    /// Polls tasks on this CPU, which is `here`, until none waits for one.
+    pub(crate) fn run(&self, here: CpuId) {
+        let mut next = self.take();
+        while let Some(task) = next {
+            self.polls.fetch_add(1, Ordering::Relaxed);
+            next = match task.poll(here) {
+                Queue::Again => Some(self.exchange(task)),
+                Queue::Not => {
+                    drop(task);
+                    self.take()
+                }
+            };
         }
-        let next = {
-            let mut queue = self.queue.lock();
-            let next = queue.pop_front();
-            self.queued.store(queue.len(), Ordering::Relaxed);
-            next
-        };
-        let Some(task) = next else { return false };
-        self.polls.fetch_add(1, Ordering::Relaxed);
-        task.poll();
-        true
+    }
+
+    /// The task at the head of the queue.
+    fn take(&self) -> Option<Arc<Task<B>>> {
+        if !self.has_waiting() {
+            return None;
+        }
+        let mut queue = self.queue.lock();
+        let next = queue.pop_front();
+        self.queued.store(queue.len(), Ordering::Relaxed);
+        next
+    }
+
+    /// Queues `task` and takes the one at the head. The queue stays as long as it was, so there is nothing to tell
+    /// sleeping CPUs.
+    fn exchange(&self, task: Arc<Task<B>>) -> Arc<Task<B>> {
+        if !self.has_waiting() {
+            return task;
+        }
+        let mut queue = self.queue.lock();
+        match queue.pop_front() {
+            Some(next) => {
+                queue.push_back(task);
+                next
+            }
+            None => task,
+        }
     }
 
     /// Marks this CPU asleep, unless there is work after all; returns whether it may sleep.
@@ -156,7 +196,7 @@ impl Executor {
         self.idle.fetch_and(!CpuSet::single(cpu).0, Ordering::SeqCst);
     }
 
-    fn enqueue(&self, task: Arc<Task>) {
+    fn enqueue(&self, task: Arc<Task<B>>) {
         {
             let mut queue = self.queue.lock();
             queue.push_back(task);
@@ -173,36 +213,48 @@ impl Executor {
     }
 }
 
-impl Task {
-    fn poll(self: Arc<Self>) {
-        self.cpu.store(self.executor.cpu.current().0, Ordering::Relaxed);
+/// Whether a polled task goes back into the queue.
+enum Queue {
+    Again,
+    Not,
+}
+
+impl<B: Body> Task<B> {
+    fn poll(&self, here: CpuId) -> Queue {
+        self.cpu.store(here.0, Ordering::Relaxed);
         // A full barrier, as in `claim_wake_up`: either the waker sees this state or the poll sees what it was woken for.
         self.state.swap(RUNNING, Ordering::SeqCst);
-        let waker = Waker::from(self.clone());
-        let outcome = {
-            let mut slot = self.future.lock();
-            match slot.as_mut() {
-                Some(future) => future.as_mut().poll(&mut Context::from_waker(&waker)),
-                None => Poll::Ready(()),
-            }
+        let progress = match self.body.lock().as_mut() {
+            Some((body, waker)) => body.poll(here, &mut Context::from_waker(waker)),
+            None => Progress::Done,
         };
-        if outcome.is_ready() {
-            self.state.store(DONE, Ordering::Release);
-            // The future is dropped outside its lock: it owns a whole process's last references.
-            let finished = self.future.lock().take();
-            drop(finished);
-            self.executor.live.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
-        if self.state.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            self.state.store(QUEUED, Ordering::Release);
-            let executor = self.executor;
-            executor.enqueue(self);
+        match progress {
+            Progress::Waits => {
+                if self.state.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                    return Queue::Not;
+                }
+                // Woken meanwhile.
+                self.state.store(QUEUED, Ordering::Release);
+                Queue::Again
+            }
+            // It goes on anyway, whether woken meanwhile or not.
+            Progress::Yields => {
+                self.state.store(QUEUED, Ordering::Release);
+                Queue::Again
+            }
+            Progress::Done => {
+                self.state.store(DONE, Ordering::Release);
+                // The body is dropped outside its lock: it owns a whole process's last references.
+                let finished = self.body.lock().take();
+                drop(finished);
+                self.executor.live.fetch_sub(1, Ordering::Relaxed);
+                Queue::Not
+            }
         }
     }
 }
 
-impl Wake for Task {
+impl<B: Body> Wake for Task<B> {
     fn wake(self: Arc<Self>) {
         if self.claim_wake_up() {
             let executor = self.executor;
@@ -217,7 +269,7 @@ impl Wake for Task {
     }
 }
 
-impl Task {
+impl<B: Body> Task<B> {
     /// Brings the CPU that polls it back from user mode, if that is another one.
     fn interrupt(&self) {
         let cpu = CpuId(self.cpu.load(Ordering::Relaxed));

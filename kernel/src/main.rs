@@ -26,11 +26,11 @@ use sync::Once;
 use syscall::System;
 
 static MACHINE: Machine = Machine;
-static EXECUTOR: Executor = Executor::new(&MACHINE);
+static EXECUTOR: Executor<run::ThreadTask> = Executor::new(&MACHINE);
 static SYSTEM: Once<System> = Once::new();
 
 /// The one executor.
-fn executor() -> &'static Executor {
+fn executor() -> &'static Executor<run::ThreadTask> {
     &EXECUTOR
 }
 

@@ -5,16 +5,17 @@ use alloc::sync::Arc;
 use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use core::task::{Context, Poll};
+use core::task::Context;
 
 use hal::{Trap, UserContext};
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user;
 use process::SwitchKind;
 use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System, VectorState};
+use types::CpuId;
 
 use crate::entry::{self, SCHED_YIELD, SlotFpu, ThreadSlot};
-use crate::executor::Executor;
+use crate::executor::{Body, Executor, Progress};
 use crate::{cpu, executor};
 
 /// Bytes of the future of a thread, once there has been one.
@@ -34,7 +35,11 @@ pub(crate) fn sizes() -> [(&'static str, usize); 4] {
 ///
 /// # Errors
 /// [`OutOfMemory`]; the thread never runs.
-pub(crate) fn start(system: &'static System, executor: &'static Executor, new: NewThread) -> Result<(), OutOfMemory> {
+pub(crate) fn start(
+    system: &'static System,
+    executor: &'static Executor<ThreadTask>,
+    new: NewThread,
+) -> Result<(), OutOfMemory> {
     let NewThread { process, thread, start, vector } = new;
     let space = process.space().ok_or(OutOfMemory)?;
     let area = match vector {
@@ -46,22 +51,19 @@ pub(crate) fn start(system: &'static System, executor: &'static Executor, new: N
     let slot = Arc::new(ThreadSlot::new(process, thread.clone(), space, area));
     let life = Box::pin(live(system, slot.clone(), start));
     LIFE_SIZE.store(size_of_val(&*life), Ordering::Relaxed);
-    let task = Box::pin(ThreadTask { slot, life });
-    if executor.spawn(task, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
+    if executor.spawn(ThreadTask { slot, life }, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
 }
 
-/// A thread's future, polled with its memory active and itself as the CPU's current thread.
-struct ThreadTask {
+/// A thread's life, polled with its memory active and itself as the CPU's current thread.
+pub(crate) struct ThreadTask {
     slot: Arc<ThreadSlot>,
     life: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-impl Future for ThreadTask {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { slot, life } = &mut *self;
-        entry::with_slot(slot, || life.as_mut().poll(cx))
+impl Body for ThreadTask {
+    fn poll(&mut self, here: CpuId, cx: &mut Context<'_>) -> Progress {
+        let Self { slot, life } = self;
+        entry::with_slot(slot, here, || life.as_mut().poll(cx))
     }
 }
 
@@ -83,20 +85,19 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
         // Whatever was noted is looked at below.
         hal_x86_64::cpu::take_work();
         // Under call filters nothing goes past those.
-        let free = trap == Trap::Syscall && !slot.thread.is_filtered();
-        // The most frequent reason to wait, without the ceremony of the others.
-        if free && let Some(read) = syscall::short_wait(slot.caller(system), &context) {
-            let result = read.await;
-            context.rax = syscall::return_value(result);
-            if result.is_err() || slot.thread.signals().needs_attention() {
+        if trap == Trap::Syscall && context.orig_rax == SCHED_YIELD && !slot.thread.is_filtered() {
+            context.rax = 0;
+            slot.give_way(SwitchKind::Voluntary).await;
+            if slot.thread.signals().needs_attention() {
                 next = attend(system, &slot, &mut context, &mut restart).await;
             }
             continue;
         }
-        if free && context.orig_rax == SCHED_YIELD {
-            context.rax = 0;
-            slot.give_way(SwitchKind::Voluntary).await;
-            if slot.thread.signals().needs_attention() {
+        // The most frequent reason to wait, without the ceremony of the others.
+        if let Some(pipe) = slot.take_empty_pipe() {
+            let result = pipe.wait(slot.caller(system), &context).await;
+            context.rax = syscall::return_value(result);
+            if result.is_err() || slot.thread.signals().needs_attention() {
                 next = attend(system, &slot, &mut context, &mut restart).await;
             }
             continue;

@@ -89,4 +89,26 @@ int main(void) {
     struct stat st;
     fstat(f[0], &st);
     SAY("fifo %d\n", S_ISFIFO(st.st_mode));
+    // A buffer that cannot be written costs no bytes: not read-only, not half there, not for a read that had to wait.
+    char *two = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(two + 4096, 4096, PROT_READ);
+    SHOW(read(f[0], two + 4096, 4));
+    SHOW(read(f[0], two + 4094, 4));
+    SHOW(read(f[0], (char *)8, 4));
+    SHOW(write(f[1], "56", 2));
+    SHOW(read(f[0], b, 3));
+    SAY("%.3s\n", b);
+    SHOW(read(f[0], two + 4096, 4));
+    SHOW(read(f[0], b, 9));
+    SAY("%.3s\n", b);
+    c = fork();
+    if (!c) {
+        SHOW(read(f[0], two + 4096, 4));
+        SHOW(read(f[0], b, 4));
+        SAY("%.2s\n", b);
+        _exit(0);
+    }
+    usleep(50000);
+    write(f[1], "zz", 2);
+    reap("reader", c);
 }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use types::{ApicId, CpuId, CpuSet};
+use types::{ApicId, CpuId, CpuSet, MAX_CPUS};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::{Efer, EferFlags};
 
@@ -114,6 +114,37 @@ fn set_control_registers(found: Features) {
 #[inline]
 pub fn current() -> CpuId {
     per_cpu::current().id()
+}
+
+/// What was noted by [`set_owner`] on this CPU; null at first. Only after `init_bsp`.
+#[inline]
+pub fn owner() -> *mut () {
+    per_cpu::owner()
+}
+
+/// Notes a pointer that means something to the caller: what runs on this CPU.
+#[inline]
+pub fn set_owner(owner: *mut ()) {
+    per_cpu::set_owner(owner);
+}
+
+/// What was noted by [`set_caller`] on this CPU, unless [`clear_callers`] came after; null at first. Only after `init_bsp`.
+#[inline]
+pub fn caller() -> *mut () {
+    per_cpu::caller()
+}
+
+/// Notes a pointer that means something to the hook of system calls: who makes those of this CPU.
+#[inline]
+pub fn set_caller(caller: *mut ()) {
+    per_cpu::current().caller.store(caller, Ordering::SeqCst);
+}
+
+/// Makes [`caller`] null on every CPU.
+pub fn clear_callers() {
+    for block in (0..MAX_CPUS as u32).filter_map(|cpu| per_cpu::of(CpuId(cpu))) {
+        block.caller.store(core::ptr::null_mut(), Ordering::SeqCst);
+    }
 }
 
 /// CPUs that are up.

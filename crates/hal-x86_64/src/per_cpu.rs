@@ -46,6 +46,10 @@ pub(crate) struct PerCpu {
     /// Work for the trap loop; not zero keeps fast stubs from returning straight to the user.
     pub(crate) work: AtomicU32,
     id: AtomicU32,
+    /// What the kernel above notes as running on this CPU.
+    owner: AtomicPtr<()>,
+    /// The same for the hook of system calls; null sends them the long way.
+    pub(crate) caller: AtomicPtr<()>,
     pub(crate) apic_id: AtomicU32,
     /// Division of the timer's clock, as a power of two.
     pub(crate) timer_shift: AtomicU32,
@@ -63,6 +67,8 @@ pub(crate) const KERNEL_RSP: usize = offset_of!(PerCpu, kernel_rsp);
 pub(crate) const USER_CONTEXT: usize = offset_of!(PerCpu, user_context);
 pub(crate) const USER_RSP: usize = offset_of!(PerCpu, user_rsp);
 pub(crate) const FAULT_ADDRESS: usize = offset_of!(PerCpu, fault_address);
+const OWNER: usize = offset_of!(PerCpu, owner);
+const CALLER: usize = offset_of!(PerCpu, caller);
 pub(crate) const WORK: usize = offset_of!(PerCpu, work);
 /// RSP0 stands four bytes into the TSS.
 pub(crate) const RSP0: usize = offset_of!(PerCpu, tss) + 4;
@@ -83,6 +89,8 @@ impl PerCpu {
             fault_address: AtomicU64::new(0),
             work: AtomicU32::new(0),
             id: AtomicU32::new(0),
+            owner: AtomicPtr::new(ptr::null_mut()),
+            caller: AtomicPtr::new(ptr::null_mut()),
             apic_id: AtomicU32::new(0),
             timer_shift: AtomicU32::new(0),
             stats: crate::stats::Counters::new(),
@@ -158,6 +166,33 @@ pub(crate) fn current() -> &'static PerCpu {
     unsafe { asm!("mov {}, gs:[0]", out(reg) this, options(nostack, preserves_flags, readonly)) };
     // SAFETY: blocks live for ever.
     unsafe { &*this }
+}
+
+/// The owner noted in the block of the executing CPU. Only after [`PerCpu::adopt`].
+#[inline]
+pub(crate) fn owner() -> *mut () {
+    let owner: *mut ();
+    // SAFETY: GS points to the CPU's block, as in `current`; only this CPU writes the field.
+    unsafe {
+        asm!("mov {}, gs:[{field}]", out(reg) owner, field = const OWNER, options(nostack, preserves_flags, readonly));
+    };
+    owner
+}
+
+/// The caller noted in the block of the executing CPU.
+#[inline]
+pub(crate) fn caller() -> *mut () {
+    let caller: *mut ();
+    // SAFETY: as above; other CPUs may clear the field.
+    unsafe { asm!("mov {}, gs:[{field}]", out(reg) caller, field = const CALLER, options(nostack, preserves_flags)) };
+    caller
+}
+
+/// Notes the owner in the block of the executing CPU.
+#[inline]
+pub(crate) fn set_owner(owner: *mut ()) {
+    // SAFETY: as above.
+    unsafe { asm!("mov gs:[{field}], {}", in(reg) owner, field = const OWNER, options(nostack, preserves_flags)) };
 }
 
 /// The block of `cpu`, if it was made.

@@ -155,6 +155,23 @@ impl StateCell {
             .map_err(|_| ProcessError::InvalidState)
     }
 
+    /// A CPU takes the task: to Running over Ready in one step, from any state that may become Ready. Elsewhere (the end
+    /// of a life) nothing changes.
+    #[inline]
+    pub fn dispatch(&self) {
+        // Mostly woken (Blocked) or preempted (Ready).
+        let mut from = self.0.load(Ordering::Relaxed);
+        while ProcessState::from_bits(from) == ProcessState::Ready
+            || ProcessState::from_bits(from).may_become(ProcessState::Ready)
+        {
+            let next = ProcessState::Running as u8;
+            match self.0.compare_exchange_weak(from, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => from = now,
+            }
+        }
+    }
+
     /// Follows the arrow `from` to `next` if the cell is in `from`; whether it was.
     #[inline]
     pub fn advance_from(&self, from: ProcessState, next: ProcessState) -> bool {
@@ -223,6 +240,16 @@ mod tests {
         assert!(cell.advance_from(New, Ready) && cell.advance_from(Ready, Running));
         assert!(!cell.advance_from(Running, Zombie), "not an arrow");
         assert_eq!(cell.get(), Running);
+    }
+
+    #[test]
+    fn dispatch_runs_whatever_may_become_ready_and_nothing_that_ends() {
+        for from in ProcessState::ALL {
+            let cell = StateCell(AtomicU8::new(from as u8));
+            cell.dispatch();
+            let expected = if from.is_ending() { from } else { Running };
+            assert_eq!(cell.get(), expected, "from {from:?}");
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl<T: ?Sized> SpinLock<T> {
     #[inline]
     pub fn lock(&self) -> SpinGuard<'_, T> {
         let held = Held::acquire(self.rank);
-        SpinGuard { inner: self.inner.lock(), _held: held, _not_send: PhantomData }
+        SpinGuard { inner: self.inner(), _held: held, _not_send: PhantomData }
     }
 
     /// [`SpinLock::lock`] with `rank` in place of the lock's own: for a second lock of one kind (a child directory under
@@ -49,7 +49,22 @@ impl<T: ?Sized> SpinLock<T> {
     #[inline]
     pub fn lock_as(&self, rank: Rank) -> SpinGuard<'_, T> {
         let held = Held::acquire(rank);
-        SpinGuard { inner: self.inner.lock(), _held: held, _not_send: PhantomData }
+        SpinGuard { inner: self.inner(), _held: held, _not_send: PhantomData }
+    }
+
+    #[inline]
+    fn inner(&self) -> SpinMutexGuard<'_, T, Relax> {
+        match self.inner.try_lock() {
+            Some(inner) => inner,
+            None => self.spin(),
+        }
+    }
+
+    /// Apart, so that the code of the usual case stays small wherever a lock is taken.
+    #[cold]
+    #[inline(never)]
+    fn spin(&self) -> SpinMutexGuard<'_, T, Relax> {
+        self.inner.lock()
     }
 
     /// Takes the lock if it is free.

@@ -67,13 +67,26 @@ impl WaitQueue {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return 0;
         }
-        let mut woken = 0;
         // Only those present now: one that registers again while being woken has seen the new state.
-        let mut end = None;
+        let (first, end, left) = {
+            let mut list = self.list.lock();
+            let first = list.waiters.pop_front();
+            let left = list.waiters.len();
+            self.waiting.store(left, Ordering::Relaxed);
+            (first, list.next_ticket, left)
+        };
+        let Some((_, waker)) = first else { return 0 };
+        waker.wake();
+        if left == 0 { 1 } else { 1 + self.wake_until(end) }
+    }
+
+    /// Wakes those with tickets below `end`; how many there were.
+    #[inline(never)]
+    fn wake_until(&self, end: u64) -> usize {
+        let mut woken = 0;
         loop {
             let (next, left) = {
                 let mut list = self.list.lock();
-                let end = *end.get_or_insert(list.next_ticket);
                 let due = list.waiters.front().is_some_and(|(ticket, _)| *ticket < end);
                 let next = if due { list.waiters.pop_front() } else { None };
                 self.waiting.store(list.waiters.len(), Ordering::Relaxed);

@@ -100,6 +100,7 @@ impl Caller<'_> {
     ///
     /// # Errors
     /// EBADF; also for a descriptor that only names a place (O_PATH).
+    #[inline]
     pub fn file(self, fd: u64) -> SysResult<Arc<OpenFile>> {
         let file = self.thread.file(fd as u32)?;
         if file.is_path() { Err(Errno::EBADF.into()) } else { Ok(file) }

@@ -46,7 +46,7 @@ mod wait;
 pub use caller::{Caller, Registers};
 pub use calls::ids::identity;
 pub use calls::info::{RELEASE, VERSION};
-pub use calls::pipe_io::{PipeRead, Short, is_short, short_now, short_wait};
+pub use calls::pipe_io::{EmptyPipe, PipeRead, Short, is_short, short_now};
 pub use clock::WallClock;
 pub use dispatch::{dispatch, dispatch_now};
 pub use errno::{SysError, SysResult};

@@ -52,7 +52,7 @@ pub trait File: Any + Send + Sync {
         Ok((taken, 0))
     }
 
-    /// The end of a pipe, if it is one: readers and writers of few bytes take a short way.
+    /// The end of a pipe, if it is one. Asked once, by [`OpenFile`](crate::OpenFile).
     fn as_pipe(&self) -> Option<&PipeEnd> {
         None
     }

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use abi::linux::general as linux;
 use sync::{Rank, SpinLock, WaitQueue};
 
+use crate::pipe::Pipe;
 use crate::{
     Access, AttributeChange, Caller, File, FileLocks, FileType, Inode, Location, LockKind, LockOwner, Metadata,
     MountFlags, PollEvents, Positioning, RecordLock, Result, VfsError,
@@ -67,6 +68,8 @@ impl SeekFrom {
 /// An open file description. Descriptors share it by `Arc`; the last one to go closes it.
 pub struct OpenFile {
     file: Arc<dyn File>,
+    // Of a pipe's end: pipes are asked for most.
+    pipe: Option<Arc<Pipe>>,
     location: Option<Location>,
     positioning: Positioning,
     regular: bool,
@@ -107,6 +110,7 @@ impl OpenFile {
         let mode = flags & linux::O_ACCMODE;
         Self {
             positioning: file.positioning(),
+            pipe: file.as_pipe().map(|end| end.pipe().clone()),
             file,
             regular: location.as_ref().is_some_and(|location| location.kind() == FileType::Regular),
             location,
@@ -139,6 +143,12 @@ impl OpenFile {
     /// The behaviour.
     pub fn file(&self) -> &Arc<dyn File> {
         &self.file
+    }
+
+    /// The pipe, if it is an end of one.
+    #[inline]
+    pub const fn pipe(&self) -> Option<&Arc<Pipe>> {
+        self.pipe.as_ref()
     }
 
     /// The behaviour, if it is a `T`.

@@ -140,11 +140,11 @@ impl Pipe {
         }
         let (count, became_writable) = {
             let mut state = self.state.lock();
-            let was_writable = state.ring.room() >= PIPE_BUF;
-            let count = state.ring.pop(out);
-            if count == 0 {
+            if state.ring.is_empty() {
                 return if state.writers == 0 { Ok(0) } else { Err(VfsError::WouldBlock) };
             }
+            let was_writable = state.ring.room() >= PIPE_BUF;
+            let count = state.ring.pop(out);
             (count, !was_writable && state.ring.room() >= PIPE_BUF)
         };
         if became_writable {
@@ -153,11 +153,35 @@ impl Pipe {
         Ok(count)
     }
 
+    /// Puts bytes back that [`Pipe::read`] has just taken and that could not be delivered. They are lost if the pipe has
+    /// been filled meanwhile.
+    pub fn unread(&self, data: &[u8]) {
+        let back = self.state.lock().ring.unpop(data);
+        if back {
+            self.readable.wake_all();
+        }
+    }
+
     /// Puts bytes in, up to [`PIPE_BUF`] of them in one piece. Whoever calls has an end that writes.
     ///
     /// # Errors
     /// [`VfsError::WouldBlock`], [`VfsError::BrokenPipe`], [`VfsError::NoMemory`].
     pub fn write(&self, data: &[u8]) -> Result<usize> {
+        {
+            let mut state = self.state.lock();
+            if state.readers == 0 || data.is_empty() || state.ring.ready_room() < data.len() {
+                drop(state);
+                return self.write_otherwise(data);
+            }
+            state.ring.push(data);
+        }
+        self.readable.wake_all();
+        Ok(data.len())
+    }
+
+    /// A write for which there is no room, not enough, or not yet.
+    #[inline(never)]
+    fn write_otherwise(&self, data: &[u8]) -> Result<usize> {
         let mut fresh = None;
         loop {
             let wanted = {
@@ -323,12 +347,6 @@ pub struct PipeEnd {
 }
 
 impl PipeEnd {
-    /// Whether a read would not wait just now.
-    pub fn has_news(&self) -> bool {
-        let state = self.pipe.state.lock();
-        !state.ring.is_empty() || state.writers == 0
-    }
-
     /// The pipe it belongs to.
     pub const fn pipe(&self) -> &Arc<Pipe> {
         &self.pipe

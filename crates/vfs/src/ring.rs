@@ -116,6 +116,12 @@ impl ByteRing {
         let size = self.block.len();
         let count = data.len().min(self.ready_room());
         let start = wrap(self.head + self.len, size);
+        // Mostly in one piece.
+        if let (Some(slot), Some(from)) = (self.block.get_mut(start..start + count), data.get(..count)) {
+            slot.copy_from_slice(from);
+            self.len += count;
+            return count;
+        }
         let first = count.min(size - start.min(size));
         if let (Some(slot), Some(from)) = (self.block.get_mut(start..start + first), data.get(..first)) {
             slot.copy_from_slice(from);
@@ -132,9 +138,32 @@ impl ByteRing {
     /// Takes up to `out.len()` bytes out; how many.
     #[inline]
     pub(crate) fn pop(&mut self, out: &mut [u8]) -> usize {
-        let count = self.peek(out);
+        let count = out.len().min(self.len);
+        // Mostly in one piece.
+        if let (Some(slot), Some(from)) = (out.get_mut(..count), self.block.get(self.head..self.head + count)) {
+            slot.copy_from_slice(from);
+        } else {
+            self.peek(out);
+        }
         self.discard(count);
         count
+    }
+
+    /// Puts `data`, which was just taken, back to the front, all of it; `false` if there is no room any more.
+    #[must_use]
+    pub(crate) fn unpop(&mut self, data: &[u8]) -> bool {
+        let size = self.block.len();
+        if data.len() > size.saturating_sub(self.len) {
+            return false;
+        }
+        for byte in data.iter().rev() {
+            self.head = if self.head == 0 { size } else { self.head } - 1;
+            if let Some(slot) = self.block.get_mut(self.head) {
+                *slot = *byte;
+            }
+            self.len += 1;
+        }
+        true
     }
 
     /// Copies up to `out.len()` bytes without taking them; how many.
@@ -197,7 +226,7 @@ mod tests {
             let mut model = VecDeque::new();
             for step in 0..2000 {
                 let size = random.below(700) as usize;
-                match random.below(4) {
+                match random.below(5) {
                     0 | 1 => {
                         let data: Vec<u8> = (0..size).map(|_| random.below(256) as u8).collect();
                         if random.below(3) > 0
@@ -217,6 +246,13 @@ mod tests {
                         assert_eq!(&out[..taken], expected, "seed {seed} step {step}");
                         assert!(taken == size || model.is_empty());
                     }
+                    3 => {
+                        let mut out = vec![0; size];
+                        let taken = ring.pop(&mut out);
+                        let kept = random.below(taken as u64 + 1) as usize;
+                        assert!(ring.unpop(&out[kept..taken]), "seed {seed} step {step}");
+                        assert!(model.drain(..kept).eq(out[..kept].iter().copied()), "seed {seed} step {step}");
+                    }
                     _ => {
                         let mut out = vec![0; size];
                         let seen = ring.peek(&mut out);
@@ -226,6 +262,20 @@ mod tests {
                 assert_eq!(ring.len(), model.len());
             }
         }
+    }
+
+    #[test]
+    fn what_no_longer_fits_is_not_put_back() {
+        let mut ring = ByteRing::new(4);
+        ring.install(Block::new(4).unwrap());
+        ring.push(b"abcd");
+        let mut out = [0; 2];
+        ring.pop(&mut out);
+        ring.push(b"e");
+        assert!(!ring.unpop(b"ab"));
+        assert!(ring.unpop(b"b"));
+        let mut all = [0; 5];
+        assert_eq!((ring.pop(&mut all), &all[..4]), (4, b"bcde".as_slice()));
     }
 
     #[test]
