@@ -55,6 +55,7 @@ pub fn bench(args: &BenchArgs) -> Result<u8> {
     machine.need_tools()?;
     let linux = match &args.linux {
         Some(kernel) => {
+            ensure!(kernel.is_file(), "--linux {}: there is no such file", kernel.display());
             let figures =
                 process::with_progress("measuring Linux", || measure(&machine, Some(kernel), args.filter.as_deref()))?;
             if args.record {
@@ -65,6 +66,7 @@ pub fn bench(args: &BenchArgs) -> Result<u8> {
         None => recorded()?,
     };
     let multios = process::with_progress("measuring MultiOS", || measure(&machine, None, args.filter.as_deref()))?;
+    ensure!(!multios.is_empty(), "no row of that name; without a name all rows are measured");
     print!("{}", table(&multios, &linux));
     let missed = multios.iter().filter(|(row, value)| missed(row, **value, &linux)).count();
     println!("{} rows, {missed} miss their mark", multios.len());

@@ -22,6 +22,8 @@ pub const STATUS_KERNEL_FAILED: u8 = 125;
 /// The time was up.
 pub const STATUS_TIMED_OUT: u8 = 124;
 
+const NEVER_RAN: &str = "QEMU ended before the kernel said anything; if it gave a reason, that stands in the log";
+
 #[derive(Args)]
 pub struct ExecArgs {
     #[command(flatten)]
@@ -30,7 +32,7 @@ pub struct ExecArgs {
     #[arg(long, value_name = "HOST[:GUEST]")]
     pub add: Vec<String>,
     /// Give up after this many seconds
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub timeout: Option<f64>,
     /// Write the kernel log to this file rather than to stderr
     #[arg(long, value_name = "FILE")]
@@ -70,7 +72,9 @@ pub fn exec(args: &ExecArgs) -> Result<u8> {
             STATUS_TIMED_OUT
         }
         Outcome::Failed => {
-            eprintln!("error: the kernel ended without an exit status");
+            // The kernel's lines start with the time.
+            let spoke = finished.log_tail.iter().any(|line| line.starts_with('['));
+            eprintln!("error: {}", if spoke { "the kernel ended without an exit status" } else { NEVER_RAN });
             if args.log.is_some() {
                 eprintln!("the end of its log:\n{}", finished.log_tail.join("\n"));
             }

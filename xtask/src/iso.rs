@@ -46,6 +46,10 @@ pub struct IsoArgs {
 
 /// The command.
 pub fn iso(args: &IsoArgs) -> Result<()> {
+    let output = args.output.display();
+    ensure!(!args.output.is_dir(), "{output} is a directory; name the file to write with -o FILE");
+    let dir = args.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(dir.is_dir(), "cannot write {output}: there is no directory {}", dir.display());
     let scratch = paths::scratch()?;
     tools::need(&[Need::Run, Need::Iso])?;
     let mut tree = Tree::standard()?;

@@ -29,7 +29,12 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Builds, boots, tests and measures MultiOS", disable_version_flag = true)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Builds, boots, tests and measures MultiOS",
+    disable_version_flag = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -56,16 +61,21 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match dispatch(Cli::parse().command) {
+    // `exec` promises 125 when the fault is not the program's; for the others any nonzero status will do.
+    let exec = std::env::args_os().nth(1).is_some_and(|command| command == "exec");
+    let failed = ExitCode::from(if exec { exec::STATUS_KERNEL_FAILED } else { 1 });
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { failed } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(command) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("error: {error:#}");
-            // `exec` promises 125 when the fault is not the program's; for the others any nonzero status will do.
-            ExitCode::from(if std::env::args().nth(1).as_deref() == Some("exec") {
-                exec::STATUS_KERNEL_FAILED
-            } else {
-                1
-            })
+            failed
         }
     }
 }
