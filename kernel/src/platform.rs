@@ -1,5 +1,6 @@
 //! What system calls ask of the machine and the executor.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hal::{Power, PowerAction, Timer};
@@ -10,7 +11,7 @@ use process::signal::frame::FpLayout;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sync::{Rank, SpinLock};
-use syscall::{Hardware, NewThread, OutOfMemory, Platform};
+use syscall::{Hardware, NewThread, OutOfMemory, Platform, Thread};
 use types::{CpuId, CpuSet, Nanos};
 
 use crate::{boot, run};
@@ -63,6 +64,11 @@ impl Platform for Kernel {
 
     fn filters_changed(&self) {
         crate::entry::detour_all();
+    }
+
+    fn admit_thread(&self, thread: Arc<Thread>) -> Result<(), OutOfMemory> {
+        let system = crate::system().ok_or(OutOfMemory)?;
+        run::admit(system, crate::executor(), thread)
     }
 
     fn charge(&self) {

@@ -5,13 +5,13 @@ use alloc::sync::Arc;
 use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use core::task::Context;
+use core::task::{Context, Poll};
 
 use hal::{Trap, UserContext};
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user;
-use process::SwitchKind;
-use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System, VectorState};
+use process::{ExitStatus, SwitchKind};
+use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System, Thread, VectorState};
 use types::CpuId;
 
 use crate::entry::{self, SCHED_YIELD, SlotFpu, ThreadSlot};
@@ -51,19 +51,66 @@ pub(crate) fn start(
     let slot = Arc::new(ThreadSlot::new(process, thread.clone(), space, area));
     let life = Box::pin(live(system, slot.clone(), start));
     LIFE_SIZE.store(size_of_val(&*life), Ordering::Relaxed);
-    if executor.spawn(ThreadTask { slot, life }, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
+    let task = ThreadTask::Running(Running { slot, life });
+    if executor.spawn(task, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
+}
+
+/// Makes a task of a thread that has no program yet: it waits for one.
+///
+/// # Errors
+/// [`OutOfMemory`]; there is no task.
+pub(crate) fn admit(
+    system: &'static System,
+    executor: &'static Executor<ThreadTask>,
+    thread: Arc<Thread>,
+) -> Result<(), OutOfMemory> {
+    let task = ThreadTask::Created(Box::pin(created(system, thread.clone())));
+    if executor.spawn(task, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
+}
+
+/// The life of a created thread until it has a program; `None` when it has ended without.
+async fn created(system: &'static System, thread: Arc<Thread>) -> Option<Running> {
+    let Some(start) = system.first_program(&thread).await else {
+        system.thread_exit(&thread, None);
+        return None;
+    };
+    let process = thread.process().clone();
+    let (Some(space), Some(area)) = (process.space(), FpuArea::new()) else {
+        system.thread_exit(&thread, Some(ExitStatus::KILLED));
+        return None;
+    };
+    let slot = Arc::new(ThreadSlot::new(process, thread, space, area));
+    let life = Box::pin(live(system, slot.clone(), start));
+    Some(Running { slot, life })
+}
+
+/// A thread's task.
+pub(crate) enum ThreadTask {
+    /// It has a program.
+    Running(Running),
+    /// It waits for one.
+    Created(Pin<Box<dyn Future<Output = Option<Running>> + Send>>),
 }
 
 /// A thread's life, polled with its memory active and itself as the CPU's current thread.
-pub(crate) struct ThreadTask {
+pub(crate) struct Running {
     slot: Arc<ThreadSlot>,
     life: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Body for ThreadTask {
     fn poll(&mut self, here: CpuId, cx: &mut Context<'_>) -> Progress {
-        let Self { slot, life } = self;
-        entry::with_slot(slot, here, || life.as_mut().poll(cx))
+        match self {
+            Self::Running(Running { slot, life }) => entry::with_slot(slot, here, || life.as_mut().poll(cx)),
+            Self::Created(waiting) => match waiting.as_mut().poll(cx) {
+                Poll::Pending => Progress::Waits,
+                Poll::Ready(None) => Progress::Done,
+                Poll::Ready(Some(running)) => {
+                    *self = Self::Running(running);
+                    self.poll(here, cx)
+                }
+            },
+        }
     }
 }
 

@@ -13,9 +13,11 @@ use hal_x86_64::serial::Com;
 use hal_x86_64::smp::StartPlan;
 use hal_x86_64::{acpi, apic, cpu, power, serial, set_fatal, time, tlb};
 use memory::PagingFeatures;
-use process::{ProcessTable, TableConfig};
+use process::{ProcessManagerConfig, ProcessTable, TableConfig};
 use sync::{Hooks, Once, TimerQueue};
-use syscall::{FileSystems, InitProgram, LoadAverage, Machine, MissingCalls, System, SystemNames, WallClock};
+use syscall::{
+    CreatedProcesses, FileSystems, InitProgram, LoadAverage, Machine, MissingCalls, System, SystemNames, WallClock,
+};
 use types::{CpuId, MAX_CPUS, Nanos, PAGE_SIZE};
 
 use crate::boot::{BootInfo, CommandLine, DIRECT_MAP_BASE, Framebuffer};
@@ -117,7 +119,8 @@ fn other_cpu(_cpu: CpuId) -> ! {
 pub(crate) fn system(boot: &BootInfo) -> &'static System {
     let line = CommandLine(&boot.command_line);
     let platform: &'static platform::Kernel = Box::leak(Box::new(platform::Kernel::new()));
-    let mut config = TableConfig::default();
+    let manager = ProcessManagerConfig::configured(|name| line.number(name));
+    let mut config = TableConfig { max_processes: manager.max_processes, ..TableConfig::default() };
     if let Some(pid_max) = line.number("pid_max") {
         config.pid_max = pid_max.clamp(301, u64::from(process::PID_MAX)) as u32;
     }
@@ -134,6 +137,8 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
         platform,
         frames: boot::memory::frames(),
         processes,
+        manager,
+        created: CreatedProcesses::new(),
         futexes: process::futex::FutexTable::new(),
         timers: TimerQueue::new(),
         wall_clock,

@@ -13,6 +13,7 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[
     ("memory", "memory::raw alone reaches frames"),
     ("hal-x86_64", "machine instructions"),
     ("kernel", "kernel::boot and kernel::entry alone"),
+    ("pm", "the native gate is an instruction"),
     ("pmbench", "raw system calls are what it measures"),
     ("testkit", "an allocator that fails on purpose"),
 ];

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod errno;
+pub mod native;
 mod signal;
 mod structs;
 mod syscall;

@@ -222,6 +222,8 @@ pub struct Usage {
     pub data: u64,
     /// Stacks (`VmStk`).
     pub stack: u64,
+    /// The heap that `brk` moves.
+    pub heap: u64,
     /// Executable mappings (`VmExe`).
     pub code: u64,
     /// Mappings of files and shared memory.

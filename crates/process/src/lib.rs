@@ -49,6 +49,7 @@ pub mod timers;
 mod tree;
 mod usage;
 mod user;
+mod violations;
 mod wait;
 
 pub use clone::{CloneCall, CloneFlags, CloneRequest, InitRequest};
@@ -70,7 +71,7 @@ pub use limits::{
     ResourceLimits, UNLIMITED,
 };
 pub use manager::{
-    Host, Loaded, ProcessInfo, ProcessManager, ProcessManagerConfig, ProcessStats, ProcessSummary, Termination,
+    Change, Host, Loaded, ProcessInfo, ProcessManager, ProcessManagerConfig, ProcessStats, ProcessSummary, Termination,
 };
 pub use permission::{may_inspect, may_limit, may_schedule, may_signal};
 pub use priority::{
@@ -82,9 +83,10 @@ pub use resources::Resources;
 pub use state::{ProcessState, StateCell};
 pub use status::{ChildEvent, ExitStatus};
 pub use table::{PID_MAX, ProcessTable, TableConfig};
-pub use thread::{FaultKind, Identity, NAME_LEN, SwitchKind, Thread};
+pub use thread::{FaultKind, Identity, NAME_LEN, SwitchKind, Thread, thread_name};
 pub use usage::{Counter, ResourceUsage, UsageSnapshot};
 pub use user::User;
+pub use violations::Violations;
 pub use wait::{WaitOptions, WaitRequest, WaitResult, WaitSelector};
 
 // Signals, futexes, images, timers.

@@ -129,6 +129,31 @@ pub enum OwnResource {
 /// Number of [`OwnResource`]s.
 pub const OWN_RESOURCE_COUNT: usize = 10;
 
+impl OwnResource {
+    /// All, by number.
+    pub const ALL: [Self; OWN_RESOURCE_COUNT] = [
+        Self::Memory,
+        Self::PeakMemory,
+        Self::StackUsed,
+        Self::Heap,
+        Self::CpuTime,
+        Self::BytesRead,
+        Self::BytesWritten,
+        Self::Bandwidth,
+        Self::Children,
+        Self::CreationRate,
+    ];
+
+    /// The resource of that number.
+    ///
+    /// # Errors
+    /// `InvalidResourceLimits`.
+    pub fn from_number(number: u64) -> Result<Self> {
+        let at = usize::try_from(number).map_err(|_| ProcessError::InvalidResourceLimits)?;
+        Self::ALL.get(at).copied().ok_or(ProcessError::InvalidResourceLimits)
+    }
+}
+
 /// What to do about a process that crosses one of MultiOS's own limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]

@@ -23,6 +23,32 @@ pub enum PriorityLevel {
     Critical = 5,
 }
 
+impl PriorityLevel {
+    /// All, lowest first.
+    pub const ALL: [Self; 6] = [Self::Idle, Self::Low, Self::Normal, Self::High, Self::RealTime, Self::Critical];
+
+    /// The level of that number.
+    ///
+    /// # Errors
+    /// `InvalidPriority`.
+    pub fn from_number(number: u64) -> Result<Self> {
+        Self::ALL.into_iter().find(|level| *level as u64 == number).ok_or(ProcessError::InvalidPriority)
+    }
+}
+
+impl PriorityClass {
+    /// All, most urgent first.
+    pub const ALL: [Self; 5] = [Self::System, Self::Interactive, Self::User, Self::Service, Self::Background];
+
+    /// The class of that number.
+    ///
+    /// # Errors
+    /// `InvalidPriority`.
+    pub fn from_number(number: u64) -> Result<Self> {
+        Self::ALL.into_iter().find(|class| *class as u64 == number).ok_or(ProcessError::InvalidPriority)
+    }
+}
+
 /// What kind of work a process does; decides slices and boosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[repr(u8)]

@@ -14,7 +14,7 @@ use crate::signal::ProcessSignals;
 use crate::timers::{IntervalTimers, PosixTimers};
 use crate::{
     ExitStatus, Identity, LimitDecision, NAME_LEN, ProcessError, ProcessState, RateMeter, Resource, ResourceLimits,
-    ResourceUsage, Resources, Result, StateCell, Thread,
+    ResourceUsage, Resources, Result, StateCell, Thread, Violations,
 };
 
 /// A process: one or more threads with one address space, one set of signal handlers, one place in the tree.
@@ -42,6 +42,7 @@ pub struct Process<R: Resources> {
     cpu_warned_second: AtomicU32,
     usage: ResourceUsage,
     children_usage: ResourceUsage,
+    violations: Violations,
 
     // ---- Rank::PROCESS_THREADS
     threads: SpinLock<ThreadGroup<R>>,
@@ -180,6 +181,8 @@ pub enum ProcessFlag {
     MceEarly = 1 << 11,
     /// It wants to know of memory errors only when it meets them (PR_MCE_KILL).
     MceLate = 1 << 12,
+    /// It was asked to end, and is killed when its time is up.
+    Doomed = 1 << 13,
 }
 
 /// PR_SET_DUMPABLE.
@@ -248,6 +251,7 @@ impl<R: Resources> Process<R> {
             cpu_warned_second: AtomicU32::new(0),
             usage: ResourceUsage::default(),
             children_usage: ResourceUsage::default(),
+            violations: Violations::new(),
             threads: SpinLock::new(Rank::PROCESS_THREADS, group),
             limits: SpinLock::new(Rank::LIMITS, limits),
             image: SpinLock::new(Rank::PROCESS, image),
@@ -488,6 +492,11 @@ impl<R: Resources> Process<R> {
     /// What its reaped children and their reaped descendants have used (RUSAGE_CHILDREN).
     pub const fn children_usage(&self) -> &ResourceUsage {
         &self.children_usage
+    }
+
+    /// How often it crossed MultiOS's own limits.
+    pub const fn violations(&self) -> &Violations {
+        &self.violations
     }
 
     /// Its limits now.

@@ -58,6 +58,14 @@ impl ProcessState {
         Self::Defunct,
     ];
 
+    /// The state of that number.
+    ///
+    /// # Errors
+    /// `InvalidState`.
+    pub fn from_number(number: u64) -> Result<Self> {
+        Self::ALL.into_iter().find(|state| *state as u64 == number).ok_or(ProcessError::InvalidState)
+    }
+
     /// Whether the machine has an arrow from `self` to `next`.
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {

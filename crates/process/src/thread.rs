@@ -222,6 +222,11 @@ impl<R: Resources> Thread<R> {
         self.waker.call_once(|| waker);
     }
 
+    /// Whether a task runs it, or will: what it does next is that task's to decide.
+    pub fn has_task(&self) -> bool {
+        self.waker.get().is_some()
+    }
+
     /// Makes its task look again: it may have a signal, an end of its stop, or must exit. Not under a lock.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.get() {
@@ -596,7 +601,8 @@ pub enum SwitchKind {
 }
 
 /// `name` cut to 15 bytes, NUL-padded.
-pub(crate) fn thread_name(name: &[u8]) -> [u8; NAME_LEN] {
+#[must_use]
+pub fn thread_name(name: &[u8]) -> [u8; NAME_LEN] {
     let mut bytes = [0; NAME_LEN];
     for (slot, byte) in bytes.iter_mut().take(NAME_LEN - 1).zip(name) {
         if *byte == 0 {

@@ -78,6 +78,8 @@ impl Rank {
     pub const ADDRESS_SPACE: Self = Self(60);
     /// Pages of a file.
     pub const FILE_PAGES: Self = Self(70);
+    /// Processes that were created and wait for a program.
+    pub const CREATED: Self = Self(78);
     /// A wait queue.
     pub const WAIT_QUEUE: Self = Self(80);
     /// A timer queue.

@@ -54,6 +54,7 @@ pub use filesystem::{FileSystems, Machine, MachineInfo, REPORTS, RootError};
 pub use lifecycle::InitProgram;
 pub use load::LoadAverage;
 pub use missing::MissingCalls;
+pub use native::CreatedProcesses;
 pub use platform::{FpuState, Hardware, NewThread, OutOfMemory, Platform, VectorState};
 pub use resources::{OpenFile, Process, Resources, Thread};
 pub use restart::RestartBlock;

@@ -29,6 +29,11 @@ pub trait Platform: Send + Sync {
     fn start_thread(&self, new: NewThread) -> Result<(), OutOfMemory>;
     /// Threads have been put under call filters: from now on their calls come by [`crate::serve`].
     fn filters_changed(&self) {}
+    /// Gives a thread without program a task, which begins with [`System::first_program`](crate::System::first_program).
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when there is none for it.
+    fn admit_thread(&self, thread: Arc<Thread>) -> Result<(), OutOfMemory>;
     /// Charges all time up to now to the calling thread: its figures are about to be read.
     fn charge(&self);
     /// Fills `out` with random bytes fit for keys.

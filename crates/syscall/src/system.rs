@@ -5,11 +5,11 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicI32, AtomicU64};
 
 use memory::{Frames, FutexKey};
-use process::ProcessTable;
 use process::futex::FutexTable;
+use process::{ProcessManagerConfig, ProcessTable};
 use sync::{Once, Rank, SpinLock, TimerQueue};
 
-use crate::{FileSystems, LoadAverage, MissingCalls, Platform, Resources, WallClock};
+use crate::{CreatedProcesses, FileSystems, LoadAverage, MissingCalls, Platform, Resources, WallClock};
 
 /// The state behind all system calls.
 pub struct System {
@@ -19,6 +19,10 @@ pub struct System {
     pub frames: &'static Frames,
     /// All processes.
     pub processes: ProcessTable<Resources>,
+    /// Sizes and times of the process manager.
+    pub manager: ProcessManagerConfig,
+    /// Processes that were created and wait for a program.
+    pub created: CreatedProcesses,
     /// Who waits on words of user memory.
     pub futexes: FutexTable<FutexKey>,
     /// Who waits for a moment.

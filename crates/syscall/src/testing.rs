@@ -22,16 +22,16 @@ use memory::{
 };
 use process::futex::FutexTable;
 use process::signal::frame::FpLayout;
-use process::{InitRequest, OnExec, ProcessTable, ResourceLimits, TableConfig};
+use process::{InitRequest, OnExec, ProcessManagerConfig, ProcessTable, ResourceLimits, TableConfig};
 use sync::{Once, TimerQueue};
 use types::{CpuId, CpuSet, Nanos};
 use vfs::dev::KernelLog;
 use vfs::proc::{CpuInfo, CpuTimes};
 
 use crate::{
-    Caller, FileSystems, FpuState, Hardware, LoadAverage, Machine, MachineInfo, MissingCalls, NewThread, OutOfMemory,
-    Platform, Process, Registers, RestartBlock, SysError, SysResult, System, SystemNames, Thread, WallClock, dispatch,
-    dispatch_now,
+    Caller, CreatedProcesses, FileSystems, FpuState, Hardware, LoadAverage, Machine, MachineInfo, MissingCalls,
+    NewThread, OutOfMemory, Platform, Process, Registers, RestartBlock, SysError, SysResult, System, SystemNames,
+    Thread, WallClock, dispatch, dispatch_now,
 };
 
 /// Pages of memory of a test's machine.
@@ -47,6 +47,7 @@ pub(crate) struct TestPlatform {
     tables: KernelTables,
     random: AtomicU64,
     pub(crate) started: Mutex<Vec<NewThread>>,
+    pub(crate) admitted: Mutex<Vec<Arc<Thread>>>,
     pub(crate) powered: AtomicI32,
 }
 
@@ -73,6 +74,11 @@ impl Platform for TestPlatform {
 
     fn start_thread(&self, new: NewThread) -> Result<(), OutOfMemory> {
         self.started.lock().unwrap().push(new);
+        Ok(())
+    }
+
+    fn admit_thread(&self, thread: Arc<Thread>) -> Result<(), OutOfMemory> {
+        self.admitted.lock().unwrap().push(thread);
         Ok(())
     }
 
@@ -201,12 +207,15 @@ impl World {
             tables,
             random: AtomicU64::new(1),
             started: Mutex::new(Vec::new()),
+            admitted: Mutex::new(Vec::new()),
             powered: AtomicI32::new(-1),
         }));
         let system: &'static System = Box::leak(Box::new(System {
             platform,
             frames,
             processes: ProcessTable::new(TableConfig { pid_max: 1024, ..TableConfig::default() }).unwrap(),
+            manager: ProcessManagerConfig::default(),
+            created: CreatedProcesses::new(),
             futexes: FutexTable::new(),
             timers: TimerQueue::new(),
             wall_clock: Arc::new(WallClock::new(platform, 1_700_000_000)),

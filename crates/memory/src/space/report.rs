@@ -42,6 +42,7 @@ impl AddressSpace {
             resident: counts.resident,
             peak_resident: counts.peak_resident,
             data: counts.data,
+            heap: (inner.layout.brk_end.saturating_sub(inner.layout.brk_start)).div_ceil(PAGE),
             tables: self.ops.tables_below(self.root, TOP_LEVEL),
             areas: inner.areas.count() as u64,
             ..Usage::default()

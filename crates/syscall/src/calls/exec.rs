@@ -21,7 +21,7 @@ use types::{Credentials, PAGE_SIZE, USER_END};
 use vfs::{FileType, Follow, Location};
 
 use crate::actor::Standing;
-use crate::{Caller, OpenFile, Registers, SysError, SysResult, System};
+use crate::{Caller, OpenFile, Process, Registers, SysError, SysResult, System, Thread};
 use program::{Program, Run};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -162,17 +162,17 @@ pub(crate) struct Loader {
 
 impl Loader {
     fn of(caller: Caller<'_>) -> Self {
-        let limits = caller.process.limits();
+        Self::of_process(caller.system, caller.process, caller.thread)
+    }
+
+    /// For a thread that is to execute a program.
+    pub(crate) fn of_process(system: &'static System, process: &Process, thread: &Thread) -> Self {
         Self {
-            system: caller.system,
-            credentials: caller.thread.credentials(),
-            no_new_privs: caller.thread.no_new_privs(),
-            limits: SpaceLimits {
-                address_space: limits.soft(Resource::AddressSpace),
-                data: limits.soft(Resource::Data),
-                stack: limits.soft(Resource::Stack),
-            },
-            randomize: caller.system.randomize && caller.process.personality() & NO_RANDOMIZE == 0,
+            system,
+            credentials: thread.credentials(),
+            no_new_privs: thread.no_new_privs(),
+            limits: super::resource::space_limits(process),
+            randomize: system.randomize && process.personality() & NO_RANDOMIZE == 0,
         }
     }
 
@@ -339,7 +339,7 @@ fn read_fully(file: &OpenFile, offset: u64, out: &mut [u8]) -> SysResult<usize> 
 }
 
 /// Reads a NULL-terminated vector of strings; a null vector is an empty one.
-fn read_strings(
+pub(crate) fn read_strings(
     caller: Caller<'_>,
     vector: u64,
     mut push: impl FnMut(&[u8]) -> Result<(), StackError>,

@@ -1,0 +1,59 @@
+//! The native gate, `int 0x80`: numbers of the MultiOS integration guide (`abi::native`), served by the process manager.
+
+mod created;
+mod host;
+mod processes;
+mod services;
+
+use abi::Errno;
+use abi::native as number;
+use process::{ExitStatus, ProcessError, WaitOptions, WaitRequest, WaitResult};
+
+use crate::calls::{clone, exec};
+use crate::{Caller, Registers, SysResult};
+
+pub use created::CreatedProcesses;
+
+/// Serves a native call: number in `rax`, arguments as in the Linux gate.
+pub(crate) async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+    let call = registers.context.rax;
+    registers.context.orig_rax = call;
+    let args = registers.context.syscall_args();
+    let [a, ..] = args;
+    let makes_objects = matches!(
+        call,
+        number::FORK | number::EXEC | number::CREATE_PROCESS | number::FORK_PROCESS | number::EXEC_PROCESS
+    );
+    if makes_objects && !caller.system.frames.has_headroom() {
+        return Err(Errno::ENOMEM.into());
+    }
+    match call {
+        number::EXIT => {
+            let status = ExitStatus::from_code(a as i32);
+            caller.system.run(caller.system.processes.exit_group(caller.thread, status));
+            registers.exit = Some(status);
+            Ok(0)
+        }
+        number::FORK => clone::finish(caller, clone::sys_fork(caller, registers)).await,
+        number::WAIT => wait(caller, a).await,
+        number::EXEC => exec::sys_execve(caller, registers).await,
+        number::GETPID => Ok(u64::from(caller.process.pid().0)),
+        number::GETPPID => Ok(u64::from(caller.process.parent_pid().0)),
+        number::FORK_PROCESS if a == 0 || a == u64::from(caller.process.pid().0) => {
+            clone::finish(caller, clone::sys_fork(caller, registers)).await
+        }
+        number::EXEC_PROCESS => processes::exec(caller, args).await,
+        number::CREATE_PROCESS..number::CREATE_SERVICE => processes::dispatch(caller, call, args),
+        number::CREATE_SERVICE..=number::STOP_SERVICE => services::dispatch(caller, call, args),
+        _ => Err(Errno::ENOSYS.into()),
+    }
+}
+
+/// Waits for the child `pid`, or any for 0: its number in the upper half, its wait status in the lower.
+async fn wait(caller: Caller<'_>, pid: u64) -> SysResult {
+    let pid = if pid == 0 { -1 } else { i32::try_from(pid).map_err(|_| ProcessError::InvalidProcessId)? };
+    let request = WaitRequest::wait4(caller.process, pid, WaitOptions::empty().bits())?;
+    let found = crate::calls::process::wait(caller, &request).await?;
+    let WaitResult { pid, event, .. } = found.ok_or(Errno::ECHILD)?;
+    Ok(u64::from(pid.0) << 32 | u64::from(event.wait_status() as u32))
+}
