@@ -4,6 +4,7 @@
 //! pointers included, `pm limits` crosses every limit; `pm exit N`, `pm sleep` are what the examples execute.
 
 mod check;
+#[expect(clippy::indexing_slicing, reason = "an example that fails ends")]
 #[path = "../../../crates/process/examples/guide/examples.rs"]
 mod examples;
 mod gate;

@@ -2,7 +2,9 @@
 //!
 //! The same text runs in the kernel, with real processes, as `/bin/pm guide`; `tests/system/guide.out` is what both print.
 
+#[expect(clippy::indexing_slicing, reason = "an example that fails ends")]
 mod examples;
+#[expect(clippy::unwrap_used, reason = "an example that fails ends")]
 mod world;
 
 fn main() -> std::process::ExitCode {
