@@ -115,7 +115,7 @@ pub fn doctor() -> Result<u8> {
     let mut missing = 0;
     let mut row = |name: &str, version: Option<String>, package: &str| {
         missing += u8::from(version.is_none());
-        println!("{name:<20} {:<64} {package}", version.unwrap_or_else(|| "MISSING".into()));
+        println!("{name:<20} {:<64.64} {package}", version.unwrap_or_else(|| "MISSING".into()));
     };
     for (name, args) in [("cargo", &["--version"][..]), ("rustc", &["--version"])] {
         row(name, process::answer(name, args), "rustup");
@@ -215,13 +215,13 @@ fn install(packages: &[&str]) -> Result<()> {
     let sudo = if is_root() {
         None
     } else {
-        Some(in_path("sudo").with_context(|| format!("missing: {list}. As root run: {by_hand}"))?)
+        Some(in_path("sudo").with_context(|| format!("missing: {list}. As root run:\n  {by_hand}"))?)
     };
     eprintln!("installing {list}");
     if let Some(sudo) = &sudo {
         // Asks for the password on the terminal; what follows runs with its output kept back.
         let allowed = Command::new(sudo).arg("-v").status().is_ok_and(|status| status.success());
-        ensure!(allowed, "missing: {list}, and sudo does not let you install them. As root run: {by_hand}");
+        ensure!(allowed, "missing: {list}, and sudo does not let you install them. As root run:\n  {by_hand}");
     }
     let apt = |args: &[&str]| {
         let mut command = match &sudo {
@@ -239,9 +239,10 @@ fn install(packages: &[&str]) -> Result<()> {
     if let Err(error) = process::step("apt-get update", &mut apt(&["update"])) {
         eprintln!("warning: {error:#}"); // stale lists may still do
     }
-    let hint = || format!("missing: {list}. With the network in reach run as root: {by_hand}");
-    process::step(&format!("apt-get install {list}"), &mut apt(&wanted)).with_context(hint)?;
-    Ok(())
+    match process::step(&format!("apt-get install {list}"), &mut apt(&wanted)) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!("{error:#}\nStill missing: {list}. With the network in reach run as root:\n  {by_hand}"),
+    }
 }
 
 fn is_root() -> bool {
