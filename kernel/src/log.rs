@@ -12,8 +12,8 @@ use sync::{Rank, SpinLock};
 const RING: usize = 32 * 1024;
 
 static LOGGER: KernelLog = KernelLog;
-/// 1 or 2: the port that shows the log; 0: none.
-static PORT: AtomicU8 = AtomicU8::new(1);
+/// The ports that show the log, one bit each.
+static PORTS: AtomicU8 = AtomicU8::new(Com::One.bit());
 static RECENT: SpinLock<Ring> = SpinLock::new(Rank::CONSOLE, Ring { bytes: [0; RING], written: 0 });
 
 struct Ring {
@@ -30,14 +30,16 @@ pub(crate) fn init() {
     log::set_max_level(LevelFilter::Info);
 }
 
-/// Obeys `log=ttyS0|ttyS1|none` and `loglevel=0..7` of the command line (Linux's levels; 4 shows warnings).
-pub(crate) fn configure(line: crate::boot::CommandLine<'_>) {
-    let port = match line.value("log") {
-        Some("none") => 0,
-        Some("ttyS1") => 2,
-        _ => 1,
+/// Obeys `log=ttyS<n>|none` and `loglevel=0..7` of the command line (Linux's levels; 4 shows warnings). Without `log=` the log
+/// goes to `consoles`, one bit for each port, or to the first port.
+pub(crate) fn configure(line: crate::boot::CommandLine<'_>, consoles: Option<u8>) {
+    let wanted = line.value("log");
+    let ports = match wanted.and_then(Com::from_name) {
+        Some(port) => port.bit(),
+        None if wanted == Some("none") => 0,
+        None => consoles.unwrap_or(Com::One.bit()),
     };
-    PORT.store(port, Ordering::Relaxed);
+    PORTS.store(ports, Ordering::Relaxed);
     let level = match line.number("loglevel") {
         Some(0..=2) => LevelFilter::Off,
         Some(3) => LevelFilter::Error,
@@ -49,20 +51,24 @@ pub(crate) fn configure(line: crate::boot::CommandLine<'_>) {
     log::set_max_level(level);
 }
 
-/// The port that shows the log.
-pub(crate) fn port() -> Option<Com> {
-    match PORT.load(Ordering::Relaxed) {
-        1 => Some(Com::One),
-        2 => Some(Com::Two),
-        _ => None,
+/// The ports that show the log, as something to write to.
+pub(crate) struct Ports;
+
+impl Write for Ports {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let ports = PORTS.load(Ordering::Relaxed);
+        Com::ALL.into_iter().filter(|com| ports & com.bit() != 0).try_for_each(|com| serial::Text(com).write_str(text))
     }
 }
 
-/// A line for whoever runs this machine as a test, exactly as it is, on the log's port.
+/// Whether no port shows the log.
+pub(crate) fn is_hidden() -> bool {
+    PORTS.load(Ordering::Relaxed) == 0
+}
+
+/// A line for whoever runs this machine as a test, exactly as it is, on the log's ports.
 pub(crate) fn marker(text: fmt::Arguments<'_>) {
-    if let Some(port) = port() {
-        let _ = writeln!(serial::Text(port), "{text}");
-    }
+    let _ = writeln!(Ports, "{text}");
 }
 
 /// Copies log text from position `from` on (bytes since boot) to `out`; the position after it. What has been overwritten
@@ -107,10 +113,8 @@ impl Log for KernelLog {
         let _ = writeln!(line, "[{:5}.{:06}] {}", now.secs(), now.subsec_nanos() / 1000, record.args());
         let bytes = line.text.get(..line.len).unwrap_or_default();
         RECENT.lock().push(bytes);
-        if let Some(port) = port()
-            && let Ok(text) = core::str::from_utf8(bytes)
-        {
-            let _ = serial::Text(port).write_str(text);
+        if let Ok(text) = core::str::from_utf8(bytes) {
+            let _ = Ports.write_str(text);
         }
     }
 

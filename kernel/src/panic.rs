@@ -7,6 +7,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use hal_x86_64::serial::{Com, Text};
 use hal_x86_64::{FatalTrap, cpu, interrupts, power};
 
+use crate::log;
+
 /// Value for the debug-exit device; QEMU's status becomes 67.
 const EXIT_PANIC: u32 = 0x21;
 
@@ -18,7 +20,7 @@ static PANICKING: AtomicBool = AtomicBool::new(false);
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     begin();
-    let mut out = Text(crate::log::port().unwrap_or(Com::One));
+    let mut out = Screen;
     let _ = writeln!(out, "\n---- MultiOS panic on CPU {} ----\n{info}", cpu::current().0);
     backtrace(&mut out, crate::entry::stack_pointer());
     end(&mut out)
@@ -27,7 +29,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 /// An exception in ring 0 that nobody expected.
 pub(crate) fn fatal_trap(trap: &FatalTrap<'_>) -> ! {
     begin();
-    let mut out = Text(crate::log::port().unwrap_or(Com::One));
+    let mut out = Screen;
     let frame = trap.frame;
     let _ = writeln!(
         out,
@@ -45,6 +47,15 @@ pub(crate) fn fatal_trap(trap: &FatalTrap<'_>) -> ! {
     end(&mut out)
 }
 
+/// The log's ports, or the first where the log is shown nowhere.
+struct Screen;
+
+impl Write for Screen {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        if log::is_hidden() { Text(Com::One).write_str(text) } else { log::Ports.write_str(text) }
+    }
+}
+
 /// Stops the other CPUs; a second panic, here or elsewhere, just stops.
 fn begin() {
     if PANICKING.swap(true, Ordering::SeqCst) {
@@ -53,14 +64,14 @@ fn begin() {
     interrupts::stop_other_cpus();
 }
 
-fn end(out: &mut Text) -> ! {
+fn end(out: &mut Screen) -> ! {
     let _ = writeln!(out, "MULTIOS-PANIC");
     power::debug_exit(EXIT_PANIC);
     interrupts::stop_this_cpu()
 }
 
 /// Callers, the innermost first, and among them what earlier calls have left on the stack.
-fn backtrace(out: &mut Text, from: u64) {
+fn backtrace(out: &mut Screen, from: u64) {
     let _ = writeln!(out, "possible callers, from stack {from:#x}:");
     for address in crate::boot::stack::return_addresses(from).take(MOST_CALLERS) {
         let _ = writeln!(out, "  at {address:#x}");

@@ -9,7 +9,7 @@ use ::log::{info, warn};
 use hal::Topology as _;
 use hal_x86_64::acpi::Topology;
 use hal_x86_64::features::Features;
-use hal_x86_64::serial::Com;
+use hal_x86_64::serial::{Com, Line};
 use hal_x86_64::smp::StartPlan;
 use hal_x86_64::{acpi, apic, cpu, power, serial, set_fatal, time, tlb};
 use memory::PagingFeatures;
@@ -36,14 +36,16 @@ const STACK_PAGES_ORDER: u32 = 4;
 pub(crate) fn machine(boot: &BootInfo) {
     // First, since locks and the heap ask for the number of the CPU.
     let found = entry::init_boot_cpu(DIRECT_MAP_BASE);
-    serial::init(Com::One);
-    serial::init(Com::Two);
+    for com in Com::ALL {
+        serial::init(Line::usual(com));
+    }
     log::init();
     let line = CommandLine(&boot.command_line);
-    log::configure(line);
+    log::configure(line, console::configure(line));
     set_fatal(panic::fatal_trap);
     info!("kernel: MultiOS {} by {:?}, entry at tsc {}", env!("CARGO_PKG_VERSION"), boot.door, boot.entry_tsc);
     info!("kernel: command line: {}", boot.command_line);
+    console::report(line);
     if let Some(screen) = &boot.framebuffer {
         let Framebuffer { address, width, height, pitch, bits_per_pixel } = screen;
         info!("boot: framebuffer {width}x{height}x{bits_per_pixel} at {:#x}, {pitch} bytes a line", address.as_u64());

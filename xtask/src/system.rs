@@ -150,6 +150,17 @@ const COMMANDS: &[(&str, Case)] = &[
         let run = program(machine, &["/bin/busybox", "sh", "-c", script], Stdin::Empty, &add)?;
         expect(&run, Outcome::Exited(0), "text644\n1777\n")
     }),
+    ("console= chooses the port", |machine| {
+        // The second port carries the log; the last word of the command line is the one that counts.
+        let machine =
+            Machine { cmdline: "console=ttyS3 console=tty0 console=ttyS1,115200n8".into(), ..machine.clone() };
+        let run = shell(&machine, "echo over there; exit 3")?;
+        expect(&run, Outcome::Exited(3), "")?;
+        for line in ["over there", "no ttyS3", "tty0 is none"] {
+            ensure!(run.log.contains(line), "no {line:?} in the log:\n{}", run.log);
+        }
+        Ok(())
+    }),
     ("poweroff ends the machine", |machine| {
         let run = shell(machine, "echo before; poweroff; sleep 100; echo after")?;
         expect(&run, Outcome::Exited(0), "before\n")

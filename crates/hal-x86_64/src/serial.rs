@@ -1,19 +1,21 @@
-//! Serial ports COM1 and COM2.
+//! Serial ports COM1 to COM4.
 //!
 //! Output is polled with a bounded wait: a port that nobody drains loses bytes and never hangs the kernel. It takes no
 //! lock, so it works before anything is set up and in a panic; whoever wants lines kept whole takes a lock above.
 //! Input is taken by interrupt into a ring, from which the kernel drains it.
 
+mod line;
 mod ring;
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering};
 
+use uart_16550::Uart16550;
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::IER;
-use uart_16550::{BaudRate, Config, Uart16550};
 
 use crate::interrupts;
+pub use line::Line;
 use ring::Ring;
 
 /// A serial port.
@@ -23,35 +25,64 @@ pub enum Com {
     One,
     /// At 0x2f8, interrupt 3.
     Two,
+    /// At 0x3e8, interrupt 4 as well.
+    Three,
+    /// At 0x2e8, interrupt 3 as well.
+    Four,
 }
 
 impl Com {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::One, Self::Two, Self::Three, Self::Four];
+
     const fn base(self) -> u16 {
         match self {
             Self::One => 0x3f8,
             Self::Two => 0x2f8,
+            Self::Three => 0x3e8,
+            Self::Four => 0x2e8,
         }
     }
 
     /// Its ISA interrupt.
     pub const fn irq(self) -> u8 {
         match self {
-            Self::One => 4,
-            Self::Two => 3,
+            Self::One | Self::Three => 4,
+            Self::Two | Self::Four => 3,
         }
     }
 
-    const fn bit(self) -> u8 {
+    /// One bit for each.
+    pub const fn bit(self) -> u8 {
         match self {
             Self::One => 1,
             Self::Two => 2,
+            Self::Three => 4,
+            Self::Four => 8,
         }
+    }
+
+    /// As Linux calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::One => "ttyS0",
+            Self::Two => "ttyS1",
+            Self::Three => "ttyS2",
+            Self::Four => "ttyS3",
+        }
+    }
+
+    /// The port that Linux calls so.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|com| com.name() == name)
     }
 
     const fn ring(self) -> &'static Ring {
         match self {
             Self::One => &INPUT[0],
             Self::Two => &INPUT[1],
+            Self::Three => &INPUT[2],
+            Self::Four => &INPUT[3],
         }
     }
 }
@@ -59,7 +90,7 @@ impl Com {
 /// Most polls of the line status for room in the transmitter: some milliseconds on a PC, where 16 bytes take 1.4 ms.
 const PATIENCE: u32 = 50_000;
 
-static INPUT: [Ring; 2] = [const { Ring::new() }; 2];
+static INPUT: [Ring; 4] = [const { Ring::new() }; 4];
 /// Ports that answered [`init`], one bit each.
 static PRESENT: AtomicU8 = AtomicU8::new(0);
 
@@ -69,10 +100,10 @@ fn uart(com: Com) -> Option<Uart16550<PioBackend>> {
     unsafe { Uart16550::new_port(com.base()) }.ok()
 }
 
-/// Sets the port to 115,200 baud, 8N1, FIFO on, no interrupts. `false`: there is no port.
-pub fn init(com: Com) -> bool {
-    let config = Config { baud_rate: BaudRate::Baud115200, ..Config::DEFAULT };
-    let present = uart(com).is_some_and(|mut uart| uart.init(config).is_ok());
+/// Sets the port's line, with FIFO and without interrupts. `false`: there is no port.
+pub fn init(line: Line) -> bool {
+    let com = line.com;
+    let present = uart(com).is_some_and(|mut uart| uart.init(line.config()).is_ok());
     if present {
         PRESENT.fetch_or(com.bit(), Ordering::Relaxed);
     }
@@ -85,38 +116,37 @@ pub fn present(com: Com) -> bool {
 }
 
 /// Takes input of the port by interrupt from now on. `on_input` runs in the interrupt handler after bytes came:
-/// it sets a flag or wakes a task, and [`drain_input`] gets the bytes later.
+/// it sets a flag or wakes a task, and [`drain_input`] gets the bytes later. One function serves all ports.
 pub fn enable_input(com: Com, on_input: fn()) {
     let Some(mut uart) = uart(com).filter(|_| present(com)) else { return };
-    let handler = match com {
-        Com::One => {
-            ON_INPUT_1.call_once(|| on_input);
-            on_com1 as fn()
-        }
-        Com::Two => {
-            ON_INPUT_2.call_once(|| on_input);
-            on_com2
-        }
-    };
-    interrupts::set_irq_handler(com.irq(), handler);
+    ON_INPUT.call_once(|| on_input);
+    TAKEN.fetch_or(com.bit(), Ordering::Relaxed);
+    interrupts::set_irq_handler(com.irq(), if com.irq() == Com::One.irq() { on_odd } else { on_even });
     uart.enable_interrupts(IER::DATA_READY);
     // What came before would raise no edge.
     receive(com);
 }
 
-static ON_INPUT_1: spin::Once<fn()> = spin::Once::new();
-static ON_INPUT_2: spin::Once<fn()> = spin::Once::new();
+/// Ports whose input is taken, one bit each.
+static TAKEN: AtomicU8 = AtomicU8::new(0);
+static ON_INPUT: spin::Once<fn()> = spin::Once::new();
 
-fn on_com1() {
-    receive(Com::One);
-    if let Some(notify) = ON_INPUT_1.get() {
-        notify();
-    }
+fn on_odd() {
+    serve([Com::One, Com::Three]);
 }
 
-fn on_com2() {
-    receive(Com::Two);
-    if let Some(notify) = ON_INPUT_2.get() {
+fn on_even() {
+    serve([Com::Two, Com::Four]);
+}
+
+/// One interrupt line, two ports: which of them it was does not matter, the other has nothing.
+fn serve(ports: [Com; 2]) {
+    for com in ports {
+        if TAKEN.load(Ordering::Relaxed) & com.bit() != 0 {
+            receive(com);
+        }
+    }
+    if let Some(notify) = ON_INPUT.get() {
         notify();
     }
 }

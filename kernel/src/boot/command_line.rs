@@ -16,7 +16,12 @@ impl<'a> CommandLine<'a> {
 
     /// Value of the last `key=value`.
     pub(crate) fn value(self, key: &str) -> Option<&'a str> {
-        self.words().filter_map(|word| word.strip_prefix(key)?.strip_prefix('=')).last()
+        self.values(key).last()
+    }
+
+    /// Values of each `key=value`, in their order.
+    pub(crate) fn values(self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.words().filter_map(move |word| word.strip_prefix(key)?.strip_prefix('='))
     }
 
     /// Value of the last `key=number`, decimal or 0x….
