@@ -190,6 +190,7 @@ impl<R: Resources> ProcessTable<R> {
             ranges: ImageRanges::default(),
             identity: identity.clone(),
             signals,
+            vfork_parent: None,
         }));
         let thread = Arc::new(Thread::new(NewThread {
             process: process.clone(),
@@ -222,7 +223,7 @@ impl<R: Resources> ProcessTable<R> {
     /// say. The new thread is `New`: the kernel gives it a task and registers, then lets it go, or takes it back by
     /// [`ProcessTable::abandon`].
     ///
-    /// With `VFORK` the caller then waits for [`Process::vfork_released`] on the child's [`Process::changes`].
+    /// With `VFORK` the caller then waits for [`Process::vfork_released`]: it is kicked when that changes.
     ///
     /// # Errors
     /// `ResourceExhausted` without a free number, above RLIMIT_NPROC or the most threads; `ResourceLimitExceeded` above a limit of
@@ -279,7 +280,7 @@ impl<R: Resources> ProcessTable<R> {
                 tree.release_if_unused(tid);
             }
         }
-        process.clear_flag(ProcessFlag::VforkPending);
+        drop(process.release_vfork());
         effects.wake_watchers(process);
         self.uncount_thread();
         drop((files, fs, space));
@@ -366,7 +367,7 @@ impl<R: Resources> ProcessTable<R> {
     fn new_process(
         &self,
         number: u32,
-        parent: &Thread<R>,
+        parent: &Arc<Thread<R>>,
         identity: &Arc<Identity>,
         flags: CloneFlags,
         exit_signal: Option<Signal>,
@@ -413,6 +414,7 @@ impl<R: Resources> ProcessTable<R> {
             ranges: old.image_ranges(),
             identity: identity.clone(),
             signals,
+            vfork_parent: flags.contains(CloneFlags::VFORK).then(|| parent.clone()),
         }))
     }
 

@@ -61,8 +61,26 @@ impl<R: Resources> Effects<R> {
         Self { inline: [const { None }; INLINE], more: None, session_ended: None, init_ended: false }
     }
 
+    /// Whether there is nothing to do.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        // Filled in order.
+        let [first, ..] = &self.inline;
+        first.is_none() && self.session_ended.is_none()
+    }
+
     /// Does it: wakes tasks and queues, drops what left the table.
-    pub fn run(mut self) {
+    #[inline]
+    pub fn run(self) {
+        if self.is_empty() {
+            // Nothing is in it that would have to be dropped.
+            core::mem::forget(self);
+        } else {
+            self.run_all();
+        }
+    }
+
+    fn run_all(mut self) {
         for slot in &mut self.inline {
             // Filled in order.
             let Some(effect) = slot.take() else { return };

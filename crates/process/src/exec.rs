@@ -144,7 +144,9 @@ impl<R: Resources> ProcessTable<R> {
         let clear_child_tid = thread.set_clear_child_tid(0);
         let (robust_list, _) = thread.robust_list();
         thread.set_robust_list(0, 0);
-        process.clear_flag(ProcessFlag::VforkPending);
+        if let Some(parent) = process.release_vfork() {
+            effects.kick(parent);
+        }
         trace!("exec: pid={} secure={}", process.pid(), commit.secure);
         effects.wake_watchers(process);
         Ok(Executed {

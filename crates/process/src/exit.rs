@@ -102,8 +102,8 @@ impl<R: Resources> ProcessTable<R> {
             process.signals().begin_exit();
             // The memory goes with this thread: from here on a vfork parent has it for itself.
             space = process.replace_space(None);
-            if process.clear_flag(ProcessFlag::VforkPending) {
-                effects.wake_watchers(process);
+            if let Some(parent) = process.release_vfork() {
+                effects.kick(parent);
             }
         }
         let clear_child_tid = thread.set_clear_child_tid(0);

@@ -3,7 +3,6 @@
 //! Numbers are handed out lowest first (POSIX). A file leaves the table by being returned to the caller, who drops it
 //! once no lock is held: closing a file may do anything.
 
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
@@ -41,7 +40,7 @@ pub struct FileTable<F> {
 #[derive(Debug)]
 struct Files<F> {
     // Both cover the same numbers: `slots.len() <= BITS * words.len()`.
-    slots: Vec<Option<F>>,
+    slots: SmallVec<[Option<F>; FIRST_SLOTS]>,
     words: SmallVec<[Word; 1]>,
     // No number below this one is free.
     lowest_free: u32,
@@ -296,7 +295,7 @@ impl<F: Clone> FileTable<F> {
 /// Files on their way out.
 #[derive(Debug)]
 pub struct ClosedFiles<F> {
-    _slots: Vec<Option<F>>,
+    _slots: SmallVec<[Option<F>; FIRST_SLOTS]>,
 }
 
 impl<F: Clone> Files<F> {
@@ -319,7 +318,7 @@ impl<F: Clone> Files<F> {
 
 impl<F> Files<F> {
     fn new() -> Self {
-        Self { slots: Vec::new(), words: SmallVec::new(), lowest_free: 0, open: 0 }
+        Self { slots: SmallVec::new(), words: SmallVec::new(), lowest_free: 0, open: 0 }
     }
 
     fn reserve(&mut self, min: u32, limit: u64, on_exec: OnExec) -> Result<u32> {

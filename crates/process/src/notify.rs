@@ -75,11 +75,18 @@ pub(crate) fn notify_end<R: Resources>(
     let Some(parent) = tree.process(tree.node(process.pid().0).parent).cloned() else { return Verdict::Keep };
     let mut verdict = Verdict::Keep;
     if let Some(signal) = process.exit_signal() {
-        if signal == Signal::CHLD && parent.signals().with_actions(|actions| actions.reaps_children()) {
-            verdict = Verdict::Reap;
+        let mut ignored = false;
+        if signal == Signal::CHLD {
+            let view = parent.signals().begin_child_signal();
+            ignored = view.ignored;
+            if view.reaps {
+                verdict = Verdict::Reap;
+            }
         }
-        // A real-time exit signal may find the queue full: then it is lost, as on Linux.
-        post(tree, &parent, child_info(signal, process, event), effects).ok();
+        if !ignored {
+            // A real-time exit signal may find the queue full: then it is lost, as on Linux.
+            post(tree, &parent, child_info(signal, process, event), effects).ok();
+        }
     }
     effects.wake_parent(&parent);
     verdict

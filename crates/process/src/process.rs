@@ -133,6 +133,8 @@ struct Image<R: Resources> {
     identity: Arc<Identity>,
     // The first thread's name, once that has ended.
     name: [u8; NAME_LEN],
+    // The thread that waits for it to execute or end, while `ProcessFlag::VforkPending` is set.
+    vfork_parent: Option<Arc<Thread<R>>>,
 }
 
 /// Everything a process is born with.
@@ -153,6 +155,7 @@ pub(crate) struct NewProcess<R: Resources> {
     pub(crate) ranges: ImageRanges,
     pub(crate) identity: Arc<Identity>,
     pub(crate) signals: ProcessSignals,
+    pub(crate) vfork_parent: Option<Arc<Thread<R>>>,
 }
 
 /// Flags of a process; independent bits.
@@ -183,6 +186,8 @@ pub enum ProcessFlag {
     MceLate = 1 << 12,
     /// It was asked to end, and is killed when its time is up.
     Doomed = 1 << 13,
+    /// It has reaped a child: the usage of its children is not all zero.
+    HasReaped = 1 << 14,
 }
 
 /// PR_SET_DUMPABLE.
@@ -232,6 +237,7 @@ impl<R: Resources> Process<R> {
             ranges: new.ranges,
             identity: new.identity,
             name: [0; NAME_LEN],
+            vfork_parent: new.vfork_parent,
         };
         Self {
             pid: new.pid,
@@ -403,6 +409,16 @@ impl<R: Resources> Process<R> {
     /// Whether the thread that made it by vfork may go on: it has executed a program or ended.
     pub fn vfork_released(&self) -> bool {
         !self.has_flag(ProcessFlag::VforkPending)
+    }
+
+    /// Lets the thread that made it by vfork go on; that one, to be woken, the first time.
+    pub(crate) fn release_vfork(&self) -> Option<Arc<Thread<R>>> {
+        if !self.has_flag(ProcessFlag::VforkPending) {
+            return None;
+        }
+        let parent = self.image.lock().vfork_parent.take();
+        self.clear_flag(ProcessFlag::VforkPending);
+        parent
     }
 
     // ---- flags and settings

@@ -77,6 +77,10 @@ struct Link {
     next: Number,
 }
 
+impl Link {
+    const NONE: Self = Self { previous: NONE, next: NONE };
+}
+
 #[derive(Clone, Copy)]
 struct Head {
     first: Number,
@@ -96,7 +100,7 @@ impl<R: Resources> Node<R> {
         continued: false,
         thread: false,
         group_session: NONE,
-        links: [Link { previous: NONE, next: NONE }; LISTS],
+        links: [Link::NONE; LISTS],
         heads: [Head { first: NONE, last: NONE, len: 0 }; LISTS],
     };
 
@@ -142,7 +146,7 @@ impl<R: Resources> Node<R> {
 }
 
 /// A block of nodes, allocated before the lock is taken.
-pub(crate) type Chunk<R> = Box<[Node<R>]>;
+pub(crate) type Chunk<R> = Box<[Node<R>; CHUNK]>;
 
 /// All relations. See the module.
 pub(crate) struct Tree<R: Resources> {
@@ -196,7 +200,7 @@ impl<R: Resources> Tree<R> {
         let mut nodes = Vec::new();
         nodes.try_reserve_exact(CHUNK).map_err(|_| ProcessError::NoMemory)?;
         nodes.resize_with(CHUNK, || Node::EMPTY);
-        Ok(nodes.into_boxed_slice())
+        nodes.into_boxed_slice().try_into().map_err(|_| ProcessError::NoMemory)
     }
 
     /// Puts a block in place; gives it back if another CPU was faster.
@@ -307,22 +311,22 @@ impl<R: Resources> Tree<R> {
     // ---- nodes
 
     /// The node of `number`; an empty one for a number without.
+    #[inline]
     pub(crate) fn node(&self, number: Number) -> &Node<R> {
         let number = number as usize;
-        let chunk = self.chunks.get(number / CHUNK).and_then(Option::as_ref);
-        chunk.and_then(|chunk| chunk.get(number % CHUNK)).unwrap_or(&self.void)
+        match self.chunks.get(number / CHUNK) {
+            Some(Some(chunk)) => chunk.get(number % CHUNK).unwrap_or(&self.void),
+            _ => &self.void,
+        }
     }
 
     /// The node of `number`, to change; for a number without node a scratch one.
+    #[inline]
     pub(crate) fn node_mut(&mut self, number: Number) -> &mut Node<R> {
-        let number = number as usize;
-        let chunk = self.chunks.get_mut(number / CHUNK).and_then(Option::as_mut);
-        match chunk.and_then(|chunk| chunk.get_mut(number % CHUNK)) {
-            Some(node) if number != 0 => node,
-            _ => {
-                self.void = Node::EMPTY;
-                &mut self.void
-            }
+        let at = number as usize;
+        match self.chunks.get_mut(at / CHUNK) {
+            Some(Some(chunk)) if number != NONE => chunk.get_mut(at % CHUNK).unwrap_or(&mut self.void),
+            _ => scratch(&mut self.void),
         }
     }
 
@@ -359,22 +363,32 @@ impl<R: Resources> Tree<R> {
     }
 
     fn append(&mut self, owner: Number, member: Number, list: List) {
-        let last = self.node(owner).head(list).last;
-        *self.node_mut(member).link_mut(list) = Link { previous: last, next: NONE };
-        if last != NONE {
-            self.node_mut(last).link_mut(list).next = member;
-        }
+        *self.node_mut(member).link_mut(list) = self.append_to(owner, member, list);
+    }
+
+    /// The owner's and the last member's part of [`Tree::append`]; the link that `member` itself gets.
+    #[inline]
+    fn append_to(&mut self, owner: Number, member: Number, list: List) -> Link {
         let head = self.node_mut(owner).head_mut(list);
+        let last = core::mem::replace(&mut head.last, member);
+        head.len += 1;
         if last == NONE {
             head.first = member;
+        } else {
+            self.node_mut(last).link_mut(list).next = member;
         }
-        head.last = member;
-        head.len += 1;
+        Link { previous: last, next: NONE }
     }
 
     fn unlink(&mut self, owner: Number, member: Number, list: List) {
-        let Link { previous, next } = self.node(member).link(list);
-        *self.node_mut(member).link_mut(list) = Link { previous: NONE, next: NONE };
+        let link = core::mem::replace(self.node_mut(member).link_mut(list), Link::NONE);
+        self.unlink_from(owner, link, list);
+    }
+
+    /// The part of [`Tree::unlink`] that owner and neighbours of a member with this link have; how many are left.
+    #[inline]
+    fn unlink_from(&mut self, owner: Number, link: Link, list: List) -> u32 {
+        let Link { previous, next } = link;
         if previous != NONE {
             self.node_mut(previous).link_mut(list).next = next;
         }
@@ -389,6 +403,7 @@ impl<R: Resources> Tree<R> {
             head.last = previous;
         }
         head.len = head.len.saturating_sub(1);
+        head.len
     }
 
     // ---- relations
@@ -404,36 +419,40 @@ impl<R: Resources> Tree<R> {
     ) {
         let number = process.pid().0;
         process.cache_relations(parent, group, session);
+        let as_child = if parent != NONE { self.append_to(parent, number, List::Children) } else { Link::NONE };
+        let in_group = self.append_to(group, number, List::Group);
+        let in_session = self.append_to(session, number, List::Session);
+        self.node_mut(group).group_session = session;
         let node = self.node_mut(number);
         node.process = Some(process);
         node.parent = parent;
         node.creator = creator;
+        (node.group, node.session) = (group, session);
         node.ended = None;
         node.stopped = None;
         node.continued = false;
         node.thread = true;
-        if parent != NONE {
-            self.append(parent, number, List::Children);
-        }
-        self.join_session(number, session);
-        self.join_group(number, group);
+        node.links = [as_child, in_group, in_session];
     }
 
     /// Takes a process out; its number stays in use while a group or session carries it.
     pub(crate) fn remove(&mut self, number: Number) -> Option<Arc<Process<R>>> {
-        let parent = self.node(number).parent;
-        if parent != NONE {
-            self.unlink(parent, number, List::Children);
-        }
-        let (group, session) = (self.node(number).group, self.node(number).session);
-        self.leave_group(number);
-        self.leave_session(number);
         let node = self.node_mut(number);
         let process = node.process.take();
-        (node.parent, node.creator) = (NONE, NONE);
+        let (parent, group, session) = (node.parent, node.group, node.session);
+        let [as_child, in_group, in_session] = core::mem::replace(&mut node.links, [Link::NONE; LISTS]);
+        (node.parent, node.creator, node.group, node.session) = (NONE, NONE, NONE, NONE);
         (node.ended, node.stopped, node.continued, node.thread) = (None, None, false, false);
-        for carrier in [group, session, number] {
-            self.release_if_unused(carrier);
+        if parent != NONE {
+            self.unlink_from(parent, as_child, List::Children);
+        }
+        let left_in_group = self.unlink_from(group, in_group, List::Group);
+        let left_in_session = self.unlink_from(session, in_session, List::Session);
+        // Members that are left keep the number of their group or session in use.
+        for (carrier, left) in [(group, left_in_group), (session, left_in_session), (number, 0)] {
+            if left == 0 {
+                self.release_if_unused(carrier);
+            }
         }
         process
     }
@@ -526,6 +545,13 @@ impl<R: Resources> Tree<R> {
         self.unlink(session, number, List::Session);
         self.node_mut(number).session = NONE;
     }
+}
+
+/// An empty node whose changes nobody sees.
+#[cold]
+fn scratch<R: Resources>(void: &mut Node<R>) -> &mut Node<R> {
+    *void = Node::EMPTY;
+    void
 }
 
 #[cfg(test)]

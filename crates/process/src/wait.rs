@@ -10,7 +10,9 @@ use bitflags::bitflags;
 use types::{Pgid, Pid, Uid};
 
 use crate::tree::{List, NONE, Node, Number, Tree};
-use crate::{ChildEvent, Effects, Process, ProcessError, ProcessTable, Resources, Result, Thread, UsageSnapshot};
+use crate::{
+    ChildEvent, Effects, Process, ProcessError, ProcessFlag, ProcessTable, Resources, Result, Thread, UsageSnapshot,
+};
 
 bitflags! {
     /// Options of wait4 and waitid, by Linux's numbers.
@@ -120,13 +122,18 @@ impl<R: Resources> ProcessTable<R> {
         };
         let Some(process) = tree.process(child).cloned() else { return Err(ProcessError::NoChild) };
         let mut usage = process.usage().snapshot();
-        usage.add(&process.children_usage().snapshot());
+        if process.has_flag(ProcessFlag::HasReaped) {
+            usage.add(&process.children_usage().snapshot());
+        }
         let uid = process.identity().credentials.ruid;
         let mut effects = Effects::new();
         if !request.options.contains(WaitOptions::NOWAIT) {
             match event {
                 ChildEvent::Ended(_) => {
                     parent.children_usage().add(&usage);
+                    if !parent.has_flag(ProcessFlag::HasReaped) {
+                        parent.set_flag(ProcessFlag::HasReaped);
+                    }
                     self.reap(&mut tree, child, &mut effects);
                 }
                 ChildEvent::Stopped(_) => tree.node_mut(child).stopped = None,

@@ -137,10 +137,18 @@ impl System {
     }
 
     /// Carries out what a transition of processes left to be done.
+    #[inline]
     pub fn run(&'static self, mut effects: Effects<Resources>) {
         let session_ended = effects.session_ended.take();
         let init_ended = effects.init_ended;
         effects.run();
+        if session_ended.is_some() || init_ended {
+            self.after_end(session_ended, init_ended);
+        }
+    }
+
+    #[cold]
+    fn after_end(&self, session_ended: Option<process::SessionEnd<Resources>>, init_ended: bool) {
         if let Some(ended) = session_ended {
             self.after_terminal(ended.terminal.release_session(ended.session));
         }

@@ -1,8 +1,11 @@
 //! A second space with the same memory.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicU64;
 
 use hal::TlbRange;
+use sync::{Rank, SpinLock};
 
 use super::flush::LargeBatch;
 use super::tables::TOP_LEVEL;
@@ -15,12 +18,22 @@ impl AddressSpace {
     /// # Errors
     ///
     /// [`MemoryError::NoMemory`].
-    pub fn fork(&self) -> Result<Self, MemoryError> {
+    pub fn fork(&self) -> Result<Arc<Self>, MemoryError> {
         let inner = self.inner.lock();
         if inner.dying {
             return Err(MemoryError::NoMemory);
         }
-        let child = Self::from_parts(self.ops, self.mmu, self.kernel_root, inner.clone())?;
+        let root = self.ops.new_root(self.kernel_root)?;
+        // Made where it stays: it is large.
+        let child = Arc::new(Self {
+            root,
+            kernel_root: self.kernel_root,
+            ops: self.ops,
+            mmu: self.mmu,
+            active: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            inner: SpinLock::new(Rank::ADDRESS_SPACE, inner.clone()),
+        });
         let mut lost = false;
         let result = self.ops.fork(self.root, child.root, TOP_LEVEL, &mut lost);
         if lost {

@@ -274,24 +274,30 @@ impl TableOps {
     /// A top table with the kernel's entries.
     pub(super) fn new_root(&self, kernel: PhysAddr) -> Result<PhysAddr, MemoryError> {
         let root = self.new_table()?;
-        let to = self.table(root);
-        self.for_each(kernel, |at, entry| {
-            if at >= USER_SLOTS {
-                to.set(at, entry);
-            }
-        });
+        let (from, to) = (self.table(kernel), self.table(root));
+        self.for_each_kernel_slot(kernel, |at| to.set(at, from.get(at)));
         Ok(root)
     }
 
     /// Drops a top table and all of the user half.
     pub(super) fn put_root(&self, root: PhysAddr, kernel: PhysAddr) {
         let entries = self.table(root);
-        self.for_each(kernel, |at, _| {
-            if at >= USER_SLOTS {
-                entries.set(at, Pte::EMPTY);
-            }
-        });
+        self.for_each_kernel_slot(kernel, |at| entries.set(at, Pte::EMPTY));
         self.put_table(root, TOP_LEVEL);
+    }
+}
+
+impl TableOps {
+    /// Calls `visit` for each slot of the kernel's half in whose group the kernel's own top table has an entry.
+    #[inline]
+    fn for_each_kernel_slot(&self, kernel: PhysAddr, mut visit: impl FnMut(usize)) {
+        let Some(meta) = self.frames.meta(kernel) else { return };
+        let mut groups = meta.groups.load(Ordering::Relaxed) >> (USER_SLOTS / 8) << (USER_SLOTS / 8);
+        while groups != 0 {
+            let first = groups.trailing_zeros() as usize * 8;
+            groups &= groups - 1;
+            (first..first + 8).for_each(&mut visit);
+        }
     }
 }
 

@@ -61,6 +61,15 @@ pub enum SendError {
     QueueFull,
 }
 
+/// What SIGCHLD comes to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChildSignal {
+    /// Children leave no zombie.
+    pub(crate) reaps: bool,
+    /// It would be dropped.
+    pub(crate) ignored: bool,
+}
+
 /// Whose queue a signal counts in: the target's user and its `RLIMIT_SIGPENDING`.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota<'a> {
@@ -87,6 +96,18 @@ impl ProcessSignals {
         let charge = quota.charge(&info);
         let mut state = self.state.lock();
         self.send_locked(&mut state, None, info, charge)
+    }
+
+    /// Looks at what SIGCHLD would come to for the end of a child; if it is ignored, that is counted and it need not be sent.
+    pub(crate) fn begin_child_signal(&self) -> ChildSignal {
+        let state = self.state.lock();
+        let reaps = state.actions.lock().reaps_children();
+        let ignored = state.exiting || self.is_ignored(&state, None, Signal::CHLD);
+        if ignored {
+            self.statistics.sent.add();
+            self.statistics.ignored.add();
+        }
+        ChildSignal { reaps, ignored }
     }
 
     /// Sends to one thread (`tgkill`, faults, `SIGEV_THREAD_ID`).

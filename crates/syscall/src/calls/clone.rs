@@ -122,7 +122,7 @@ fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wan
     if flags.contains(CloneFlags::SETTLS) && wanted.tls >= USER_END {
         return Err(Errno::EPERM.into());
     }
-    let space = if flags.contains(CloneFlags::VM) { caller.space.clone() } else { Arc::new(caller.space.fork()?) };
+    let space = if flags.contains(CloneFlags::VM) { caller.space.clone() } else { caller.space.fork()? };
     let request = CloneRequest {
         flags,
         exit_signal,
@@ -190,10 +190,12 @@ pub(crate) async fn finish(caller: Caller<'_>, made: SysResult<Made>) -> SysResu
 
 /// Sleeps until the child of a vfork has executed a program or ended. Only the end of the own process ends it early.
 async fn wait_for_release(caller: Caller<'_>, child: &Process) {
-    let released =
-        child.changes().wait_until(|| (child.vfork_released() || caller.thread.signals().must_exit()).then_some(()));
-    // A stop or a handler has to wait: the child runs on this thread's stack.
-    released.await;
+    // A stop or a handler has to wait: the child runs on this thread's stack. Whoever releases or kills it kicks the task.
+    core::future::poll_fn(|_| {
+        let released = child.vfork_released() || caller.thread.signals().must_exit();
+        if released { core::task::Poll::Ready(()) } else { core::task::Poll::Pending }
+    })
+    .await;
 }
 
 fn read_clone_args(caller: Caller<'_>, address: u64, size: usize) -> SysResult<CloneArgs> {

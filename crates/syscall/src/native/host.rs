@@ -59,9 +59,9 @@ impl Host<Resources> for KernelHost {
     fn new_space(&self, copy_of: Option<&Arc<memory::AddressSpace>>) -> Result<Arc<memory::AddressSpace>> {
         let space = match copy_of {
             Some(space) => space.fork().ok(),
-            None => self.system.platform.new_space(),
+            None => self.system.platform.new_space().map(Arc::new),
         };
-        space.map(Arc::new).ok_or(ProcessError::NoMemory)
+        space.ok_or(ProcessError::NoMemory)
     }
 
     fn load(

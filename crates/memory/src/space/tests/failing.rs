@@ -25,7 +25,7 @@ fn every_failure(shared_level: u32, act: impl Fn(&AddressSpace) -> Result<(), Me
         let parent = world.space(shared_level);
         parent.map(MapRequest::anonymous(16 * 4096, RW).at(BASE)).unwrap();
         (0..16).for_each(|page| assert_eq!(parent.write(BASE + page * 4096, &[page as u8 + 1; 64]), 64));
-        let space = Arc::new(parent.fork().unwrap());
+        let space = parent.fork().unwrap();
         let expected = contents(&space);
         fail_frames_after(Some(allowed));
         let result = act(&space);

@@ -207,7 +207,7 @@ impl Test {
                 let cpu = CpuId(self.processes.len() as u32);
                 space.cpu_entered(cpu);
                 let pages = self.processes[who].pages.clone();
-                self.processes.push(Process { space: Arc::new(space), pages, cpu });
+                self.processes.push(Process { space, pages, cpu });
                 self.count("fork");
             }
             Err(error) => {

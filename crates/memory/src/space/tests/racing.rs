@@ -36,7 +36,7 @@ fn split_together(shared_level: u32) {
     parent.map(MapRequest::anonymous(PAGES * 4096, RW).at(BASE)).unwrap();
     for round in 0..150 {
         (0..PAGES).for_each(|page| store(&world, &parent, page, round << 8 | page));
-        let spaces = [parent.clone(), Arc::new(parent.fork().unwrap()), Arc::new(parent.fork().unwrap())];
+        let spaces = [parent.clone(), parent.fork().unwrap(), parent.fork().unwrap()];
         let start = Arc::new(Barrier::new(spaces.len()));
         let threads: Vec<_> = (1_u64..)
             .zip(spaces)
