@@ -1,6 +1,5 @@
 //! Every operation with its n-th allocation failing: an error, nothing leaked, everything as before.
 
-use std::sync::Arc;
 use std::vec::Vec;
 
 use super::hardware::check_entries;
