@@ -19,6 +19,13 @@ pub fn check() -> Result<u8> {
     };
     note("layers and unsafe", list(&rules::violations(&rules::read(&metadata()?)?)));
     note("links", list(&broken_links(paths::root())?));
+    for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if process::answer("cargo", &[subcommand, "--version"]).is_none() {
+            println!(
+                "         note: no {component} here: rustup component add {component} (Debian's compiler comes without)"
+            );
+        }
+    }
     note("rustfmt", run(cargo(&["fmt", "--all", "--check"]))?);
     note("clippy, host", run(cargo(&["clippy", "--all-targets", "--", "-Dwarnings"]))?);
     let tools = ["clippy", "--package", "xtask", "--package", "init", "--package", "msh", "--package", "testrun"];

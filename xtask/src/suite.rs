@@ -69,8 +69,15 @@ pub fn passed(good: bool, why: &str) -> Result<()> {
 
 fn host(filter: Option<&str>) -> Result<()> {
     for packages in [&[][..], &["--package", "xtask", "--package", "msh"][..]] {
-        let mut cargo = Command::new("cargo");
-        cargo.current_dir(paths::root()).arg("test").arg("--quiet").args(packages).args(filter);
+        let cargo = |args: &[&str]| {
+            let mut cargo = Command::new("cargo");
+            cargo.current_dir(paths::root()).arg("test").args(packages).args(args);
+            cargo
+        };
+        // Apart, since what is quiet about the tests would be silent about the minutes before them.
+        process::step("compiling the unit tests", &mut cargo(&["--no-run"]))?;
+        let mut cargo = cargo(&["--quiet"]);
+        cargo.args(filter);
         passed(process::show(&process::words(&cargo), &mut cargo)?, "a unit test failed, see above")?;
     }
     Ok(())
