@@ -24,7 +24,12 @@ pub const STATUS_TIMED_OUT: u8 = 124;
 
 const NEVER_RAN: &str = "QEMU ended before the kernel said anything; if it gave a reason, that stands in the log";
 
+const STATUS: &str = "\
+Exit status: the program's; 128 and the signal's number if a signal ended it; 124 if the time was up; 125 if the kernel failed, or this command.
+Example: cargo xtask exec --add ./prog:/prog -- /prog some arguments";
+
 #[derive(Args)]
+#[command(after_help = STATUS)]
 pub struct ExecArgs {
     #[command(flatten)]
     pub machine: Machine,

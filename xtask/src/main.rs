@@ -28,12 +28,18 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+const ENVIRONMENT: &str = "\
+Environment:
+  BUSYBOX=FILE    A static busybox in place of the system's; BUSYBOX= for none, then the shell is msh
+  LIMINE_DIR=DIR  A binary release of the boot loader Limine in place of the system's or a download";
+
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
     bin_name = "cargo xtask",
     about = "Builds, boots, tests and measures MultiOS",
-    disable_version_flag = true
+    disable_version_flag = true,
+    after_help = ENVIRONMENT
 )]
 struct Cli {
     #[command(subcommand)]
