@@ -8,6 +8,7 @@ use crate::exec::Guest;
 use crate::initramfs::Stdin;
 use crate::iso::{self, Medium};
 use crate::machine::{Board, Boot, Machine};
+use crate::process;
 use crate::qemu::{Capture, Limit, Outcome};
 use crate::suite::{Report, Verdict};
 
@@ -33,7 +34,7 @@ pub fn run(report: &mut Report, debug: bool) -> Result<()> {
             }
         }
         let started = Instant::now();
-        let verdict = match boots(&machine) {
+        let verdict = match process::with_progress(&name, || boots(&machine)) {
             Ok(()) => Verdict::Passed,
             Err(error) => Verdict::Failed(format!("{error:#}")),
         };

@@ -106,6 +106,10 @@ fn build_user_programs() -> Result<Vec<(String, PathBuf)>> {
 
 /// Compiles `tests/programs/*.c`, static; gives their names and files.
 pub fn c_programs(into: &Path) -> Result<Vec<(String, PathBuf)>> {
+    process::with_progress("compiling tests/programs", || compile_c_programs(into))
+}
+
+fn compile_c_programs(into: &Path) -> Result<Vec<(String, PathBuf)>> {
     let sources = paths::root().join("tests/programs");
     let mut programs = Vec::new();
     for source in sorted(&sources)? {

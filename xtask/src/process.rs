@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,8 +30,11 @@ pub fn show(what: &str, command: &mut Command) -> Result<bool> {
     Ok(command.status().with_context(|| spawn_hint(command))?.success())
 }
 
-/// Calls `work`, printing what it is and how long it has taken once it takes long.
+/// Calls `work`, printing what it is and how long it has taken once it takes long. Of calls within calls only the innermost
+/// speaks.
 pub fn with_progress<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T {
+    static DEPTH: AtomicUsize = AtomicUsize::new(0);
+    let depth = DEPTH.fetch_add(1, Ordering::Relaxed) + 1;
     let started = Instant::now();
     let (done, watch) = mpsc::channel::<()>();
     thread::scope(|scope| {
@@ -40,6 +44,10 @@ pub fn with_progress<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T 
             let mut said = false;
             while let Err(RecvTimeoutError::Timeout) = watch.recv_timeout(wait) {
                 let seconds = started.elapsed().as_secs();
+                if DEPTH.load(Ordering::Relaxed) != depth {
+                    wait = PATIENCE;
+                    continue;
+                }
                 match (terminal, said) {
                     (true, _) => eprint!("\r{what} ... {seconds} s"),
                     (false, false) => eprintln!("{what} ..."),
@@ -53,6 +61,7 @@ pub fn with_progress<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T 
             }
         });
         let result = work();
+        DEPTH.fetch_sub(1, Ordering::Relaxed);
         drop(done);
         result
     })

@@ -186,7 +186,7 @@ fn commands(report: &mut Report, machine: &Machine) -> Result<()> {
             continue;
         }
         let started = Instant::now();
-        let verdict = match case(machine) {
+        let verdict = match process::with_progress(name, || case(machine)) {
             Ok(()) => Verdict::Passed,
             Err(error) => Verdict::Failed(format!("{error:#}")),
         };
