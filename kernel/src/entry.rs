@@ -458,6 +458,9 @@ pub(crate) fn install_hooks() {
 /// Number of sched_yield(2).
 pub(crate) const SCHED_YIELD: u64 = abi::linux::general::__NR_sched_yield as u64;
 
+/// Number of exit_group(2).
+pub(crate) const EXIT_GROUP: u64 = abi::linux::general::__NR_exit_group as u64;
+
 /// A system call, before anything has been saved that a plain function does not clobber.
 extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
     let slot: *const ThreadSlot = cpu::caller().cast();
@@ -507,6 +510,9 @@ fn finish(slot: &ThreadSlot, context: &mut UserContext, result: SysResult) -> Fa
 /// Serves a call that need not wait.
 #[inline(never)]
 fn try_call(slot: &ThreadSlot, context: &mut UserContext) -> FastOutcome {
+    if context.rax == EXIT_GROUP {
+        return FastOutcome::Slow;
+    }
     let Some(system) = crate::system() else { return FastOutcome::Slow };
     let caller = slot.caller(system);
     match syscall::dispatch_now(caller, context.rax, context.syscall_args()) {

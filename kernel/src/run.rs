@@ -14,7 +14,7 @@ use process::{ExitStatus, SwitchKind};
 use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System, Thread, VectorState};
 use types::CpuId;
 
-use crate::entry::{self, SCHED_YIELD, SlotFpu, ThreadSlot};
+use crate::entry::{self, EXIT_GROUP, SCHED_YIELD, SlotFpu, ThreadSlot};
 use crate::executor::{Body, Executor, Progress};
 use crate::{cpu, executor};
 
@@ -148,6 +148,12 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
                 next = attend(system, &slot, &mut context, &mut restart).await;
             }
             continue;
+        }
+        // Never comes back: nothing of what follows is needed.
+        if trap == Trap::Syscall && context.orig_rax == EXIT_GROUP && !slot.thread.is_filtered() {
+            let status = syscall::exit_group(slot.caller(system), context.rdi);
+            system.thread_exit(&slot.thread, Some(status));
+            return;
         }
         match serve(system, &slot, &mut context, &mut restart, trap).await {
             Served::Done => {}

@@ -104,6 +104,11 @@ impl CloneFlags {
     /// `InvalidArgument`.
     pub fn validate(self, call: CloneCall, exit_signal: u64) -> Result<Option<Signal>> {
         let all = |flags: Self| self.contains(flags);
+        // What every rule for clone(2) names one of; fork, vfork and a shell's clone have none of them.
+        let ruled = Self::NEWNS | Self::NEWUSER | Self::THREAD | Self::SIGHAND | Self::PIDFD;
+        if call == CloneCall::Clone && !self.intersects(ruled) {
+            return Ok(Signal::new(exit_signal));
+        }
         let bad = all(Self::NEWNS | Self::FS)
             || all(Self::NEWUSER | Self::FS)
             || all(Self::THREAD) && !all(Self::SIGHAND)
@@ -322,7 +327,7 @@ impl<R: Resources> ProcessTable<R> {
         let flags = request.flags;
         let now = request.now;
         let files = parent.files().ok_or(ProcessError::InvalidState)?;
-        let files = if flags.contains(CloneFlags::FILES) { files } else { Arc::new(files.try_clone()?) };
+        let files = if flags.contains(CloneFlags::FILES) { files } else { files.try_clone_shared()? };
         let fs = parent.fs().ok_or(ProcessError::InvalidState)?;
         let fs = if flags.contains(CloneFlags::FS) { fs } else { Arc::new(fs.duplicate()) };
         let namespaces = request.namespaces.unwrap_or_else(|| parent.namespaces());

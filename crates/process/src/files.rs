@@ -3,6 +3,7 @@
 //! Numbers are handed out lowest first (POSIX). A file leaves the table by being returned to the caller, who drops it
 //! once no lock is held: closing a file may do anything.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
@@ -275,20 +276,40 @@ impl<F: Clone> FileTable<F> {
     /// `NoMemory`.
     pub fn try_clone_except(&self, first: u32, last: u32) -> Result<Self> {
         let mut copy = Files::new();
+        self.copy_to(&mut copy, first..=last)?;
+        Ok(Self::with(copy))
+    }
+
+    /// [`FileTable::try_clone`], made where it stays.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub fn try_clone_shared(&self) -> Result<Arc<Self>> {
+        let mut copy = Arc::new(Self::new());
+        // Nobody else has it yet.
+        let table = Arc::get_mut(&mut copy).ok_or(ProcessError::NoMemory)?;
+        #[expect(clippy::reversed_empty_ranges, reason = "none is left out")]
+        self.copy_to(table.files.get_mut(), 1..=0)?;
+        Ok(copy)
+    }
+
+    /// Copies the open files outside `left_out` to an empty table.
+    fn copy_to(&self, copy: &mut Files<F>, left_out: core::ops::RangeInclusive<u32>) -> Result<()> {
         // Memory is reserved without the lock; the table may grow meanwhile, then again.
         loop {
-            let slots = self.files.lock().used_slots();
+            let slots = {
+                let files = self.files.lock();
+                let slots = files.used_slots();
+                if slots <= copy.slots.capacity() && slots.div_ceil(BITS) <= copy.words.capacity() {
+                    copy.copy_from(&files, slots, left_out);
+                    break;
+                }
+                slots
+            };
             copy.make_room(slots)?;
-            let files = self.files.lock();
-            let slots = files.used_slots();
-            if slots > copy.slots.capacity() || slots.div_ceil(BITS) > copy.words.capacity() {
-                continue;
-            }
-            copy.copy_from(&files, slots, first..=last);
-            break;
         }
         copy.lowest_free = copy.free_from(0);
-        Ok(Self::with(copy))
+        Ok(())
     }
 }
 

@@ -439,7 +439,7 @@ impl<R: Resources> Thread<R> {
         let Some(files) = self.files() else { return Ok(()) };
         // The thread's own pointer and the one just taken.
         if Arc::strong_count(&files) > 2 {
-            drop(self.set_files(Arc::new(files.try_clone()?)));
+            drop(self.set_files(files.try_clone_shared()?));
         }
         Ok(())
     }

@@ -131,6 +131,11 @@ impl Dispositions {
         Self { stored: SigSet::EMPTY, actions: Vec::new() }
     }
 
+    /// A copy; nearly nothing to do while everything is default.
+    pub fn copy(&self) -> Self {
+        if self.stored.is_empty() { Self::new() } else { self.clone() }
+    }
+
     /// The action for `signal`.
     pub fn get(&self, signal: Signal) -> Action {
         if !self.stored.contains(signal) {

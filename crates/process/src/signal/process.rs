@@ -92,7 +92,7 @@ impl ProcessSignals {
         Self::with(match sharing {
             HandlerSharing::Share => actions,
             HandlerSharing::Copy => {
-                let copy = actions.lock().clone();
+                let copy = actions.lock().copy();
                 Arc::new(SpinLock::new(Rank::SIGNAL_ACTIONS, copy))
             }
         })

@@ -20,10 +20,15 @@ pub(crate) fn sys_exit(registers: &mut Registers<'_>) -> SysResult {
 
 pub(crate) fn sys_exit_group(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
     let [code, ..] = registers.context.syscall_args();
+    registers.exit = Some(exit_group(caller, code));
+    Ok(0)
+}
+
+/// exit_group(2): tells all other threads to end. The caller then ends with the status that this gives.
+pub fn exit_group(caller: Caller<'_>, code: u64) -> ExitStatus {
     let status = ExitStatus::from_code(code as i32);
     caller.system.run(caller.system.processes.exit_group(caller.thread, status));
-    registers.exit = Some(status);
-    Ok(0)
+    status
 }
 
 pub(crate) async fn sys_wait4(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
