@@ -306,6 +306,11 @@ pub(crate) fn copy_of_registers() -> Option<FpuArea> {
     current()?.with_fpu(|area| area.try_clone())
 }
 
+/// The thread that this CPU serves.
+pub(crate) fn current_thread() -> Option<Arc<Thread>> {
+    current().map(|slot| slot.thread.clone())
+}
+
 /// Charges all time up to now to the thread that this CPU runs.
 pub(crate) fn charge_current() {
     if let Some(slot) = current() {

@@ -14,7 +14,7 @@ use sync::{Rank, SpinLock};
 use syscall::{Hardware, NewThread, OutOfMemory, Platform, Thread};
 use types::{CpuId, CpuSet, Nanos};
 
-use crate::{boot, run};
+use crate::{boot, entry, run};
 
 /// The kernel, as system calls see it.
 pub(crate) struct Kernel {
@@ -103,6 +103,10 @@ impl Platform for Kernel {
 
     fn current_cpu(&self) -> CpuId {
         cpu::current()
+    }
+
+    fn current_thread(&self) -> Option<Arc<Thread>> {
+        entry::current_thread()
     }
 
     fn fp_layout(&self) -> FpLayout {

@@ -89,3 +89,42 @@ static inline long now_ms(void) {
         }                                                                                                              \
         reap(what, p_);                                                                                                \
     } while (0)
+
+// Waits until a process, or a thread ("PID/task/TID"), is in one of these states of /proc/PID/stat.
+static inline int await_(const char *who, const char *states) {
+    char path[64], b[256];
+    snprintf(path, sizeof path, "/proc/%s/stat", who);
+    for (int i = 0; i < 5000; i++) {
+        int f = open(path, O_RDONLY);
+        if (f == -1)
+            return -1;
+        ssize_t n = read(f, b, sizeof b - 1);
+        close(f);
+        if (n <= 0)
+            return -1;
+        b[n] = 0;
+        char *e = strrchr(b, ')');
+        if (e && e[1] && strchr(states, e[2]))
+            return 0;
+        usleep(2000);
+    }
+    SAY("%s never came to %s\n", path, states);
+    return -1;
+}
+static inline int await(pid_t p, const char *states) {
+    char b[32];
+    snprintf(b, sizeof b, "%d", p);
+    return await_(b, states);
+}
+static inline int await_thread(pid_t p, pid_t t, const char *states) {
+    char b[64];
+    snprintf(b, sizeof b, "%d/task/%d", p, t);
+    return await_(b, states);
+}
+// One byte through a pipe: for who has to go first.
+static inline void give(int f[2]) { write(f[1], "x", 1); }
+static inline void take(int f[2]) {
+    char c;
+    while (read(f[0], &c, 1) == -1 && errno == EINTR)
+        ;
+}

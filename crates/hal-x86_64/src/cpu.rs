@@ -25,7 +25,7 @@ const SFMASK: Register = unsafe { Register::new(0xc000_0084) };
 const SYSCALL_FLAG_MASK: u64 = 0x0025_7700;
 
 /// Kernel code at 0x08 on `syscall`; user data at 0x10 + 8 and user code at 0x10 + 16 on `sysret`.
-const STAR_SELECTORS: u64 = 0x10 << 48 | 0x08 << 32;
+const STAR_SELECTORS: u64 = 0x20 << 48 | 0x10 << 32;
 
 /// Makes the boot CPU ready: block, descriptor tables, control registers, entry points, FPU. PICs are masked.
 ///

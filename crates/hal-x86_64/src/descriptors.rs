@@ -1,8 +1,9 @@
 //! GDT and IDT: their encoding, and loading them.
 //!
-//! Order of the GDT: null, kernel code, kernel data, user data, user code, TSS. `syscall` and `sysretq` demand that
-//! kernel data follows kernel code, and that user code follows user data (Intel SDM vol. 3, 5.8.8).
+//! Order of the GDT: two empty entries, kernel code, kernel data, another empty one, user data, user code, TSS. `syscall` and `sysretq` demand that kernel data follows kernel code, and that user code follows user
+//! data (Intel SDM vol. 3, 5.8.8). The numbers are Linux's: programs know 0x33 and 0x2b.
 
+use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::PrivilegeLevel;
@@ -13,13 +14,13 @@ use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::gdt::{DescriptorFlags, SegmentSelector};
 
 /// Entries of the GDT; the TSS takes two.
-pub(crate) const GDT_LEN: usize = 7;
+pub(crate) const GDT_LEN: usize = 9;
 
 /// Selector of kernel code.
-pub(crate) const KERNEL_CODE: SegmentSelector = SegmentSelector::new(1, PrivilegeLevel::Ring0);
+pub(crate) const KERNEL_CODE: SegmentSelector = SegmentSelector::new(2, PrivilegeLevel::Ring0);
 /// Selector of kernel data.
-pub(crate) const KERNEL_DATA: SegmentSelector = SegmentSelector::new(2, PrivilegeLevel::Ring0);
-const TSS: SegmentSelector = SegmentSelector::new(5, PrivilegeLevel::Ring0);
+pub(crate) const KERNEL_DATA: SegmentSelector = SegmentSelector::new(3, PrivilegeLevel::Ring0);
+const TSS: SegmentSelector = SegmentSelector::new(7, PrivilegeLevel::Ring0);
 
 const TSS_LIMIT: u64 = size_of::<x86_64::structures::tss::TaskStateSegment>() as u64 - 1;
 
@@ -30,8 +31,10 @@ pub(crate) const fn gdt(tss: u64) -> [u64; GDT_LEN] {
     let low = TSS_LIMIT | (tss & 0xff_ffff) << 16 | AVAILABLE_TSS | PRESENT | (tss >> 24 & 0xff) << 56;
     [
         0,
+        0,
         DescriptorFlags::KERNEL_CODE64.bits(),
         DescriptorFlags::KERNEL_DATA.bits(),
+        0,
         DescriptorFlags::USER_DATA.bits(),
         DescriptorFlags::USER_CODE64.bits(),
         low,
@@ -48,9 +51,9 @@ pub(crate) unsafe fn load(table: *const [u64; GDT_LEN]) {
         DescriptorTablePointer { limit: (size_of::<[u64; GDT_LEN]>() - 1) as u16, base: VirtAddr::from_ptr(table) };
     // SAFETY: the table is whole and lives for ever.
     unsafe { lgdt(&pointer) };
-    // SAFETY: entry 1 is 64-bit kernel code.
+    // SAFETY: entry 2 is 64-bit kernel code.
     unsafe { CS::set_reg(KERNEL_CODE) };
-    // SAFETY: entry 2 is kernel data.
+    // SAFETY: entry 3 is kernel data.
     unsafe { SS::set_reg(KERNEL_DATA) };
     // SAFETY: null selectors are allowed in these in 64-bit mode.
     unsafe { DS::set_reg(SegmentSelector::NULL) };
@@ -60,8 +63,12 @@ pub(crate) unsafe fn load(table: *const [u64; GDT_LEN]) {
     unsafe { FS::set_reg(SegmentSelector::NULL) };
     // SAFETY: as above; the caller sets the GS base next.
     unsafe { GS::set_reg(SegmentSelector::NULL) };
-    // SAFETY: entry 5 is a TSS that no CPU has loaded yet.
+    // SAFETY: entry 7 is a TSS that no CPU has loaded yet.
     unsafe { load_tss(TSS) };
+    // After a reset the LDT is 64 KiB from address 0, which is the program's: it could make descriptors there, call gates
+    // into ring 0 among them.
+    // SAFETY: the null selector says that there is none.
+    unsafe { asm!("lldt {:x}", in(reg) 0_u16, options(nostack, preserves_flags)) };
 }
 
 /// Who may raise a vector by an `int` instruction.
@@ -121,25 +128,25 @@ mod tests {
     #[test]
     fn gdt_has_the_order_that_sysret_needs() {
         let table = gdt(0xffff_8000_1234_5678);
-        assert_eq!(table[1], 0x00af_9b00_0000_ffff);
-        assert_eq!(table[2], 0x00cf_9300_0000_ffff);
-        assert_eq!(table[3], 0x00cf_f300_0000_ffff);
-        assert_eq!(table[4], 0x00af_fb00_0000_ffff);
-        assert_eq!(u64::from(SegmentSelector::new(3, PrivilegeLevel::Ring3).0), hal::UserContext::USER_SS);
-        assert_eq!(u64::from(SegmentSelector::new(4, PrivilegeLevel::Ring3).0), hal::UserContext::USER_CS);
+        assert_eq!(table[2], 0x00af_9b00_0000_ffff);
+        assert_eq!(table[3], 0x00cf_9300_0000_ffff);
+        assert_eq!(table[5], 0x00cf_f300_0000_ffff);
+        assert_eq!(table[6], 0x00af_fb00_0000_ffff);
+        assert_eq!(u64::from(SegmentSelector::new(5, PrivilegeLevel::Ring3).0), hal::UserContext::USER_SS);
+        assert_eq!(u64::from(SegmentSelector::new(6, PrivilegeLevel::Ring3).0), hal::UserContext::USER_CS);
     }
 
     #[test]
     fn tss_descriptor_carries_address_and_limit() {
         let table = gdt(0xffff_8000_1234_5678);
-        assert_eq!(table[5], 0x1200_8934_5678_0067);
-        assert_eq!(table[6], 0xffff_8000);
+        assert_eq!(table[7], 0x1200_8934_5678_0067);
+        assert_eq!(table[8], 0xffff_8000);
     }
 
     #[test]
     fn gates_carry_handler_stack_and_privilege() {
         let address = 0xffff_ffff_8020_1230;
-        assert_eq!(gate(address, 2, Gate::Kernel), [0x8020_8e02_0008_1230, 0xffff_ffff]);
-        assert_eq!(gate(address, 0, Gate::User)[0], 0x8020_ee00_0008_1230);
+        assert_eq!(gate(address, 2, Gate::Kernel), [0x8020_8e02_0010_1230, 0xffff_ffff]);
+        assert_eq!(gate(address, 0, Gate::User)[0], 0x8020_ee00_0010_1230);
     }
 }

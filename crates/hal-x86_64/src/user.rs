@@ -194,6 +194,6 @@ mod tests {
         assert_eq!(context.rflags & 0x3000, 0, "I/O privilege");
         assert_eq!(context.rflags & (1 << 14 | 1 << 17), 0, "nested task, virtual 8086");
         assert_eq!(context.rflags & 0x202, 0x202, "interrupts on");
-        assert_eq!((context.cs, context.ss), (0x23, 0x1b));
+        assert_eq!((context.cs, context.ss), (0x33, 0x2b));
     }
 }

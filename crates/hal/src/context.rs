@@ -62,9 +62,9 @@ pub struct UserContext {
 
 impl UserContext {
     /// Code segment of 64-bit user code, requested privilege level 3.
-    pub const USER_CS: u64 = 0x23;
+    pub const USER_CS: u64 = 0x33;
     /// Stack and data segment of user code.
-    pub const USER_SS: u64 = 0x1b;
+    pub const USER_SS: u64 = 0x2b;
     /// Interrupts on, and the bit that is always one.
     pub const INITIAL_RFLAGS: u64 = 0x202;
 

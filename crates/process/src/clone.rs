@@ -396,6 +396,7 @@ impl<R: Resources> ProcessTable<R> {
         for inherited in [
             ProcessFlag::SetUid,
             ProcessFlag::SetGid,
+            ProcessFlag::NoTerminal,
             ProcessFlag::NoHugePages,
             ProcessFlag::MceEarly,
             ProcessFlag::MceLate,

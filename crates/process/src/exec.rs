@@ -112,10 +112,6 @@ impl<R: Resources> ProcessTable<R> {
                     return Err(ProcessError::InvalidState);
                 }
                 group.exec = None;
-                // What the old leader ended with is not the process's end.
-                if let GroupExit::Leader(_) = group.exit {
-                    group.exit = GroupExit::No;
-                }
             }
             if !thread.is_leader() {
                 self.take_leaders_number(&mut tree, thread, process, &mut effects);

@@ -75,7 +75,7 @@ impl<R: Resources> ProcessTable<R> {
         effects
     }
 
-    /// Begins to end `thread`, which is the caller. `status` counts if it is the process's first thread and the process
+    /// Begins to end `thread`, which is the caller. `status` counts if it is the process's last thread and the process
     /// has not been told to end as a whole.
     pub fn begin_exit(&self, thread: &Arc<Thread<R>>, status: ExitStatus) -> Departure<R> {
         let process = thread.process();
@@ -89,8 +89,8 @@ impl<R: Resources> ProcessTable<R> {
         let last = {
             let mut group = process.thread_group().lock();
             group.live = group.live.saturating_sub(1);
-            if group.exit == GroupExit::No && (thread.is_leader() || group.live == 0) {
-                group.exit = GroupExit::Leader(status);
+            if group.live == 0 && !matches!(group.exit, GroupExit::Group(_)) {
+                group.exit = GroupExit::Thread(status);
             }
             group.live == 0
         };
@@ -170,7 +170,7 @@ impl<R: Resources> ProcessTable<R> {
     fn end_process(&self, tree: &mut Tree<R>, process: &Arc<Process<R>>, effects: &mut Effects<R>) {
         let number = process.pid().0;
         let status = match process.thread_group().lock().exit {
-            GroupExit::Group(status) | GroupExit::Leader(status) => status,
+            GroupExit::Group(status) | GroupExit::Thread(status) => status,
             GroupExit::No => ExitStatus::Exited(0),
         };
         if process.is_init() {

@@ -91,6 +91,7 @@ impl<R: Resources> ProcessTable<R> {
             return Err(ProcessError::PermissionDenied);
         }
         tree.start_session(number);
+        caller.process().clear_flag(ProcessFlag::NoTerminal);
         trace!("setsid: pid={number}");
         Ok(Sid(number))
     }

@@ -79,8 +79,8 @@ pub(crate) struct ThreadGroup<R: Resources> {
 pub(crate) enum GroupExit {
     /// Not known.
     No,
-    /// By what its first thread did; the others may go on.
-    Leader(ExitStatus),
+    /// By what its last thread did.
+    Thread(ExitStatus),
     /// All threads were told to end.
     Group(ExitStatus),
 }
@@ -176,6 +176,8 @@ pub enum ProcessFlag {
     VforkPending = 1 << 6,
     /// It shares its address space with another process (CLONE_VM).
     SharesSpace = 1 << 7,
+    /// It has given up its session's terminal (TIOCNOTTY by one that does not lead the session); inherited.
+    NoTerminal = 1 << 8,
     /// It was killed for want of memory.
     OutOfMemory = 1 << 9,
     /// It asked for no huge pages (PR_SET_THP_DISABLE).
@@ -323,6 +325,11 @@ impl<R: Resources> Process<R> {
         self.sid().0 == self.pid.0
     }
 
+    /// The session whose terminal is its own; 0 once it has given that up.
+    pub fn terminal_session(&self) -> Sid {
+        if self.has_flag(ProcessFlag::NoTerminal) { Sid(0) } else { self.sid() }
+    }
+
     pub(crate) fn cache_relations(&self, parent: u32, group: u32, session: u32) {
         self.parent.store(parent, Ordering::Relaxed);
         self.group.store(group, Ordering::Relaxed);
@@ -368,8 +375,8 @@ impl<R: Resources> Process<R> {
     pub fn exit_status(&self) -> Option<ExitStatus> {
         match self.threads.lock().exit {
             GroupExit::Group(status) => Some(status),
-            GroupExit::Leader(status) if self.has_ended() => Some(status),
-            GroupExit::Leader(_) | GroupExit::No => None,
+            GroupExit::Thread(status) if self.has_ended() => Some(status),
+            GroupExit::Thread(_) | GroupExit::No => None,
         }
     }
 

@@ -142,7 +142,7 @@ impl Caller<'_> {
             pid: self.process.pid(),
             tid: self.thread.tid(),
             pgid: self.process.pgid(),
-            sid: self.process.sid(),
+            sid: self.process.terminal_session(),
             umask: self.thread.fs().map_or(0, |fs| fs.umask()),
         }
     }

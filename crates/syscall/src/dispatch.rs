@@ -217,8 +217,7 @@ async fn restart(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult
             time::resume_sleep(caller, registers.restart, deadline, remaining).await
         }
         Some(RestartBlock::Futex { address, operation, value, deadline, bitset }) => {
-            let arguments =
-                futex::WaitArguments { address, operation, value, deadline: Some(deadline), bitset, relative: true };
+            let arguments = futex::WaitArguments { address, operation, value, deadline: Some(deadline), bitset };
             futex::resume_wait(caller, registers.restart, arguments).await
         }
         Some(RestartBlock::Poll { fds, count, deadline }) => {

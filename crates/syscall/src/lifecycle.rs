@@ -150,7 +150,7 @@ impl System {
     #[cold]
     fn after_end(&self, session_ended: Option<process::SessionEnd<Resources>>, init_ended: bool) {
         if let Some(ended) = session_ended {
-            self.after_terminal(ended.terminal.release_session(ended.session));
+            self.after_terminal(ended.terminal.leader_left(ended.session));
         }
         if init_ended {
             self.end_of_init();

@@ -44,6 +44,8 @@ pub trait Platform: Send + Sync {
     fn online(&self) -> CpuSet;
     /// The CPU the caller runs on.
     fn current_cpu(&self) -> CpuId;
+    /// The thread this CPU is serving; `None` outside of any.
+    fn current_thread(&self) -> Option<Arc<Thread>>;
     /// Layout of vector state in signal frames.
     fn fp_layout(&self) -> FpLayout;
     /// What programs are told of the CPU.

@@ -327,7 +327,7 @@ impl Processes {
     }
 
     fn snapshot(&self, task: TaskId, process: &Arc<Process>, thread: Option<&Thread>) -> TaskSnapshot {
-        let terminal = self.0.processes.terminal_of(process.sid());
+        let terminal = self.0.processes.terminal_of(process.terminal_session());
         let own = match (task.tid, thread) {
             (Some(_), Some(thread)) => thread.usage().snapshot(),
             _ => process.usage().snapshot(),
@@ -415,6 +415,14 @@ impl Processes {
 fn state_of(process: &Process, task: TaskId, thread: Option<&Thread>) -> TaskState {
     let state = match (task.tid, thread) {
         (Some(_), Some(thread)) => thread.state(),
+        // A process is shown as its first thread is, also when that has left and others have not.
+        (None, Some(thread)) if !process.has_ended() => {
+            if thread.tid() == Tid::from(process.pid()) {
+                thread.state()
+            } else {
+                ProcessState::Zombie
+            }
+        }
         _ => process.state(),
     };
     match state {

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use abi::linux::general as linux;
 use abi::linux::ioctl as request;
 use abi::{Errno, Signal};
+use process::ProcessFlag;
 use process::signal::{Restart, SigInfo};
 use types::{Capabilities, Pgid, Pid, Uid};
 use vfs::terminal::{
@@ -36,7 +37,7 @@ impl Caller<'_> {
         let blocked = self.thread.signals().mask().contains(signal);
         let ignored = self.process.signals().action(signal).is_ignore();
         let caller = JobCaller {
-            session: self.process.sid(),
+            session: self.process.terminal_session(),
             group,
             orphaned: self.system.processes.group_is_orphaned(group),
             handling: if blocked || ignored { SignalHandling::BlockedOrIgnored } else { SignalHandling::Delivered },
@@ -66,7 +67,7 @@ impl Caller<'_> {
     }
 
     fn controlling_terminal(self) -> Option<Arc<Terminal>> {
-        self.system.processes.terminal_of(self.process.sid())
+        self.system.processes.terminal_of(self.process.terminal_session())
     }
 
     fn acquire(self, terminal: &Arc<Terminal>, steal: Steal) -> SysResult<()> {
@@ -129,8 +130,10 @@ impl Caller<'_> {
         if !mine {
             return Err(Errno::ENOTTY.into());
         }
-        // Others than the leader just close their eyes to it: on Linux, too, the session keeps the terminal.
-        if self.process.is_session_leader() {
+        // Others than the leader give it up for themselves; the session keeps it.
+        if !self.process.is_session_leader() {
+            self.process.set_flag(ProcessFlag::NoTerminal);
+        } else {
             let effects = terminal.release_session(session);
             drop(self.system.processes.set_terminal(session, None));
             self.system.after_terminal(effects);

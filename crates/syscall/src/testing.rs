@@ -100,6 +100,10 @@ impl Platform for TestPlatform {
         CpuId(0)
     }
 
+    fn current_thread(&self) -> Option<Arc<Thread>> {
+        None
+    }
+
     fn fp_layout(&self) -> FpLayout {
         FpLayout::LEGACY
     }

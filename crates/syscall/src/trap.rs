@@ -10,8 +10,13 @@ use process::signal::frame::{self, FaultRecord};
 use process::signal::{Caught, Delivery, Restart, SigInfo, StopTicket, finish_interrupted};
 use process::{ExitStatus, filter};
 
+use types::USER_END;
+
 use crate::calls::posix_timers;
 use crate::{Caller, Registers, SysError, SysResult, detour, dispatch, native, out_of_memory};
+
+/// Vector of a page fault.
+const PAGE_FAULT: u64 = 14;
 
 /// Whether the thread goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,9 +162,12 @@ fn write_frame(caller: Caller<'_>, registers: &mut Registers<'_>, caught: &Caugh
         return None;
     }
     fp.resize(layout.in_frame(), 0);
+    let trapno = registers.context.vector;
+    // What is mapped in the kernel's half is nobody's business: a fault there always says that a page was present.
+    let hidden = trapno == PAGE_FAULT && caught.info.address() >= USER_END;
     let fault = FaultRecord {
-        trapno: registers.context.vector,
-        error_code: registers.context.error_code,
+        trapno,
+        error_code: registers.context.error_code | u64::from(hidden),
         address: caught.info.address(),
     };
     let altstack = caller.thread.signals().altstack();

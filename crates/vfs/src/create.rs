@@ -36,7 +36,11 @@ impl FsContext<'_> {
         let at = self.resolve_parent(path)?;
         let is_device = matches!(content, NewContent::CharDevice(_) | NewContent::BlockDevice(_));
         if is_device && !self.credentials().capable(Capabilities::MKNOD) {
-            return Err(if self.exists(&at) { VfsError::Exists } else { VfsError::NotPermitted });
+            if self.exists(&at) {
+                return Err(VfsError::Exists);
+            }
+            self.may_create(&at.parent)?;
+            return Err(VfsError::NotPermitted);
         }
         self.create_at(&at, content, mode & 0o7777).map(|_| ())
     }

@@ -54,10 +54,6 @@ const LEGACY_FEATURES: u64 = 3;
 
 const RED_ZONE: u64 = 128;
 
-/// Linux's user code and data segments: what a program that makes up a frame by hand may write.
-const LINUX_CS: u64 = 0x33;
-const LINUX_SS: u64 = 0x2b;
-
 const FLAG_TF: u64 = 1 << 8;
 const FLAG_DF: u64 = 1 << 10;
 const FLAG_RF: u64 = 1 << 16;
@@ -284,12 +280,12 @@ impl SavedFrame {
         let segments = word(MC_SEGMENTS);
         let cs = segments & 0xffff | 3;
         let ss = segments >> 48 | 3;
-        if cs != UserContext::USER_CS && cs != LINUX_CS {
+        if cs != UserContext::USER_CS {
             return Err(FrameError::BadSegments);
         }
         // An old program that does not know of SS leaves it zero or stale: any is taken as the only right one.
         let strict = word(UC) & UC_STRICT_RESTORE_SS != 0;
-        if strict && ss != UserContext::USER_SS && ss != LINUX_SS {
+        if strict && ss != UserContext::USER_SS {
             return Err(FrameError::BadSegments);
         }
         let rip = register(16);
@@ -334,6 +330,12 @@ impl SavedFrame {
         let restored: Result<AltStack, AltStackError> = current.replace(&self.altstack, self.context.rsp, MINSIGSTKSZ);
         restored.unwrap_or(*current)
     }
+}
+
+/// Whether the CPU could load a state of `extent` bytes (see [`fp_extent`]) from there: an XSAVE area is 64-byte aligned, the
+/// legacy part alone 16-byte.
+pub const fn fp_is_aligned(address: u64, extent: usize) -> bool {
+    address.is_multiple_of(if extent > FXSAVE_SIZE { 64 } else { 16 })
 }
 
 /// How many bytes to read at [`SavedFrame::fp_address`], from the [`FXSAVE_SIZE`] bytes read there first: the whole area
@@ -517,10 +519,10 @@ mod tests {
         for rip in [USER_END, 0x8000_0000_0000_0000, 0xffff_8000_0000_0000, u64::MAX] {
             assert_eq!(with(MCONTEXT + 16 * 8, rip), Err(FrameError::BadInstructionPointer));
         }
-        for (cs, ss) in [(8, 0x1b), (0x10, 0x1b), (0x23, 0x10), (0, 0x1b), (0xffff, 0x1b)] {
+        for (cs, ss) in [(8, 0x2b), (0x10, 0x2b), (0x33, 0x10), (0, 0x2b), (0xffff, 0x2b)] {
             assert_eq!(with(MC_SEGMENTS, cs | ss << 48), Err(FrameError::BadSegments), "{cs:#x} {ss:#x}");
         }
-        for (cs, ss) in [(LINUX_CS, LINUX_SS), (0x20, 0x18)] {
+        for (cs, ss) in [(0x33, 0x2b), (0x30, 0x28)] {
             let context = with(MC_SEGMENTS, cs | ss << 48).unwrap().context;
             assert_eq!((context.cs, context.ss), (UserContext::USER_CS, UserContext::USER_SS));
         }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use sync::{Once, Rank, SpinGuard, SpinLock, WaitQueue};
 use types::Tid;
 
+use super::action::{DefaultAction, default_action};
 use super::stop::StopState;
 use super::thread::{EXIT, RESTORE, STOP, STOPPED};
 use super::{Action, Dispositions, Kick, SigInfo, ThreadSignals};
@@ -304,6 +305,29 @@ impl ProcessSignals {
         let own = thread.lock();
         let wanted = wanted.difference(SigSet::UNBLOCKABLE);
         !own.pending.set().union(self.shared_now()).intersection(wanted).is_empty()
+    }
+
+    /// Whether the thread has to end, or will as soon as it looks at its signals: one is pending that it does not block, whose
+    /// default is to end the process, and without a core file (as Linux has it). What nothing else interrupts ends then.
+    pub fn is_fatally_hit(&self, thread: &ThreadSignals) -> bool {
+        if !thread.has_deliverable() {
+            return false;
+        }
+        if thread.must_exit() {
+            return true;
+        }
+        let state = self.state.lock();
+        let own = thread.lock();
+        let mut pending = own.pending.set().union(state.shared.set()).difference(own.blocked);
+        let actions = state.actions.lock();
+        while let Some(signal) = pending.first() {
+            pending = pending.without(signal);
+            let deadly = actions.get(signal).is_default() && default_action(signal) == DefaultAction::Terminate;
+            if deadly && !state.protected {
+                return true;
+            }
+        }
+        false
     }
 
     /// One step of `sigtimedwait`: takes a signal of `wanted`, or notes that the thread waits for one, so that whoever

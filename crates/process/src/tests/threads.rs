@@ -37,7 +37,7 @@ fn leader_that_exits_first_is_no_zombie_before_the_last_thread() {
     assert_eq!(process.exit_status(), None);
     world.exit(&thread, 6);
     assert_eq!(process.state(), ProcessState::Zombie);
-    assert_eq!(world.wait(&world.init), Ok(Some((process.pid().0, 0x500))), "the status is the leader's");
+    assert_eq!(world.wait(&world.init), Ok(Some((process.pid().0, 0x600))), "the status is the last thread's");
     assert_eq!(world.table.numbers_in_use(), 1);
     assert_eq!(world.init.identity().user.threads(), 1);
 }

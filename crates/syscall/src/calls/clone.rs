@@ -188,11 +188,13 @@ pub(crate) async fn finish(caller: Caller<'_>, made: SysResult<Made>) -> SysResu
     Ok(u64::from(number))
 }
 
-/// Sleeps until the child of a vfork has executed a program or ended. Only the end of the own process ends it early.
+/// Sleeps until the child of a vfork has executed a program or ended. Only the end of the own process ends it early: a stop
+/// or a handler has to wait, for the child runs on this thread's stack.
 async fn wait_for_release(caller: Caller<'_>, child: &Process) {
-    // A stop or a handler has to wait: the child runs on this thread's stack. Whoever releases or kills it kicks the task.
+    let signals = caller.process.signals();
+    // Whoever releases or kills it kicks the task.
     core::future::poll_fn(|_| {
-        let released = child.vfork_released() || caller.thread.signals().must_exit();
+        let released = child.vfork_released() || signals.is_fatally_hit(caller.thread.signals());
         if released { core::task::Poll::Ready(()) } else { core::task::Poll::Pending }
     })
     .await;

@@ -132,7 +132,7 @@ fn itimerspec(setting: TimerSetting) -> Itimerspec {
     Itimerspec { it_interval: timespec(setting.interval), it_value: timespec(setting.value) }
 }
 
-/// Signals of the process that made the descriptor, as the thread that did so sees them.
+/// Signals of whoever asks, as the asking thread sees them; where there is none, of the maker of the descriptor.
 struct Pending {
     system: &'static System,
     process: Weak<Process>,
@@ -141,6 +141,9 @@ struct Pending {
 
 impl Pending {
     fn with<T>(&self, look: impl FnOnce(&Process, &Thread) -> T) -> Option<T> {
+        if let Some(thread) = self.system.platform.current_thread() {
+            return Some(look(thread.process(), &thread));
+        }
         let process = self.process.upgrade()?;
         let thread = self.thread.upgrade().or_else(|| process.first_thread())?;
         Some(look(&process, &thread))

@@ -61,7 +61,7 @@ pub(crate) async fn sys_futex(caller: Caller<'_>, restart: &mut Option<RestartBl
             wait(
                 caller,
                 restart,
-                WaitArguments { address, operation, value: value as u32, deadline, bitset: MATCH_ANY, relative: true },
+                WaitArguments { address, operation, value: value as u32, deadline, bitset: MATCH_ANY },
             )
             .await
         }
@@ -70,14 +70,7 @@ pub(crate) async fn sys_futex(caller: Caller<'_>, restart: &mut Option<RestartBl
             wait(
                 caller,
                 restart,
-                WaitArguments {
-                    address,
-                    operation,
-                    value: value as u32,
-                    deadline,
-                    bitset: value3 as u32,
-                    relative: false,
-                },
+                WaitArguments { address, operation, value: value as u32, deadline, bitset: value3 as u32 },
             )
             .await
         }
@@ -110,12 +103,10 @@ pub(crate) struct WaitArguments {
     pub(crate) value: u32,
     pub(crate) deadline: Option<Nanos>,
     pub(crate) bitset: u32,
-    /// The timeout was a span: restarts go on by `restart_syscall`.
-    pub(crate) relative: bool,
 }
 
 async fn wait(caller: Caller<'_>, restart: &mut Option<RestartBlock>, arguments: WaitArguments) -> SysResult {
-    let WaitArguments { address, operation, value, deadline, bitset, relative } = arguments;
+    let WaitArguments { address, operation, value, deadline, bitset } = arguments;
     if bitset == 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -130,11 +121,11 @@ async fn wait(caller: Caller<'_>, restart: &mut Option<RestartBlock>, arguments:
         None if waiting.cancel() => Ok(0),
         None => Err(Errno::ETIMEDOUT.into()),
         Some(Err(_)) => match deadline {
-            Some(deadline) if relative => {
+            Some(deadline) => {
                 *restart = Some(RestartBlock::Futex { address, operation, value, deadline, bitset });
                 Err(SysError::Restart(Restart::Block))
             }
-            _ => Err(SysError::Restart(Restart::Sys)),
+            None => Err(SysError::Restart(Restart::Sys)),
         },
     }
 }

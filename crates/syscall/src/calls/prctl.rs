@@ -136,6 +136,14 @@ pub(crate) fn sys_prctl(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
         pr::PR_TASK_PERF_EVENTS_DISABLE | pr::PR_TASK_PERF_EVENTS_ENABLE => Ok(0),
         pr::PR_GET_SECCOMP => Ok(caller.thread.filter().map_or(0, |filter| filter.mode() as u64)),
         pr::PR_SET_SECCOMP => super::seccomp::set_by_prctl(caller, a, b),
+        // Time is measured as one way only, and reading the time-stamp counter is never forbidden.
+        pr::PR_GET_TIMING => Ok(u64::from(pr::PR_TIMING_STATISTICAL)),
+        pr::PR_SET_TIMING if a == u64::from(pr::PR_TIMING_STATISTICAL) => Ok(0),
+        pr::PR_GET_TSC => {
+            memory.write(a, &pr::PR_TSC_ENABLE)?;
+            Ok(0)
+        }
+        pr::PR_SET_TSC if a == u64::from(pr::PR_TSC_ENABLE) => Ok(0),
         _ => Err(Errno::EINVAL.into()),
     }
 }
@@ -197,6 +205,8 @@ const ARCH_SET_GS: u64 = 0x1001;
 const ARCH_SET_FS: u64 = 0x1002;
 const ARCH_GET_FS: u64 = 0x1003;
 const ARCH_GET_GS: u64 = 0x1004;
+const ARCH_GET_CPUID: u64 = 0x1011;
+const ARCH_SET_CPUID: u64 = 0x1012;
 
 pub(crate) fn sys_arch_prctl(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
     let [operation, address, ..] = registers.context.syscall_args();
@@ -219,6 +229,9 @@ pub(crate) fn sys_arch_prctl(caller: Caller<'_>, registers: &mut Registers<'_>) 
             caller.memory().write(address, &context.gs_base)?;
             Ok(0)
         }
+        ARCH_GET_CPUID => Ok(1),
+        // As on a CPU that cannot make `cpuid` fault.
+        ARCH_SET_CPUID => Err(Errno::ENODEV.into()),
         _ => Err(Errno::EINVAL.into()),
     }
 }

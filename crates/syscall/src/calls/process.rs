@@ -87,7 +87,7 @@ pub(crate) async fn sys_waitid(caller: Caller<'_>, args: [u64; 6]) -> SysResult 
     found.map(|_| 0)
 }
 
-async fn wait_for(caller: Caller<'_>, kind: u64, id: u64, mut options: u32) -> SysResult<Option<WaitResult>> {
+async fn wait_for(caller: Caller<'_>, kind: u64, id: u64, options: u32) -> SysResult<Option<WaitResult>> {
     let selector = match kind as u32 {
         linux::P_ALL => WaitSelector::Any,
         linux::P_PID if id as i32 > 0 => WaitSelector::Pid(Pid(id as u32)),
@@ -95,8 +95,9 @@ async fn wait_for(caller: Caller<'_>, kind: u64, id: u64, mut options: u32) -> S
         linux::P_PGID if id as i32 > 0 => WaitSelector::Group(Pgid(id as u32)),
         linux::P_PIDFD if id as i32 >= 0 => {
             let (process, nonblocking) = super::pidfd::target(caller, id)?;
-            if nonblocking {
-                options |= linux::WNOHANG;
+            if nonblocking && options & linux::WNOHANG == 0 {
+                let request = WaitRequest::waitid(WaitSelector::Handle(process), options | linux::WNOHANG)?;
+                return wait(caller, &request).await?.map(Some).ok_or(Errno::EAGAIN.into());
             }
             WaitSelector::Handle(process)
         }

@@ -4,7 +4,7 @@ use abi::linux::general as linux;
 use abi::{Errno, KernelSigaction, SigSet, SigaltStack, Signal};
 use alloc::vec::Vec;
 use process::signal::frame::{self, SavedFrame};
-use process::signal::{Action, AltStackError, Restart, SigInfo};
+use process::signal::{Action, AltStackError, MINSIGSTKSZ, Restart, SigInfo};
 
 use crate::clock::nanos;
 use crate::wait::{interruptible, until};
@@ -108,7 +108,7 @@ pub(crate) fn sys_sigaltstack(caller: Caller<'_>, rsp: u64, new: u64, old: u64) 
     if new != 0 {
         let wanted = caller.memory().read::<SigaltStack>(new)?;
         let minimum = caller.system.platform.fp_layout().min_stack();
-        set_altstack(caller, &wanted, rsp, minimum)?;
+        set_altstack(caller, &wanted, rsp, minimum.max(MINSIGSTKSZ))?;
     }
     caller.memory().write_opt(old, &current)?;
     Ok(0)
@@ -150,6 +150,9 @@ fn restore_frame(caller: Caller<'_>, registers: &mut Registers<'_>) -> Option<()
             let (legacy, rest) = stored.split_first_chunk_mut::<{ frame::FXSAVE_SIZE }>()?;
             memory.read_bytes(at, legacy).ok()?;
             let extent = frame::fp_extent(legacy, &layout);
+            if !frame::fp_is_aligned(at, extent) {
+                return None;
+            }
             let rest = rest.get_mut(..extent.checked_sub(frame::FXSAVE_SIZE)?)?;
             memory.read_bytes(at.checked_add(frame::FXSAVE_SIZE as u64)?, rest).ok()?;
             stored.truncate(extent);
@@ -163,7 +166,7 @@ fn restore_frame(caller: Caller<'_>, registers: &mut Registers<'_>) -> Option<()
     *registers.context = saved.context;
     caller.set_mask(saved.mask);
     // Linux ignores what is wrong with the saved alternate stack.
-    let _ = set_altstack(caller, &saved.altstack, registers.context.rsp, 0);
+    let _ = set_altstack(caller, &saved.altstack, registers.context.rsp, MINSIGSTKSZ);
     Some(())
 }
 

@@ -165,6 +165,12 @@ impl Terminal {
         Effects { signals, foreground, disowned: Some(session), ..Effects::NONE }
     }
 
+    /// The session's leader has ended: as [`Terminal::release_session`], but its foreground group gets SIGHUP alone.
+    pub fn leader_left(&self, session: Sid) -> Effects {
+        let released = self.release_session(session);
+        Effects { signals: released.signals.without(Signal::CONT), ..released }
+    }
+
     /// Puts `group` into the foreground (TIOCSPGRP). `group_session`: the session that group is in, if it exists.
     ///
     /// # Errors
