@@ -55,7 +55,9 @@ struct Strings {
 impl Strings {
     fn push(&mut self, string: &[u8]) -> Result<(), StackError> {
         // Most vectors are short: room for a few strings at once.
-        self.bytes.try_reserve(string.len().max(SHORT) + 1).map_err(|_| StackError::NoMemory)?;
+        if self.bytes.capacity() - self.bytes.len() <= string.len() {
+            self.bytes.try_reserve(string.len().max(SHORT) + 1).map_err(|_| StackError::NoMemory)?;
+        }
         self.bytes.extend_from_slice(string);
         self.bytes.push(0);
         self.count += 1;

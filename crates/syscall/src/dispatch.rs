@@ -157,8 +157,14 @@ pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysR
         linux::__NR_vfork => clone::finish(caller, clone::sys_vfork(caller, registers)).await,
         linux::__NR_clone => clone::finish(caller, clone::sys_clone(caller, registers)).await,
         linux::__NR_clone3 => clone::finish(caller, clone::sys_clone3(caller, registers)).await,
-        linux::__NR_execve => Box::pin(exec::sys_execve(caller, registers)).await,
-        linux::__NR_execveat => Box::pin(exec::sys_execveat(caller, registers)).await,
+        linux::__NR_execve => {
+            let begun = exec::sys_execve(caller, registers);
+            exec::finish(caller, registers, begun).await
+        }
+        linux::__NR_execveat => {
+            let begun = exec::sys_execveat(caller, registers);
+            exec::finish(caller, registers, begun).await
+        }
         linux::__NR_exit => process::sys_exit(registers),
         linux::__NR_exit_group => process::sys_exit_group(caller, registers),
         linux::__NR_wait4 => process::sys_wait4(caller, args).await,

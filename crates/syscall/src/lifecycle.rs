@@ -61,7 +61,8 @@ impl System {
             arguments.push_environment(variable).map_err(|_| Errno::E2BIG)?;
         }
         let location = standing.context().resolve(program.path, Follow::Yes)?;
-        let image = load(&loader, &standing, location, program.path, arguments)?;
+        let image = load(&loader, &standing, location, program.path, &mut arguments)?;
+        let start = image.context();
         let thread = self.processes.create_init(InitRequest {
             space: image.space.clone(),
             root,
@@ -92,8 +93,7 @@ impl System {
             },
         )?;
         self.run(executed.effects);
-        let new =
-            NewThread { process: thread.process().clone(), thread, start: image.context, vector: VectorState::Initial };
+        let new = NewThread { process: thread.process().clone(), thread, start, vector: VectorState::Initial };
         self.platform.start_thread(new).map_err(|_| Errno::ENOMEM)?;
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 mod program;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -41,15 +42,21 @@ const STACK_HEADROOM: u64 = 128 << 10;
 /// ADDR_NO_RANDOMIZE of personality(2).
 const NO_RANDOMIZE: u32 = 0x0004_0000;
 
-pub(crate) async fn sys_execve(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+/// A call of exec as far as it goes without waiting: over, or a program that is ready for the time when the caller's other
+/// threads have ended.
+pub(crate) type Begun = SysResult<Option<Box<Prepared>>>;
+
+/// execve(2); goes on with [`finish`].
+pub(crate) fn sys_execve(caller: Caller<'_>, registers: &mut Registers<'_>) -> Begun {
     let [path, argv, envp, ..] = registers.context.syscall_args();
     let path = caller.memory().read_path(path)?;
     let standing = caller.standing(linux::AT_FDCWD as u64, &path)?;
     let location = standing.context().resolve(&path, Follow::Yes)?;
-    execute(caller, registers, Request { standing, location, path, argv, envp }).await
+    begin(caller, registers, Request { standing, location, path, argv, envp })
 }
 
-pub(crate) async fn sys_execveat(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+/// execveat(2); goes on with [`finish`].
+pub(crate) fn sys_execveat(caller: Caller<'_>, registers: &mut Registers<'_>) -> Begun {
     let [dirfd, path, argv, envp, flags, _] = registers.context.syscall_args();
     let flags = flags as u32;
     if flags & !(linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 {
@@ -61,7 +68,7 @@ pub(crate) async fn sys_execveat(caller: Caller<'_>, registers: &mut Registers<'
         let location = file.location().ok_or(Errno::EACCES)?.clone();
         let standing = caller.standing_at(None)?;
         let path = alloc::format!("/dev/fd/{}", dirfd as i32).into_bytes();
-        return execute(caller, registers, Request { standing, location, path, argv, envp }).await;
+        return begin(caller, registers, Request { standing, location, path, argv, envp });
     }
     let standing = caller.standing(dirfd, &path)?;
     let follow = if flags & linux::AT_SYMLINK_NOFOLLOW != 0 { Follow::No } else { Follow::Yes };
@@ -69,7 +76,7 @@ pub(crate) async fn sys_execveat(caller: Caller<'_>, registers: &mut Registers<'
     if location.kind() == FileType::Symlink {
         return Err(Errno::ELOOP.into());
     }
-    execute(caller, registers, Request { standing, location, path, argv, envp }).await
+    begin(caller, registers, Request { standing, location, path, argv, envp })
 }
 
 /// What is to be executed.
@@ -85,24 +92,51 @@ struct Request {
 /// A program in memory of its own, ready to run.
 pub(crate) struct Image {
     pub(crate) space: Arc<AddressSpace>,
-    pub(crate) context: UserContext,
+    entry: u64,
+    stack: u64,
     /// The file whose rights count: a script's interpreter, not the script.
     pub(crate) location: Location,
     pub(crate) rights: ExecCredentials,
     pub(crate) ranges: ImageRanges,
 }
 
-async fn execute(caller: Caller<'_>, registers: &mut Registers<'_>, request: Request) -> SysResult {
+impl Image {
+    /// Its first registers.
+    pub(crate) fn context(&self) -> UserContext {
+        UserContext::new(self.entry, self.stack)
+    }
+}
+
+/// A program, and the path that it was asked for by.
+pub(crate) struct Prepared {
+    image: Image,
+    path: Vec<u8>,
+}
+
+/// Loads a program and tells the caller's other threads to end. If there are none, it becomes the program at once.
+fn begin(caller: Caller<'_>, registers: &mut Registers<'_>, request: Request) -> Begun {
     let Request { standing, location, path, argv, envp } = request;
     let mut arguments = Arguments::new(caller.process.limit(Resource::Stack));
     read_strings(caller, argv, |string| arguments.push_argument(string))?;
     read_strings(caller, envp, |string| arguments.push_environment(string))?;
-    let image = load(&Loader::of(caller), &standing, location, &path, arguments)?;
+    let image = load(&Loader::of(caller), &standing, location, &path, &mut arguments)?;
 
     let processes = &caller.system.processes;
     let effects = processes.begin_exec(caller.thread).map_err(|_| SysError::Restart(Restart::NoIntr))?;
+    if processes.exec_is_alone(caller.thread) && !caller.thread.signals().must_exit() {
+        // No other thread: nobody had to be told.
+        drop(effects);
+        return change_over(caller, registers, image, &path).map(|()| None);
+    }
     caller.system.run(effects);
-    let alone = caller
+    Ok(Some(Box::new(Prepared { image, path })))
+}
+
+/// Waits for the end of the caller's other threads if there are any, and becomes the program.
+pub(crate) async fn finish(caller: Caller<'_>, registers: &mut Registers<'_>, begun: Begun) -> SysResult {
+    let Some(prepared) = begun? else { return Ok(0) };
+    let processes = &caller.system.processes;
+    let killed = caller
         .process
         .changes()
         .wait_until(|| {
@@ -110,13 +144,25 @@ async fn execute(caller: Caller<'_>, registers: &mut Registers<'_>, request: Req
             (killed || processes.exec_is_alone(caller.thread)).then_some(killed)
         })
         .await;
-    if alone || caller.thread.unshare_files().is_err() {
+    if killed {
         processes.abort_exec(caller.thread);
-        return Err(if alone { SysError::Restart(Restart::NoIntr) } else { Errno::ENOMEM.into() });
+        return Err(SysError::Restart(Restart::NoIntr));
+    }
+    let Prepared { image, path } = *prepared;
+    change_over(caller, registers, image, &path).map(|()| 0)
+}
+
+/// Makes the caller, whose only thread this is, the program of `image`.
+fn change_over(caller: Caller<'_>, registers: &mut Registers<'_>, image: Image, path: &[u8]) -> SysResult<()> {
+    let processes = &caller.system.processes;
+    if caller.thread.unshare_files().is_err() {
+        processes.abort_exec(caller.thread);
+        return Err(Errno::ENOMEM.into());
     }
 
     // From here on the old program is gone: a failure kills.
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(&path);
+    let context = image.context();
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
     let commit = ExecCommit {
         space: image.space.clone(),
         executable: image.location,
@@ -146,9 +192,9 @@ async fn execute(caller: Caller<'_>, registers: &mut Registers<'_>, request: Req
         super::fd::close_on_exec(&files);
     }
     registers.fpu.reset();
-    *registers.context = image.context;
+    *registers.context = context;
     registers.new_space = Some(image.space);
-    Ok(0)
+    Ok(())
 }
 
 /// What loading needs to know of whom it is for.
@@ -193,14 +239,14 @@ pub(crate) fn load(
     standing: &Standing,
     location: Location,
     path: &[u8],
-    mut arguments: Arguments,
+    arguments: &mut Arguments,
 ) -> SysResult<Image> {
     let mut location = location;
     let mut script_path = None;
     for _ in 0..=SCRIPT_DEPTH {
         if let Some(program) = Program::running(&location) {
             location.may_execute(&loader.credentials)?;
-            return start(loader, &program, Run::Another, location, path, &arguments);
+            return start(loader, &program, Run::Another, location, path, arguments);
         }
         let guard = location.execute(&loader.credentials)?;
         let file = open_for_kernel(standing, &location)?;
@@ -216,7 +262,7 @@ pub(crate) fn load(
             }
             Err(ScriptError::NotScript) => {
                 let program = Program::open(loader.system, file, guard, head)?;
-                return start(loader, &program, Run::First, location, path, &arguments);
+                return start(loader, &program, Run::First, location, path, arguments);
             }
             Err(ScriptError::NoInterpreter | ScriptError::TooLong) => return Err(Errno::ENOEXEC.into()),
         }
@@ -315,8 +361,7 @@ fn start(
         auxv: stack.auxv,
         brk_start: plan.brk_start,
     };
-    let context = UserContext::new(plan.entry, stack.rsp);
-    Ok(Image { space, context, location, rights, ranges })
+    Ok(Image { space, entry: plan.entry, stack: stack.rsp, location, rights, ranges })
 }
 
 /// Opens a file that may be executed but perhaps not read by the caller.

@@ -68,18 +68,19 @@ impl Host<Resources> for KernelHost {
         &self,
         thread: &Thread,
         program: &Program,
-        arguments: Arguments,
+        mut arguments: Arguments,
     ) -> core::result::Result<Loaded<Resources, UserContext>, SysError> {
         let Program { standing, location, path } = program;
         let loader = Loader::of_process(self.system, thread.process(), thread);
-        let image = load(&loader, standing, location.clone(), path, arguments)?;
+        let image = load(&loader, standing, location.clone(), path, &mut arguments)?;
+        let start = image.context();
         Ok(Loaded {
             space: image.space,
             executable: image.location,
             ranges: image.ranges,
             name: thread_name(path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)),
             rights: image.rights,
-            start: image.context,
+            start,
         })
     }
 

@@ -36,7 +36,10 @@ pub(crate) async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) 
         }
         number::FORK => clone::finish(caller, clone::sys_fork(caller, registers)).await,
         number::WAIT => wait(caller, a).await,
-        number::EXEC => exec::sys_execve(caller, registers).await,
+        number::EXEC => {
+            let begun = exec::sys_execve(caller, registers);
+            exec::finish(caller, registers, begun).await
+        }
         number::GETPID => Ok(u64::from(caller.process.pid().0)),
         number::GETPPID => Ok(u64::from(caller.process.parent_pid().0)),
         number::FORK_PROCESS if a == 0 || a == u64::from(caller.process.pid().0) => {
