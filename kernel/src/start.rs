@@ -142,6 +142,7 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
         manager,
         created: CreatedProcesses::new(),
         futexes: process::futex::FutexTable::new(),
+        ipc: syscall::Ipc::new(),
         timers: TimerQueue::new(),
         wall_clock,
         missing: MissingCalls::new(),

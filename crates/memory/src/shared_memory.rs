@@ -16,6 +16,11 @@ pub struct SharedMemory {
 }
 
 impl SharedMemory {
+    /// Pages that have memory.
+    pub fn pages(&self) -> u64 {
+        self.pages.lock().len() as u64
+    }
+
     /// An object of `len` bytes.
     pub fn new(frames: &'static Frames, len: u64) -> Self {
         Self { frames, len, pages: SpinLock::new(Rank::FILE_PAGES, BTreeMap::new()) }

@@ -210,6 +210,7 @@ impl<R: Resources> ProcessTable<R> {
             scheduling: Scheduling::default(),
             affinity: request.affinity,
             timer_slack: default_timer_slack(),
+            io_priority: 0,
             no_new_privs: false,
             clear_child_tid: 0,
         }));
@@ -355,6 +356,7 @@ impl<R: Resources> ProcessTable<R> {
             scheduling: parent.scheduling().for_child(),
             affinity: parent.affinity(),
             timer_slack: parent.timer_slack(),
+            io_priority: parent.io_priority(),
             no_new_privs: parent.no_new_privs(),
             clear_child_tid,
         }));

@@ -25,6 +25,7 @@ mod files;
 mod filesystem;
 pub mod filter;
 pub mod futex;
+pub mod ipc;
 mod job_control;
 mod kill;
 mod limits;

@@ -190,6 +190,8 @@ pub enum ProcessFlag {
     Doomed = 1 << 13,
     /// It has reaped a child: the usage of its children is not all zero.
     HasReaped = 1 << 14,
+    /// Its end undoes semaphore operations (SEM_UNDO).
+    SemaphoreUndo = 1 << 15,
 }
 
 /// PR_SET_DUMPABLE.

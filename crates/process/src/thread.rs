@@ -49,6 +49,7 @@ pub struct Thread<R: Resources> {
     first_scheduled: AtomicU64,
     last_scheduled: AtomicU64,
     timer_slack: AtomicU64,
+    io_priority: AtomicU32,
     clear_child_tid: AtomicU64,
     robust_list: AtomicU64,
     robust_list_len: AtomicU64,
@@ -102,6 +103,7 @@ pub(crate) struct NewThread<R: Resources> {
     pub(crate) scheduling: Scheduling,
     pub(crate) affinity: CpuSet,
     pub(crate) timer_slack: Nanos,
+    pub(crate) io_priority: u32,
     pub(crate) no_new_privs: bool,
     pub(crate) clear_child_tid: u64,
 }
@@ -121,6 +123,7 @@ impl<R: Resources> Thread<R> {
             scheduling,
             affinity,
             timer_slack,
+            io_priority,
             no_new_privs,
             clear_child_tid,
         } = new;
@@ -146,6 +149,7 @@ impl<R: Resources> Thread<R> {
             first_scheduled: AtomicU64::new(0),
             last_scheduled: AtomicU64::new(0),
             timer_slack: AtomicU64::new(timer_slack.0),
+            io_priority: AtomicU32::new(io_priority),
             clear_child_tid: AtomicU64::new(clear_child_tid),
             robust_list: AtomicU64::new(0),
             robust_list_len: AtomicU64::new(0),
@@ -299,6 +303,16 @@ impl<R: Resources> Thread<R> {
     pub fn set_timer_slack(&self, slack: Nanos) {
         let slack = if slack == Nanos::ZERO { DEFAULT_TIMER_SLACK } else { slack };
         self.timer_slack.store(slack.0, Ordering::Relaxed);
+    }
+
+    /// What ioprio_set(2) was given last; 0 for nothing.
+    pub fn io_priority(&self) -> u32 {
+        self.io_priority.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what ioprio_set(2) was given.
+    pub fn set_io_priority(&self, value: u32) {
+        self.io_priority.store(value, Ordering::Relaxed);
     }
 
     // ---- accounting: charged to the thread and to its process at once

@@ -74,6 +74,10 @@ impl Rank {
     pub const FUTEX: Self = Self(50);
     /// Where one futex waiter is queued.
     pub const FUTEX_WAITER: Self = Self(51);
+    /// System V IPC: identifiers and keys of one kind of objects.
+    pub const IPC: Self = Self(52);
+    /// System V IPC: one object.
+    pub const IPC_OBJECT: Self = Self(53);
     /// An address space.
     pub const ADDRESS_SPACE: Self = Self(60);
     /// Pages of a file.

@@ -8,7 +8,7 @@ use abi::linux::general as linux;
 
 use crate::calls::{
     clone, exec, files, futex, ids, info, inspect, memory, pidfd, poll, posix_timers, power, prctl, process, resource,
-    seccomp, signal, time, timers,
+    seccomp, signal, sysv, time, timers,
 };
 use crate::{Caller, Registers, RestartBlock, SysError, SysResult, shortage};
 
@@ -101,6 +101,8 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         linux::__NR_getrusage => resource::sys_getrusage(caller, a, b),
         linux::__NR_getpriority => resource::sys_getpriority(caller, a, b),
         linux::__NR_setpriority => resource::sys_setpriority(caller, a, b, c),
+        linux::__NR_ioprio_set => resource::sys_ioprio_set(caller, a, b, c),
+        linux::__NR_ioprio_get => resource::sys_ioprio_get(caller, a, b),
         linux::__NR_sched_setscheduler => resource::sys_sched_setscheduler(caller, a, b, c),
         linux::__NR_sched_getscheduler => resource::sys_sched_getscheduler(caller, a),
         linux::__NR_sched_setparam => resource::sys_sched_setparam(caller, a, b),
@@ -136,12 +138,21 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         linux::__NR_clock_gettime => time::sys_clock_gettime(caller, a, b),
         linux::__NR_clock_getres => time::sys_clock_getres(caller, a, b),
 
+        linux::__NR_syslog => info::sys_syslog(caller, a, b, c),
         linux::__NR_uname => info::sys_uname(caller, a),
         linux::__NR_sysinfo => info::sys_sysinfo(caller, a),
         linux::__NR_sethostname => info::sys_sethostname(caller, a, b),
         linux::__NR_setdomainname => info::sys_setdomainname(caller, a, b),
         linux::__NR_getcpu => info::sys_getcpu(caller, a, b),
         linux::__NR_getrandom => info::sys_getrandom(caller, a, b, c),
+        linux::__NR_semget => sysv::sys_semget(caller, a, b, c),
+        linux::__NR_semctl => sysv::sys_semctl(caller, a, b, c, d),
+        linux::__NR_shmget => sysv::sys_shmget(caller, a, b, c),
+        linux::__NR_shmctl => sysv::sys_shmctl(caller, a, b, c),
+        linux::__NR_shmat => sysv::sys_shmat(caller, a, b, c),
+        linux::__NR_shmdt => sysv::sys_shmdt(caller, a),
+        linux::__NR_msgget => sysv::sys_msgget(caller, a, b),
+        linux::__NR_msgctl => sysv::sys_msgctl(caller, a, b, c),
         _ => return files::now(caller, number, args),
     })
 }
@@ -181,6 +192,10 @@ pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysR
         linux::__NR_nanosleep => Box::pin(time::sys_nanosleep(caller, registers.restart, a, b)).await,
         linux::__NR_clock_nanosleep => Box::pin(time::sys_clock_nanosleep(caller, registers.restart, args)).await,
         linux::__NR_pause => time::sys_pause(caller).await,
+        linux::__NR_semop => Box::pin(sysv::sys_semtimedop(caller, a, b, c, 0)).await,
+        linux::__NR_semtimedop => Box::pin(sysv::sys_semtimedop(caller, a, b, c, d)).await,
+        linux::__NR_msgsnd => Box::pin(sysv::sys_msgsnd(caller, a, b, c, d)).await,
+        linux::__NR_msgrcv => Box::pin(sysv::sys_msgrcv(caller, args)).await,
         file_call => match files::wait(caller, registers, file_call, args).await {
             Some(result) => result,
             None => {

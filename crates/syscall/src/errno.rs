@@ -3,6 +3,7 @@
 use abi::Errno;
 use memory::MemoryError;
 use process::ProcessError;
+use process::ipc::IpcError;
 use process::signal::Restart;
 use process::timers::TimerError;
 use vfs::VfsError;
@@ -126,6 +127,26 @@ impl From<ProcessError> for SysError {
             ProcessError::Interrupted => Errno::EINTR,
             ProcessError::WouldBlock => Errno::EAGAIN,
             ProcessError::BadAddress => Errno::EFAULT,
+        })
+    }
+}
+
+impl From<IpcError> for SysError {
+    fn from(error: IpcError) -> Self {
+        Self::Errno(match error {
+            IpcError::Invalid => Errno::EINVAL,
+            IpcError::NotFound => Errno::ENOENT,
+            IpcError::Exists => Errno::EEXIST,
+            IpcError::AccessDenied => Errno::EACCES,
+            IpcError::NotPermitted => Errno::EPERM,
+            IpcError::NoSpace => Errno::ENOSPC,
+            IpcError::NoMemory => Errno::ENOMEM,
+            IpcError::Removed => Errno::EIDRM,
+            IpcError::WouldBlock => Errno::EAGAIN,
+            IpcError::NoMessage => Errno::ENOMSG,
+            IpcError::TooBig => Errno::E2BIG,
+            IpcError::OutOfRange => Errno::ERANGE,
+            IpcError::NoSemaphore => Errno::EFBIG,
         })
     }
 }

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::Errno;
 use abi::linux::general as linux;
@@ -73,6 +73,9 @@ pub struct FileSystems {
     pub(crate) sockets: Arc<AbstractNames>,
     pub(crate) lock_waits: LockWaits,
     pub(crate) info: Arc<dyn MachineInfo>,
+    pub(crate) log: Arc<dyn KernelLog>,
+    /// Where syslog(2) begins to show the log.
+    pub(crate) log_cleared: AtomicU64,
 }
 
 /// Why there is no root file system.
@@ -134,7 +137,7 @@ impl FileSystems {
         let events = Arc::new(Deliver(system));
         let console = Terminal::console(console, number::TTY_S0, events.clone())?;
         let ptys = Ptys::new(events, system.wall_clock.clone());
-        vfs::dev::register_memory_devices(&registry, Arc::new(MachineRandom(system)), log)?;
+        vfs::dev::register_memory_devices(&registry, Arc::new(MachineRandom(system)), log.clone())?;
         registry.add(DeviceKind::Char, number::CONSOLE, Arc::new(ConsoleDevice(console.clone())))?;
         registry.add(DeviceKind::Char, number::TTY_S0, Arc::new(ConsoleDevice(console.clone())))?;
         registry.add(DeviceKind::Char, number::TTY, Arc::new(OwnTerminal(system)))?;
@@ -146,7 +149,19 @@ impl FileSystems {
         let proc = ProcFs::new(Arc::new(Processes(system)), files, system.wall_clock.clone());
         let memory_files = RamFs::new(system.frames, clock, RamOptions::new("tmpfs", new_device()));
         let sockets = AbstractNames::new();
-        Ok(Self { namespace, console, ptys, devices, proc, memory_files, sockets, lock_waits: LockWaits::new(), info })
+        Ok(Self {
+            namespace,
+            console,
+            ptys,
+            devices,
+            proc,
+            memory_files,
+            sockets,
+            lock_waits: LockWaits::new(),
+            info,
+            log,
+            log_cleared: AtomicU64::new(0),
+        })
     }
 
     /// The mounts of the first process.
@@ -303,6 +318,21 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
     }));
     add(NamedFile::new("sys/fs/file-max", 0o444, |out: &mut Text| writeln!(out, "{}", i64::MAX)));
     add(NamedFile::new("sys/fs/pipe-max-size", 0o444, |out: &mut Text| writeln!(out, "{}", 1 << 20)));
+    for path in ["sysvipc/sem", "sysvipc/shm", "sysvipc/msg"] {
+        let kind = path.strip_prefix("sysvipc/").unwrap_or(path);
+        add(NamedFile::new(path, 0o444, move |out: &mut Text| system.ipc.report(system, kind, out)));
+    }
+    for (path, value) in [
+        ("sys/kernel/shmmax", "18446744073692774399"),
+        ("sys/kernel/shmall", "18446744073692774399"),
+        ("sys/kernel/shmmni", "4096"),
+        ("sys/kernel/msgmax", "8192"),
+        ("sys/kernel/msgmnb", "16384"),
+        ("sys/kernel/msgmni", "32000"),
+        ("sys/kernel/sem", "32000\t1024000000\t500\t32000"),
+    ] {
+        add(NamedFile::fixed(path, format!("{value}\n")));
+    }
     add(NamedFile::new("locks", 0o444, move |out: &mut Text| locks(system, out)));
     add(NamedFile::new("multios/exit_status", 0o600, ExitStatusFile(system)));
     add(NamedFile::new("multios/missing", 0o444, move |out: &mut Text| out.write_str(&system.missing.report())));

@@ -130,6 +130,7 @@ impl System {
         drop(space);
         if last {
             self.disarm_timers(process);
+            crate::calls::sysv::process_ended(self, process);
         }
         let effects = self.processes.finish_exit(thread);
         self.futexes.owner_exited(thread.tid());

@@ -31,7 +31,7 @@ const fn set() -> [u64; 8] {
     set
 }
 
-const MAKERS: [u32; 53] = [
+const MAKERS: [u32; 58] = [
     linux::__NR_seccomp,
     linux::__NR_open,
     linux::__NR_openat,
@@ -83,6 +83,11 @@ const MAKERS: [u32; 53] = [
     linux::__NR_execve,
     linux::__NR_execveat,
     linux::__NR_mmap,
+    linux::__NR_semget,
+    linux::__NR_semop,
+    linux::__NR_msgget,
+    linux::__NR_msgsnd,
+    linux::__NR_shmget,
     linux::__NR_mremap,
     linux::__NR_mprotect,
 ];

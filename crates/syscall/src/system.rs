@@ -9,6 +9,7 @@ use process::futex::FutexTable;
 use process::{ProcessManagerConfig, ProcessTable};
 use sync::{Once, Rank, SpinLock, TimerQueue};
 
+use crate::calls::sysv::Ipc;
 use crate::{CreatedProcesses, FileSystems, LoadAverage, MissingCalls, Platform, Resources, WallClock};
 
 /// The state behind all system calls.
@@ -25,6 +26,8 @@ pub struct System {
     pub created: CreatedProcesses,
     /// Who waits on words of user memory.
     pub futexes: FutexTable<FutexKey>,
+    /// System V IPC.
+    pub ipc: Ipc,
     /// Who waits for a moment.
     pub timers: TimerQueue,
     /// Real time.

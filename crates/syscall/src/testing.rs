@@ -221,6 +221,7 @@ impl World {
             manager: ProcessManagerConfig::default(),
             created: CreatedProcesses::new(),
             futexes: FutexTable::new(),
+            ipc: crate::Ipc::new(),
             timers: TimerQueue::new(),
             wall_clock: Arc::new(WallClock::new(platform, 1_700_000_000)),
             missing: MissingCalls::new(),

@@ -95,6 +95,8 @@ pub async fn attend(caller: Caller<'_>, registers: &mut Registers<'_>) -> Next {
                 enter_handler(caller, registers, &caught);
             }
             Delivery::Terminate { info, core } => {
+                // No dump is written; the parent is told as Linux would, which writes none where the limit forbids it.
+                let core = core && caller.process.limit(process::Resource::Core) != 0;
                 let status = ExitStatus::Signaled { signal: info.signal, core };
                 caller.system.run(caller.system.processes.begin_group_exit(caller.process, status));
                 return Next::Exit;

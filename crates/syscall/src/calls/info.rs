@@ -3,6 +3,8 @@
 use abi::linux::general as linux;
 use abi::{Errno, Sysinfo, Utsname};
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 use types::{Capabilities, PAGE_SIZE};
 
 use crate::{Caller, SysResult};
@@ -116,4 +118,70 @@ fn read_name(caller: Caller<'_>, name: u64, len: u64) -> SysResult<String> {
     }
     let bytes = caller.memory().read_vec(name, len as usize)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// syslog(2): the kernel's log, as dmesg wants it.
+pub(crate) fn sys_syslog(caller: Caller<'_>, action: u64, buffer: u64, len: u64) -> SysResult {
+    const CLOSE: u32 = 0;
+    const OPEN: u32 = 1;
+    const READ: u32 = 2;
+    const READ_ALL: u32 = 3;
+    const READ_CLEAR: u32 = 4;
+    const CLEAR: u32 = 5;
+    const CONSOLE_OFF: u32 = 6;
+    const CONSOLE_ON: u32 = 7;
+    const CONSOLE_LEVEL: u32 = 8;
+    const SIZE_UNREAD: u32 = 9;
+    const SIZE_BUFFER: u32 = 10;
+    let action = action as u32;
+    let allowed = caller.capable(Capabilities::SYSLOG) || caller.capable(Capabilities::SYS_ADMIN);
+    if !allowed && !matches!(action, READ_ALL | SIZE_BUFFER) {
+        return Err(Errno::EPERM.into());
+    }
+    let files = caller.system.file_systems()?;
+    let start = files.log_cleared.load(Ordering::Relaxed);
+    match action {
+        CLOSE | OPEN | CONSOLE_OFF | CONSOLE_ON => Ok(0),
+        READ | READ_ALL | READ_CLEAR => {
+            if buffer == 0 || (len as i32) < 0 {
+                return Err(Errno::EINVAL.into());
+            }
+            let (text, end) = log_after(&*files.log, start)?;
+            let wanted = text.len().min(len as u32 as usize);
+            // The newest, unless it is read piece by piece.
+            let from = if action == READ { 0 } else { text.len() - wanted };
+            let part = text.get(from..from + wanted).unwrap_or_default();
+            caller.memory().write_bytes(buffer, part)?;
+            match action {
+                READ => files.log_cleared.store(end - (text.len() - wanted) as u64, Ordering::Relaxed),
+                READ_CLEAR => files.log_cleared.store(end, Ordering::Relaxed),
+                _ => {}
+            }
+            Ok(wanted as u64)
+        }
+        CLEAR => {
+            let (_, end) = log_after(&*files.log, start)?;
+            files.log_cleared.store(end, Ordering::Relaxed);
+            Ok(0)
+        }
+        CONSOLE_LEVEL if (1..=8).contains(&(len as i32)) => Ok(0),
+        SIZE_UNREAD => Ok(log_after(&*files.log, start)?.0.len() as u64),
+        SIZE_BUFFER => Ok(64 << 10),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// The log after `position` and where it ends.
+fn log_after(log: &dyn vfs::dev::KernelLog, mut position: u64) -> SysResult<(Vec<u8>, u64)> {
+    let mut text = Vec::new();
+    let mut chunk = [0; 512];
+    while let Some((count, next)) = log.read(position, &mut chunk) {
+        text.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
+        text.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        position = next;
+        if text.len() > 1 << 20 {
+            break;
+        }
+    }
+    Ok((text, position))
 }

@@ -43,6 +43,8 @@ struct Transfer {
     at: Option<u64>,
     /// RWF_NOWAIT.
     nowait: bool,
+    /// A write ends when it has begun and would have to wait (vmsplice).
+    short: bool,
 }
 
 /// Whether call `number` is one of these.
@@ -110,7 +112,10 @@ pub(crate) async fn transfer(caller: Caller<'_>, number: u32, args: [u64; 6]) ->
     let mut done = 0;
     let timeout = file.downcast::<Socket>().map_or(Nanos::ZERO, |socket| socket.timeouts().1);
     let deadline = (timeout != Nanos::ZERO).then(|| caller.system.platform.now() + timeout);
-    let attempt = || transfer.write_all(caller, &mut done);
+    let attempt = || match transfer.write_all(caller, &mut done) {
+        Err(error) if transfer.short && done > 0 && would_block(error) => Ok(done),
+        outcome => outcome,
+    };
     let outcome = match wait_for(caller, &file, PollEvents::WRITABLE, deadline, attempt).await {
         Waited::Interrupted if deadline.is_none() => Err(SysError::Restart(Restart::Sys)),
         waited => timed(waited),
@@ -214,7 +219,7 @@ impl Transfer {
             return Err(Errno::EBADF.into());
         }
         let buffers = if vector { Buffers::vector(caller, base, len)? } else { Buffers::one(base, len)? };
-        Ok(Self { direction, file, buffers, at, nowait })
+        Ok(Self { direction, file, buffers, at, nowait, short: false })
     }
 
     /// vmsplice(2): as readv or writev of a pipe, since bytes are always copied here.
@@ -228,7 +233,8 @@ impl Transfer {
         }
         let direction = if file.is_writable() { Direction::Write } else { Direction::Read };
         let buffers = Buffers::vector(caller, vector, count)?;
-        Ok(Self { direction, file, buffers, at: None, nowait: flags & linux::SPLICE_F_NONBLOCK != 0 })
+        let nowait = flags & linux::SPLICE_F_NONBLOCK != 0;
+        Ok(Self { direction, file, buffers, at: None, nowait, short: true })
     }
 
     /// Reads what there is now, in steps; EAGAIN if nothing.

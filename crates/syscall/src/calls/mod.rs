@@ -32,5 +32,6 @@ pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod splice;
 pub(crate) mod stat;
+pub(crate) mod sysv;
 pub(crate) mod time;
 pub(crate) mod timers;

@@ -125,6 +125,72 @@ pub(crate) fn sys_setpriority(caller: Caller<'_>, which: u64, who: u64, value: u
     Ok(0)
 }
 
+/// Class of an I/O priority: no wish.
+const IO_NONE: u32 = 0;
+/// Real time.
+const IO_REAL_TIME: u32 = 1;
+/// Best effort.
+const IO_BEST_EFFORT: u32 = 2;
+/// Idle.
+const IO_IDLE: u32 = 3;
+/// Bits of an I/O priority that are not its class.
+const IO_CLASS_SHIFT: u32 = 13;
+
+/// ioprio_set(2): kept and told; there is no disk to apply it to.
+pub(crate) fn sys_ioprio_set(caller: Caller<'_>, which: u64, who: u64, value: u64) -> SysResult {
+    let value = value as u32;
+    let (class, data) = (value >> IO_CLASS_SHIFT, value & ((1 << IO_CLASS_SHIFT) - 1));
+    match class {
+        IO_REAL_TIME
+            if data & 7 == data
+                && !caller.capable(Capabilities::SYS_ADMIN)
+                && !caller.capable(Capabilities::SYS_NICE) =>
+        {
+            return Err(Errno::EPERM.into());
+        }
+        IO_REAL_TIME | IO_BEST_EFFORT if data & 7 == data => {}
+        IO_NONE if data == 0 => {}
+        IO_IDLE => {}
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    let own = caller.thread.credentials();
+    let mut outcome = Err(Errno::ESRCH);
+    for_each_meant(caller, io_which(which)?, who, |thread| {
+        outcome = if may_schedule(&own, &thread.credentials()) {
+            thread.set_io_priority(value);
+            Ok(())
+        } else {
+            Err(Errno::EPERM)
+        };
+    })?;
+    outcome?;
+    Ok(0)
+}
+
+/// ioprio_get(2): the highest among those who are meant.
+pub(crate) fn sys_ioprio_get(caller: Caller<'_>, which: u64, who: u64) -> SysResult {
+    let mut best: Option<u32> = None;
+    for_each_meant(caller, io_which(which)?, who, |thread| {
+        let value = match thread.io_priority() {
+            // As the scheduling priority has it.
+            0 => {
+                let level = (i32::from(thread.scheduling().nice) + 20) / 5;
+                IO_BEST_EFFORT << IO_CLASS_SHIFT | level as u32
+            }
+            value => value,
+        };
+        best = Some(best.map_or(value, |found| found.min(value)));
+    })?;
+    Ok(best.ok_or(Errno::ESRCH)?.into())
+}
+
+fn io_which(which: u64) -> SysResult<u64> {
+    match which as u32 {
+        known @ 1..=3 => Ok(u64::from(known - 1)),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
 /// Calls `each` with the threads that `which` and `who` of getpriority(2) name.
 fn for_each_meant(caller: Caller<'_>, which: u64, who: u64, mut each: impl FnMut(&Thread)) -> SysResult<()> {
     let who = who as u32;
