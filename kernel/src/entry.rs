@@ -534,7 +534,13 @@ fn fast_fault(fault: &PageFault, _context: &UserContext) -> bool {
 
 /// A page fault of the kernel on the running program's memory.
 fn kernel_fault(fault: &PageFault) -> bool {
-    settle(fault)
+    settle(fault) || at_memory_limit(fault)
+}
+
+#[cold]
+fn at_memory_limit(fault: &PageFault) -> bool {
+    let (Some(slot), Some(system)) = (current(), crate::system()) else { return false };
+    syscall::memory_limit_in_copy(slot.caller(system), fault)
 }
 
 fn settle(fault: &PageFault) -> bool {

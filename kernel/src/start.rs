@@ -16,7 +16,8 @@ use memory::PagingFeatures;
 use process::{ProcessManagerConfig, ProcessTable, TableConfig};
 use sync::{Hooks, Once, TimerQueue};
 use syscall::{
-    CreatedProcesses, FileSystems, InitProgram, LoadAverage, Machine, MissingCalls, System, SystemNames, WallClock,
+    CreatedProcesses, FileSystems, InitProgram, LoadAverage, Machine, MissingCalls, System, SystemNames, ViolationLog,
+    WallClock,
 };
 use types::{CpuId, MAX_CPUS, Nanos, PAGE_SIZE};
 
@@ -141,6 +142,7 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
         processes,
         manager,
         created: CreatedProcesses::new(),
+        violations: ViolationLog::new(),
         futexes: process::futex::FutexTable::new(),
         ipc: syscall::Ipc::new(),
         timers: TimerQueue::new(),

@@ -188,6 +188,8 @@ pub enum FaultOutcome {
     Bus,
     /// No frame left for the user.
     OutOfMemory,
+    /// The space has as many pages as it may ([`SpaceLimits::resident_pages`]).
+    Limit,
 }
 
 /// Limits of one address space, in bytes; `u64::MAX` is none.
@@ -199,11 +201,13 @@ pub struct SpaceLimits {
     pub data: u64,
     /// A growing stack (`RLIMIT_STACK`).
     pub stack: u64,
+    /// Most pages present at once; not in bytes.
+    pub resident_pages: u64,
 }
 
 impl Default for SpaceLimits {
     fn default() -> Self {
-        Self { address_space: u64::MAX, data: u64::MAX, stack: 8 << 20 }
+        Self { address_space: u64::MAX, data: u64::MAX, stack: 8 << 20, resident_pages: u64::MAX }
     }
 }
 

@@ -245,7 +245,7 @@ impl<R: Resources> ProcessTable<R> {
             return Err(ProcessError::Restart);
         }
         let identity = parent.identity();
-        self.check_creation(parent, &identity, flags, request.now)?;
+        self.check_creation(parent, &identity)?;
         let number = self.claim_number()?;
         let made = self.clone_as(number, parent, identity, request);
         match &made {
@@ -293,7 +293,7 @@ impl<R: Resources> ProcessTable<R> {
         effects
     }
 
-    fn check_creation(&self, parent: &Thread<R>, identity: &Identity, flags: CloneFlags, now: Nanos) -> Result<()> {
+    fn check_creation(&self, parent: &Thread<R>, identity: &Identity) -> Result<()> {
         if self.thread_count() >= self.max_threads() {
             return Err(ProcessError::ResourceExhausted);
         }
@@ -304,17 +304,19 @@ impl<R: Resources> ProcessTable<R> {
         if u64::from(identity.user.threads()) >= limit && !exempt {
             return Err(ProcessError::ResourceExhausted);
         }
-        if flags.contains(CloneFlags::THREAD) {
-            return Ok(());
+        Ok(())
+    }
+
+    /// Asks MultiOS's own limits whether `process` may make one more child at `now`; takes its share of the rate. For
+    /// a process that [`Process::is_limited`] the caller asks this first, and does what it says.
+    pub fn ask_creation(&self, process: &Process<R>, now: Nanos) -> (LimitDecision, OwnResource) {
+        if !process.is_limited() {
+            return (LimitDecision::Allow, OwnResource::Children);
         }
         let children = u64::from(self.tree().len(process.pid().0, List::Children));
-        let decision = match process.limits().check_own(OwnResource::Children, children + 1) {
-            LimitDecision::Allow => process.take_creation(now),
-            decision => decision,
-        };
-        match decision {
-            LimitDecision::Allow => Ok(()),
-            _ => Err(ProcessError::ResourceLimitExceeded),
+        match process.limits().check_own(OwnResource::Children, children + 1) {
+            LimitDecision::Allow => (process.take_creation(now), OwnResource::CreationRate),
+            decision => (decision, OwnResource::Children),
         }
     }
 
@@ -402,6 +404,7 @@ impl<R: Resources> ProcessTable<R> {
             ProcessFlag::NoHugePages,
             ProcessFlag::MceEarly,
             ProcessFlag::MceLate,
+            ProcessFlag::Limited,
         ] {
             bits |= if old.has_flag(inherited) { inherited as u32 } else { 0 };
         }

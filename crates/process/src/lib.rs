@@ -83,7 +83,7 @@ pub use process::{Dumpable, ImageRanges, IsolationLevel, Process, ProcessFlag, P
 pub use resources::Resources;
 pub use state::{ProcessState, StateCell};
 pub use status::{ChildEvent, ExitStatus};
-pub use table::{PID_MAX, ProcessTable, TableConfig};
+pub use table::{Broken, PID_MAX, ProcessTable, Sound, TableConfig};
 pub use thread::{FaultKind, Identity, NAME_LEN, SwitchKind, Thread, thread_name};
 pub use usage::{Counter, ResourceUsage, UsageSnapshot};
 pub use user::User;

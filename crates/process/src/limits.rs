@@ -280,6 +280,12 @@ impl ResourceLimits {
         self.own.get(resource as usize).copied().unwrap_or(none)
     }
 
+    /// Whether any limit of MultiOS's own is in force.
+    #[must_use]
+    pub fn binds(&self) -> bool {
+        self.own.iter().any(|limit| limit.value != UNLIMITED)
+    }
+
     /// Sets a limit of MultiOS's own. Without privilege it can only fall.
     ///
     /// # Errors
@@ -356,6 +362,28 @@ pub struct RateMeter {
 }
 
 impl RateMeter {
+    /// Charges `units` that were used at `now`, whatever the limit says.
+    pub fn spend(&mut self, limit: OwnLimit, units: u64, now: Nanos) {
+        if limit.value != UNLIMITED && units > 0 {
+            let from = self.paid_until.max(now.saturating_sub(Nanos(SECOND)));
+            self.paid_until = from + cost(units, limit.value);
+        }
+    }
+
+    /// What the limit says while more was used than is paid for.
+    #[must_use]
+    pub fn debt(&self, limit: OwnLimit, now: Nanos) -> LimitDecision {
+        if limit.value == UNLIMITED || self.paid_until <= now {
+            return LimitDecision::Allow;
+        }
+        match limit.policy {
+            LimitPolicy::Fail => LimitDecision::Fail,
+            LimitPolicy::Signal(signal) => LimitDecision::Signal(signal),
+            LimitPolicy::Throttle => LimitDecision::Throttle(self.paid_until - now),
+            LimitPolicy::Kill => LimitDecision::Kill,
+        }
+    }
+
     /// Takes `units` at `now` under `limit`.
     pub fn take(&mut self, limit: OwnLimit, units: u64, now: Nanos) -> LimitDecision {
         if limit.value == UNLIMITED || units == 0 {
@@ -367,9 +395,7 @@ impl RateMeter {
                 _ => LimitDecision::Fail,
             };
         }
-        const SECOND: u64 = 1_000_000_000;
-        let cost = u128::from(units) * u128::from(SECOND) / u128::from(limit.value);
-        let cost = Nanos(u64::try_from(cost).unwrap_or(u64::MAX));
+        let cost = cost(units, limit.value);
         let from = self.paid_until.max(now.saturating_sub(Nanos(SECOND)));
         let until = from + cost;
         // A single request larger than the burst passes when the bucket is full, else it never could.
@@ -388,6 +414,14 @@ impl RateMeter {
             LimitPolicy::Throttle => LimitDecision::Throttle(until.saturating_sub(now).min(cost)),
         }
     }
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+/// The time that `units` take at `rate` a second; for ever at none.
+fn cost(units: u64, rate: u64) -> Nanos {
+    let time = (u128::from(units) * u128::from(SECOND)).checked_div(u128::from(rate));
+    Nanos(time.and_then(|time| u64::try_from(time).ok()).unwrap_or(u64::MAX / 2))
 }
 
 #[cfg(test)]
@@ -486,6 +520,31 @@ mod tests {
         }
         // Ten seconds' worth, and a burst of one second.
         assert!((10_000..=11_100).contains(&done), "{done}");
+    }
+
+    #[test]
+    fn bytes_moved_are_paid_for_before_the_next() {
+        let limit = OwnLimit { value: 1000, policy: LimitPolicy::Throttle };
+        let mut meter = RateMeter::default();
+        let (mut now, mut moved) = (Nanos::from_secs(5), 0);
+        while now < Nanos::from_secs(15) {
+            match meter.debt(limit, now) {
+                LimitDecision::Allow => {
+                    meter.spend(limit, 700, now);
+                    moved += 700;
+                }
+                LimitDecision::Throttle(wait) => now += wait,
+                other => panic!("{other:?}"),
+            }
+        }
+        // Ten seconds' worth, a burst of one second, and the last request.
+        assert!((10_000..=11_700).contains(&moved), "{moved}");
+        let refuse = OwnLimit { value: 1, policy: LimitPolicy::Fail };
+        assert_eq!(meter.debt(refuse, Nanos::from_secs(5)), LimitDecision::Fail);
+        assert_eq!(meter.debt(OwnLimit { value: UNLIMITED, ..refuse }, Nanos::from_secs(5)), LimitDecision::Allow);
+        let mut stuck = RateMeter::default();
+        stuck.spend(OwnLimit { value: 0, ..limit }, 1, now);
+        assert!(matches!(stuck.debt(limit, Nanos::from_secs(1 << 30)), LimitDecision::Throttle(_)));
     }
 
     #[test]

@@ -186,6 +186,8 @@ pub enum ProcessFlag {
     MceEarly = 1 << 11,
     /// It wants to know of memory errors only when it meets them (PR_MCE_KILL).
     MceLate = 1 << 12,
+    /// Some limit of MultiOS's own is in force.
+    Limited = 1 << 16,
     /// It was asked to end, and is killed when its time is up.
     Doomed = 1 << 13,
     /// It has reaped a child: the usage of its children is not all zero.
@@ -543,16 +545,33 @@ impl<R: Resources> Process<R> {
         let mut copy = ResourceLimits::clone(&self.limits());
         // Two changes at once: the later one wins, each is consistent in itself, as with setrlimit on Linux.
         let result = change(&mut copy)?;
+        if copy.binds() {
+            self.set_flag(ProcessFlag::Limited)
+        } else {
+            self.clear_flag(ProcessFlag::Limited)
+        };
         let old = core::mem::replace(&mut self.limits.lock().limits, Arc::new(copy));
         drop(old);
         Ok(result)
     }
 
-    /// Asks for `bytes` of I/O at `now` under the bandwidth limit.
-    pub fn take_bandwidth(&self, bytes: u64, now: Nanos) -> LimitDecision {
+    /// Whether some limit of MultiOS's own is in force.
+    #[inline]
+    pub fn is_limited(&self) -> bool {
+        self.has_flag(ProcessFlag::Limited)
+    }
+
+    /// What the bandwidth limit says at `now` to more bytes: nothing, until those moved already are paid for.
+    pub fn bandwidth_debt(&self, now: Nanos) -> LimitDecision {
+        let state = self.limits.lock();
+        state.bandwidth.debt(state.limits.own(crate::OwnResource::Bandwidth), now)
+    }
+
+    /// Charges the bandwidth limit with bytes that were moved.
+    pub fn spend_bandwidth(&self, bytes: u64, now: Nanos) {
         let mut state = self.limits.lock();
         let limit = state.limits.own(crate::OwnResource::Bandwidth);
-        state.bandwidth.take(limit, bytes, now)
+        state.bandwidth.spend(limit, bytes, now);
     }
 
     /// Asks for one more child at `now` under the creation-rate limit.

@@ -84,6 +84,8 @@ impl Rank {
     pub const FILE_PAGES: Self = Self(70);
     /// Processes that were created and wait for a program.
     pub const CREATED: Self = Self(78);
+    /// The log of crossed limits.
+    pub const VIOLATIONS: Self = Self(79);
     /// A wait queue.
     pub const WAIT_QUEUE: Self = Self(80);
     /// A timer queue.

@@ -10,7 +10,7 @@ use crate::calls::{
     clone, exec, files, futex, ids, info, inspect, memory, pidfd, poll, posix_timers, power, prctl, process, resource,
     seccomp, signal, sysv, time, timers,
 };
-use crate::{Caller, Registers, RestartBlock, SysError, SysResult, shortage};
+use crate::{Caller, Registers, RestartBlock, SysError, SysResult, own_limits, shortage};
 
 /// Serves a call that need not wait; `None`: it must, or is none of these, and goes to [`dispatch`].
 #[inline]
@@ -162,6 +162,9 @@ pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysR
     let number = registers.context.orig_rax;
     let args = registers.context.syscall_args();
     let [a, b, c, d, ..] = args;
+    if caller.process.is_limited() && own_limits::makes_process(number as u32) {
+        Box::pin(own_limits::await_creation(caller, number as u32, args)).await?;
+    }
     // What is large is boxed: the future of a thread has room for the largest call that is not, and is moved when it is made.
     match number as u32 {
         linux::__NR_fork => clone::finish(caller, clone::sys_fork(caller, registers)).await,

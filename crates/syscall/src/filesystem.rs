@@ -337,6 +337,14 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
     add(NamedFile::new("multios/exit_status", 0o600, ExitStatusFile(system)));
     add(NamedFile::new("multios/missing", 0o444, move |out: &mut Text| out.write_str(&system.missing.report())));
     add(NamedFile::new("multios/counts", 0o444, move |out: &mut Text| counts(system, out)));
+    add(NamedFile::new("multios/check", 0o444, move |out: &mut Text| match system.processes.check() {
+        Ok(sound) => {
+            let process::Sound { processes, zombies, members } = sound;
+            writeln!(out, "sound: {processes} processes, {zombies} of them zombies, {members} members of lists")
+        }
+        Err(broken) => writeln!(out, "broken: {} (number {})", broken.rule, broken.number),
+    }));
+    add(NamedFile::new("multios/violations", 0o444, move |out: &mut Text| system.violations.report(out)));
     let cpus = info.clone();
     add(NamedFile::new("cpuinfo", 0o444, move |out: &mut Text| cpu_info(out, &cpus.cpus())));
     for path in REPORTS {

@@ -50,6 +50,7 @@ impl System {
                 address_space: limits.soft(Resource::AddressSpace),
                 data: limits.soft(Resource::Data),
                 stack: limits.soft(Resource::Stack),
+                ..memory::SpaceLimits::default()
             },
             randomize: self.randomize,
         };

@@ -10,7 +10,7 @@ use process::{ProcessManagerConfig, ProcessTable};
 use sync::{Once, Rank, SpinLock, TimerQueue};
 
 use crate::calls::sysv::Ipc;
-use crate::{CreatedProcesses, FileSystems, LoadAverage, MissingCalls, Platform, Resources, WallClock};
+use crate::{CreatedProcesses, FileSystems, LoadAverage, MissingCalls, Platform, Resources, ViolationLog, WallClock};
 
 /// The state behind all system calls.
 pub struct System {
@@ -24,6 +24,8 @@ pub struct System {
     pub manager: ProcessManagerConfig,
     /// Processes that were created and wait for a program.
     pub created: CreatedProcesses,
+    /// Limits of MultiOS's own that were crossed.
+    pub violations: ViolationLog,
     /// Who waits on words of user memory.
     pub futexes: FutexTable<FutexKey>,
     /// System V IPC.

@@ -31,7 +31,7 @@ use vfs::proc::{CpuInfo, CpuTimes};
 use crate::{
     Caller, CreatedProcesses, FileSystems, FpuState, Hardware, LoadAverage, Machine, MachineInfo, MissingCalls,
     NewThread, OutOfMemory, Platform, Process, Registers, RestartBlock, SysError, SysResult, System, SystemNames,
-    Thread, WallClock, dispatch, dispatch_now,
+    Thread, ViolationLog, WallClock, dispatch, dispatch_now,
 };
 
 /// Pages of memory of a test's machine.
@@ -220,6 +220,7 @@ impl World {
             processes: ProcessTable::new(TableConfig { pid_max: 1024, ..TableConfig::default() }).unwrap(),
             manager: ProcessManagerConfig::default(),
             created: CreatedProcesses::new(),
+            violations: ViolationLog::new(),
             futexes: FutexTable::new(),
             ipc: crate::Ipc::new(),
             timers: TimerQueue::new(),

@@ -13,7 +13,7 @@ use process::{ExitStatus, filter};
 use types::USER_END;
 
 use crate::calls::posix_timers;
-use crate::{Caller, Registers, SysError, SysResult, detour, dispatch, native, out_of_memory};
+use crate::{Caller, Registers, SysError, SysResult, detour, dispatch, native, out_of_memory, own_limits};
 
 /// Vector of a page fault.
 const PAGE_FAULT: u64 = 14;
@@ -196,6 +196,11 @@ fn page_fault(caller: Caller<'_>, fault: &PageFault) -> Settled {
             charge_fault(caller, kind);
             return Settled::Yes;
         }
+        FaultOutcome::NoMapping if caller.process.is_limited() && own_limits::stack_limit(caller, fault.address) => {
+            return Settled::Yes;
+        }
+        FaultOutcome::Limit if own_limits::memory_limit(caller) => return Settled::Yes,
+        FaultOutcome::Limit => SigInfo::fault(Signal::BUS, linux::BUS_ADRERR as i32, fault.address),
         FaultOutcome::NoMapping => SigInfo::fault(Signal::SEGV, linux::SEGV_MAPERR as i32, fault.address),
         FaultOutcome::Access => SigInfo::fault(Signal::SEGV, linux::SEGV_ACCERR as i32, fault.address),
         FaultOutcome::Bus => SigInfo::fault(Signal::BUS, linux::BUS_ADRERR as i32, fault.address),

@@ -33,7 +33,6 @@ fn main() -> ExitCode {
         ["guide", only] => ExitCode::from(u8::from(!examples::run(&Native, Some(only)))),
         ["check"] => check::run(),
         ["limits"] => limits::run(),
-        ["limits", only] => limits::one(only),
         _ => {
             eprintln!("usage: pm guide [EXAMPLE] | check | limits | exit N | sleep | spin");
             ExitCode::from(2)

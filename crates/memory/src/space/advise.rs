@@ -101,7 +101,7 @@ impl Inner {
 
 fn populate_error(outcome: FaultOutcome) -> MemoryError {
     match outcome {
-        FaultOutcome::OutOfMemory | FaultOutcome::NoMapping => MemoryError::NoMemory,
+        FaultOutcome::OutOfMemory | FaultOutcome::NoMapping | FaultOutcome::Limit => MemoryError::NoMemory,
         FaultOutcome::Access => MemoryError::Invalid,
         FaultOutcome::Bus | FaultOutcome::Resolved(_) => MemoryError::Fault,
     }

@@ -65,7 +65,7 @@ impl AddressSpace {
             None if grow_stack(inner, address) => inner.areas.locate(address),
             place => place,
         };
-        let Inner { areas, counts, .. } = inner;
+        let Inner { areas, counts, limits, .. } = inner;
         let Some(area) = place.and_then(|place| areas.get(place)) else { return FaultOutcome::NoMapping };
         if !access.allowed(area.prot) {
             return FaultOutcome::Access;
@@ -75,12 +75,15 @@ impl AddressSpace {
         let Ok(table) = self.ops.own_path(self.root, page, &mut batch) else { return FaultOutcome::OutOfMemory };
         let entry = self.ops.table(table).get(index(page, 1));
         if !entry.is_used() {
+            if counts.resident >= limits.resident_pages {
+                return FaultOutcome::Limit;
+            }
             match self.make_page(area, page, access) {
                 Ok(entry) => {
                     self.ops.fill(table, index(page, 1), 1, entry);
                     counts.add_resident(1);
                     if access != Access::Write && area.source.is_some() && !area.is_shared() {
-                        self.map_around(area, table, page, counts);
+                        self.map_around(area, table, page, counts, limits.resident_pages);
                     }
                 }
                 Err(outcome) => return outcome,
@@ -111,7 +114,10 @@ impl AddressSpace {
     #[cold]
     #[inline(never)]
     pub(super) fn copy_head(&self, inner: &mut Inner, page: u64, keep: usize) -> bool {
-        let Inner { areas, counts, .. } = inner;
+        let Inner { areas, counts, limits, .. } = inner;
+        if counts.resident >= limits.resident_pages {
+            return false;
+        }
         let Some(area) = areas.find(page) else { return false };
         let Some(source) = area.source.as_ref().filter(|_| !area.is_shared()) else { return false };
         if !Access::Write.allowed(area.prot) {
@@ -155,8 +161,11 @@ impl AddressSpace {
     }
 
     /// Maps the neighbours of `page` that the object has at hand: programs read on, and a fault costs more than an entry.
-    pub(super) fn map_around(&self, area: &Area, table: PhysAddr, page: u64, counts: &mut Counts) {
+    pub(super) fn map_around(&self, area: &Area, table: PhysAddr, page: u64, counts: &mut Counts, most: u64) {
         let Some(source) = &area.source else { return };
+        if counts.resident.saturating_add(AROUND / PAGE) > most {
+            return;
+        }
         let window = page / AROUND * AROUND;
         let end_of_object = area.start.saturating_add(source.pager.len_bytes().saturating_sub(source.offset));
         let start = window.max(area.start);

@@ -43,12 +43,12 @@ impl AddressSpace {
         let (mut page, end) = page_range(start, len)?;
         while page < end {
             let mut inner = self.inner.lock();
-            let Inner { areas, counts, .. } = &mut *inner;
+            let Inner { areas, counts, limits, .. } = &mut *inner;
             let private = |area: &&Area| !area.is_shared() && Access::Read.allowed(area.prot);
             if let Some(area) = areas.find(page).filter(private) {
                 let mut batch = SmallBatch::new(self.ops, self.target());
                 let table = self.ops.own_path(self.root, page, &mut batch)?;
-                self.map_around(area, table, page, counts);
+                self.map_around(area, table, page, counts, limits.resident_pages);
             }
             page = (page / AROUND + 1) * AROUND;
         }

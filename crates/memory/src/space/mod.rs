@@ -205,6 +205,17 @@ impl AddressSpace {
         drop(old);
     }
 
+    /// Lets the space have `pages` more than it has now, whatever its limit was.
+    pub fn lift_resident_limit(&self, pages: u64) {
+        let mut inner = self.inner.lock();
+        inner.limits.resident_pages = inner.counts.resident.saturating_add(pages);
+    }
+
+    /// Where the heap begins; 0 if it has none.
+    pub fn brk_start(&self) -> u64 {
+        self.inner.lock().layout.brk_start
+    }
+
     /// The most pages that were present at once. O(1).
     pub fn peak_resident_pages(&self) -> u64 {
         self.inner.lock().counts.peak_resident

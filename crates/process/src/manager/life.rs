@@ -8,8 +8,8 @@ use types::{Capabilities, Pid};
 use super::{Change, Host, Loaded, ProcessManager};
 use crate::signal::SigInfo;
 use crate::{
-    CloneFlags, CloneRequest, ExecCommit, ExitStatus, Limit, LimitPolicy, OwnLimit, OwnResource, PriorityLevel,
-    Process, ProcessError, ProcessFlag, ProcessState, Resource, Resources, Result, Thread, WaitRequest,
+    CloneFlags, CloneRequest, ExecCommit, ExitStatus, Limit, LimitDecision, LimitPolicy, OwnLimit, OwnResource,
+    PriorityLevel, Process, ProcessError, ProcessFlag, ProcessState, Resource, Resources, Result, Thread, WaitRequest,
 };
 
 /// How to end a process.
@@ -75,7 +75,7 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
     pub fn fork(&self, pid: Pid) -> Result<Pid> {
         let parent = self.thread_of(pid)?;
         self.permit_control(parent.process())?;
-        if parent.has_task() && parent.state() != ProcessState::New {
+        if has_begun(&parent) {
             return Err(ProcessError::InvalidState);
         }
         let space = parent.process().space().ok_or(ProcessError::InvalidState)?;
@@ -94,7 +94,7 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
         let thread = self.thread_of(pid)?;
         let process = thread.process();
         self.permit_control(process)?;
-        if process.thread_count() != 1 || thread.has_task() && thread.state() != ProcessState::New {
+        if process.thread_count() != 1 || has_begun(&thread) {
             return Err(ProcessError::InvalidState.into());
         }
         let loaded = self.host.load(&thread, program, arguments)?;
@@ -226,15 +226,18 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
         }
     }
 
+    /// Asks the limits on children and makes one.
     fn clone_from(&self, parent: &Arc<Thread<R>>, flags: CloneFlags, space: Arc<R::Space>) -> Result<Arc<Thread<R>>> {
-        let request = CloneRequest {
-            flags,
-            exit_signal: Some(Signal::CHLD),
-            space,
-            namespaces: None,
-            clear_child_tid: 0,
-            now: self.host.now(),
-        };
+        let now = self.host.now();
+        match self.table.ask_creation(parent.process(), now) {
+            (LimitDecision::Allow | LimitDecision::Signal(_), _) => {}
+            (_, resource) => {
+                parent.process().violations().note(resource);
+                return Err(ProcessError::ResourceLimitExceeded);
+            }
+        }
+        let request =
+            CloneRequest { flags, exit_signal: Some(Signal::CHLD), space, namespaces: None, clear_child_tid: 0, now };
         self.table.clone_thread(parent, request)
     }
 
@@ -242,4 +245,9 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
     fn admit(&self, child: &Arc<Thread<R>>, made: Result<()>) -> Result<()> {
         made.and_then(|()| self.host.admit(child)).inspect_err(|_| self.host.carry_out(self.table.abandon(child)))
     }
+}
+
+/// Whether a thread's own task decides what it runs: it has a program, and is past being given one.
+fn has_begun<R: Resources>(thread: &Thread<R>) -> bool {
+    thread.has_task() && (thread.state() != ProcessState::New || thread.process().has_flag(ProcessFlag::Executed))
 }

@@ -5,6 +5,8 @@
 //!
 //! [`Effects`]: crate::Effects
 
+mod check;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -16,6 +18,8 @@ use types::{Pgid, Pid, Sid, Tid, Uid};
 
 use crate::tree::{CHUNK, Claim, FIRST_CAPACITY, List, NONE, Number, Tree};
 use crate::{Process, ProcessError, Resources, Result, Thread, User};
+
+pub use check::{Broken, Sound};
 
 /// Most numbers a table can have.
 pub const PID_MAX: u32 = 65_536;

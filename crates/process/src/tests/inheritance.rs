@@ -7,8 +7,8 @@ use types::{CpuSet, Credentials, Gid, Nanos, Uid};
 use crate::signal::Action;
 use crate::testing::World;
 use crate::{
-    CloneFlags, IsolationLevel, Limit, LimitPolicy, OnExec, OwnLimit, OwnResource, PriorityLevel, ProcessError,
-    Resource, Scheduling,
+    CloneFlags, IsolationLevel, Limit, LimitDecision, LimitPolicy, OnExec, OwnLimit, OwnResource, PriorityLevel,
+    ProcessError, Resource, Scheduling,
 };
 
 #[test]
@@ -139,14 +139,15 @@ fn own_limits_bound_children_and_their_rate() {
     };
     limit(OwnResource::Children, 1);
     let child = world.fork(&shell);
-    let refused = || world.clone(&shell, CloneFlags::FORK, Some(Signal::CHLD)).err();
-    assert_eq!(refused(), Some(ProcessError::ResourceLimitExceeded));
+    let ask = || world.table.ask_creation(shell.process(), types::Nanos(5));
+    assert_eq!(ask(), (LimitDecision::Fail, OwnResource::Children));
     world.exit(&child, 0);
     world.wait(&shell).unwrap();
     limit(OwnResource::Children, 100);
     limit(OwnResource::CreationRate, 1);
-    assert_eq!(refused(), None);
-    assert_eq!(refused(), Some(ProcessError::ResourceLimitExceeded), "within the same second");
+    assert_eq!(ask(), (LimitDecision::Allow, OwnResource::CreationRate));
+    assert_eq!(ask(), (LimitDecision::Fail, OwnResource::CreationRate), "within the same second");
+    assert!(world.fork(&shell).process().is_limited(), "inherited");
 }
 
 #[test]

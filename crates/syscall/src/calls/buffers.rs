@@ -61,6 +61,19 @@ impl Buffers {
         Ok(Self { parts, used: 0, first: 0, left })
     }
 
+    /// Leaves no more than `most` bytes.
+    pub(crate) fn truncate(&mut self, most: u64) {
+        if self.left <= most {
+            return;
+        }
+        let mut left = most;
+        for part in &mut self.parts {
+            part.len = part.len.min(left);
+            left -= part.len;
+        }
+        self.left = most;
+    }
+
     /// Bytes not used yet.
     pub(crate) fn left(&self) -> u64 {
         self.left

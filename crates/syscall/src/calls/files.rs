@@ -7,10 +7,13 @@ use abi::linux::general as linux;
 use crate::calls::attributes::{self, XattrCall, XattrPlace};
 use crate::calls::stat::CWD;
 use crate::calls::{epoll, event, fd, io, ioctl, message, names, open, places, poll, socket, splice, stat};
-use crate::{Caller, Registers, SysResult};
+use crate::{Caller, Registers, SysResult, own_limits};
 
 /// Serves a call on files that need not wait; `None`: it must, or is none of these.
 pub(crate) fn now(caller: Caller<'_>, number: u32, args: [u64; 6]) -> Option<SysResult> {
+    if caller.process.is_limited() && own_limits::moves_bytes(number) && caller.owes_bandwidth() {
+        return None;
+    }
     if io::is_transfer(number) {
         return io::transfer_now(caller, number, args);
     }
@@ -164,6 +167,12 @@ pub(crate) async fn wait(
     number: u32,
     args: [u64; 6],
 ) -> Option<SysResult> {
+    if caller.process.is_limited()
+        && own_limits::moves_bytes(number)
+        && let Err(error) = Box::pin(caller.pay_bandwidth()).await
+    {
+        return Some(Err(error));
+    }
     if io::is_transfer(number) {
         return Some(Box::pin(io::transfer(caller, number, args)).await);
     }

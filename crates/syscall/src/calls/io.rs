@@ -21,6 +21,7 @@ use vfs::{PollEvents, Positioning, SeekFrom, VfsError, WriteRules};
 
 use crate::calls::buffers::{Buffers, STEP, with_step};
 use crate::calls::message::with_message;
+use crate::own_limits::Way;
 use crate::ready::{Waited, unless_blocked, wait_for, would_block};
 use crate::{Caller, OpenFile, SysError, SysResult};
 
@@ -218,7 +219,9 @@ impl Transfer {
         if !open {
             return Err(Errno::EBADF.into());
         }
-        let buffers = if vector { Buffers::vector(caller, base, len)? } else { Buffers::one(base, len)? };
+        let mut buffers = if vector { Buffers::vector(caller, base, len)? } else { Buffers::one(base, len)? };
+        let way = if direction == Direction::Read { Way::Read } else { Way::Write };
+        buffers.truncate(caller.room(way, buffers.left())?);
         Ok(Self { direction, file, buffers, at, nowait, short: false })
     }
 
@@ -300,7 +303,7 @@ impl Transfer {
             Err(SysError::Errno(Errno::ETIMEDOUT)) => self.read_rest(caller),
             outcome => outcome,
         };
-        caller.thread.charge_read(*outcome.as_ref().unwrap_or(&0));
+        caller.charge_io(Way::Read, *outcome.as_ref().unwrap_or(&0));
         outcome
     }
 
@@ -379,7 +382,7 @@ impl Transfer {
     }
 
     fn finish_write(&self, caller: Caller<'_>, outcome: SysResult, done: u64) -> SysResult {
-        caller.thread.charge_write(done);
+        caller.charge_io(Way::Write, done);
         // A write cut short by the limit is no error yet.
         if done == 0 || outcome != Err(SysError::Errno(Errno::EFBIG)) {
             caller.signal_failed_write(&outcome);
@@ -527,6 +530,7 @@ pub(crate) async fn sys_sendfile(caller: Caller<'_>, out: u64, input: u64, offse
     if target.flags() & linux::O_APPEND != 0 || count > i64::MAX as u64 {
         return Err(Errno::EINVAL.into());
     }
+    let count = caller.room(Way::Read, caller.room(Way::Write, count)?)?;
     let start = at.unwrap_or_else(|| source.position());
     let mut done = 0;
     let mut outcome = Ok(0);
@@ -546,8 +550,8 @@ pub(crate) async fn sys_sendfile(caller: Caller<'_>, out: u64, input: u64, offse
         }
     }
     caller.signal_failed_write(&outcome);
-    caller.thread.charge_read(done);
-    caller.thread.charge_write(done);
+    caller.charge_io(Way::Read, done);
+    caller.charge_io(Way::Write, done);
     if done == 0 {
         return outcome;
     }
@@ -607,8 +611,8 @@ pub(crate) fn sys_copy_file_range(caller: Caller<'_>, args: [u64; 6]) -> SysResu
     if done == 0 {
         return outcome;
     }
-    caller.thread.charge_read(done);
-    caller.thread.charge_write(done);
+    caller.charge_io(Way::Read, done);
+    caller.charge_io(Way::Write, done);
     let moved_to = [(in_offset, from_given, &source, from + done), (out_offset, to_given, &target, to + done)];
     for (address, given, file, position) in moved_to {
         if given {

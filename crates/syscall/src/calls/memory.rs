@@ -12,11 +12,14 @@ use memory::{
 use types::{PAGE_SIZE, PhysAddr, USER_END};
 use vfs::{ExecutionGuard, Mapping, VfsError};
 
-use crate::{Caller, OpenFile, SysResult, System};
+use crate::{Caller, OpenFile, SysResult, System, own_limits};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
 pub(crate) fn sys_brk(caller: Caller<'_>, end: u64) -> SysResult {
+    if caller.process.is_limited() && !own_limits::heap_limit(caller, end) {
+        return Ok(caller.space.brk(0));
+    }
     Ok(caller.space.brk(end))
 }
 

@@ -14,6 +14,7 @@ use vfs::socket::{Outgoing, PeerCredentials, ReceiveMode, Received, Socket, Sock
 use crate::calls::buffers::{Buffers, with_step};
 use crate::calls::socket::interrupted;
 use crate::clock::nanos;
+use crate::own_limits::Way;
 use crate::ready::{Waited, wait_for, would_block};
 use crate::{Caller, OpenFile, SysError, SysResult};
 
@@ -334,7 +335,7 @@ impl Sending {
     }
 
     fn finish(self, caller: Caller<'_>, outcome: SysResult) -> SysResult {
-        caller.thread.charge_write(self.done);
+        caller.charge_io(Way::Write, self.done);
         if self.flags & net::MSG_NOSIGNAL == 0 {
             caller.signal_failed_write(&outcome);
         }
@@ -480,7 +481,7 @@ impl Receiving {
 
     fn finish(self, caller: Caller<'_>, number: u32, args: [u64; 6], outcome: SysResult) -> SysResult {
         let Self { socket, flags, done, first, .. } = self;
-        caller.thread.charge_read(done);
+        caller.charge_io(Way::Read, done);
         if done == 0 {
             outcome?;
         }

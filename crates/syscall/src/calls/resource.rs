@@ -4,8 +4,8 @@ use abi::linux::general as linux;
 use abi::{Errno, Rlimit, abi_struct};
 use alloc::sync::Arc;
 use process::{
-    Limit, NR_OPEN, ProcessError, Resource, SchedulingPolicy, SchedulingRights, UsageSnapshot, may_limit, may_schedule,
-    new_nice, new_policy,
+    Limit, NR_OPEN, OwnResource, ProcessError, Resource, SchedulingPolicy, SchedulingRights, UNLIMITED, UsageSnapshot,
+    may_limit, may_schedule, new_nice, new_policy,
 };
 use types::{Capabilities, CpuSet, Nanos, Pgid, Pid, Tid, Uid};
 
@@ -59,10 +59,13 @@ fn set_limit(caller: Caller<'_>, target: &Arc<Process>, resource: Resource, new:
 /// The limits that memory management enforces.
 pub(crate) fn space_limits(process: &Process) -> memory::SpaceLimits {
     let limits = process.limits();
+    let own = |resource| limits.own(resource).value;
+    let resident = own(OwnResource::Memory).min(own(OwnResource::PeakMemory));
     memory::SpaceLimits {
         address_space: limits.soft(Resource::AddressSpace),
         data: limits.soft(Resource::Data),
-        stack: limits.soft(Resource::Stack),
+        stack: limits.soft(Resource::Stack).min(own(OwnResource::StackUsed)),
+        resident_pages: if resident == UNLIMITED { u64::MAX } else { resident / types::PAGE_SIZE as u64 },
     }
 }
 

@@ -15,6 +15,7 @@ use vfs::{PollEvents, Positioning, SeekFrom};
 
 use crate::calls::buffers::{STEP, with_step};
 use crate::calls::io::{SPLICE_FLAGS, check_offset};
+use crate::own_limits::Way;
 use crate::ready::{Waited, wait_for, would_block};
 use crate::{Caller, OpenFile, SysError, SysResult};
 
@@ -88,8 +89,8 @@ pub(crate) async fn sys_splice(caller: Caller<'_>, args: [u64; 6]) -> SysResult 
     };
     caller.signal_failed_write(&outcome);
     let done = outcome?;
-    caller.thread.charge_read(done);
-    caller.thread.charge_write(done);
+    caller.charge_io(Way::Read, done);
+    caller.charge_io(Way::Write, done);
     for (side, address) in [(&from, in_offset), (&to, out_offset)] {
         if let Some(offset) = side.offset {
             caller.memory().write(address, &offset)?;

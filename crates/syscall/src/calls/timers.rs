@@ -7,7 +7,7 @@ use core::task::Waker;
 use abi::{Errno, Itimerval, Signal};
 use process::signal::SigInfo;
 use process::timers::{ItimerClocks, ItimerKind, TimerSetting};
-use process::{LimitDecision, Resource, UNLIMITED};
+use process::{LimitDecision, OwnResource, Resource, UNLIMITED};
 use types::Nanos;
 
 use crate::clock::{nanos_of_timeval, timeval};
@@ -89,7 +89,7 @@ pub(crate) fn expire(system: &'static System, process: &Arc<Process>) {
             due = due.with(signal);
         }
     }
-    if let Some(signal) = cpu_limit_signal(process, clocks.cpu) {
+    if let Some(signal) = cpu_limit_signal(system, process, clocks.cpu) {
         due = due.with(signal);
     }
     while let Some(signal) = due.first() {
@@ -139,11 +139,20 @@ pub(crate) fn watch_cpu_limit(system: &'static System, process: &Arc<Process>) {
 }
 
 /// The signal that RLIMIT_CPU calls for when a process has used so much CPU time.
-fn cpu_limit_signal(process: &Process, used: Nanos) -> Option<Signal> {
+fn cpu_limit_signal(system: &'static System, process: &Arc<Process>, used: Nanos) -> Option<Signal> {
     let limits = process.limits();
-    let mut timers = process.timers().lock();
-    let (decision, warned) = limits.check_cpu_time(used, timers.cpu_warned);
-    timers.cpu_warned = warned;
+    let decision = {
+        let mut timers = process.timers().lock();
+        let (decision, warned) = limits.check_cpu_time(used, timers.cpu_warned);
+        timers.cpu_warned = warned;
+        decision
+    };
+    if used.0 > limits.own(OwnResource::CpuTime).value && decision != LimitDecision::Allow {
+        // No call is there to fail: who asks for an error gets the signal that says so.
+        let decision = if decision == LimitDecision::Fail { LimitDecision::Signal(Signal::XCPU) } else { decision };
+        let _ = system.crossed(process, OwnResource::CpuTime, used.0, decision);
+        return None;
+    }
     match decision {
         LimitDecision::Kill => Some(Signal::KILL),
         LimitDecision::Signal(signal) => Some(signal),
@@ -153,10 +162,16 @@ fn cpu_limit_signal(process: &Process, used: Nanos) -> Option<Signal> {
 
 /// The CPU time at which the next such signal may be due: the soft limit, then each second, and the hard limit.
 fn next_cpu_limit(process: &Process, used: Nanos) -> Option<Nanos> {
-    let limit = process.limits().get(Resource::CpuSeconds);
+    let limits = process.limits();
+    let limit = limits.get(Resource::CpuSeconds);
+    let own = limits.own(OwnResource::CpuTime).value;
+    // The moment it is crossed, then each second.
+    let next = if used.0 <= own { Nanos(own.saturating_add(1)) } else { Nanos::from_secs(used.secs() + 1) };
+    let own = (own != UNLIMITED).then_some(next);
     let soft = (limit.soft != UNLIMITED).then(|| limit.soft.max(used.secs() + 1));
     let hard = (limit.hard != UNLIMITED).then_some(limit.hard);
-    [soft, hard].into_iter().flatten().min().map(Nanos::from_secs)
+    let seconds = [soft, hard].into_iter().flatten().min().map(Nanos::from_secs);
+    [seconds, own].into_iter().flatten().min()
 }
 
 impl System {

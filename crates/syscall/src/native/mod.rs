@@ -6,11 +6,12 @@ mod processes;
 mod services;
 
 use abi::Errno;
+use abi::linux::general as linux;
 use abi::native as number;
 use process::{ExitStatus, ProcessError, WaitOptions, WaitRequest, WaitResult};
 
 use crate::calls::{clone, exec};
-use crate::{Caller, Registers, SysResult};
+use crate::{Caller, Registers, SysResult, own_limits};
 
 pub use created::CreatedProcesses;
 
@@ -26,6 +27,10 @@ pub(crate) async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) 
     );
     if makes_objects && !caller.system.frames.has_headroom() {
         return Err(Errno::ENOMEM.into());
+    }
+    let forks = call == number::FORK || call == number::FORK_PROCESS;
+    if forks && caller.process.is_limited() {
+        own_limits::await_creation(caller, linux::__NR_fork, args).await?;
     }
     match call {
         number::EXIT => {
