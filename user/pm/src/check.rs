@@ -106,9 +106,12 @@ fn grace() {
     let grace = gate::get_config().map_or(0, |config| config.grace_period);
     expect("grace period is configured", grace > 0);
     let Ok(pid) = gate::create_process(0, "shell", 2) else { return expect("create", false) };
-    let ignore = ["sh", "-c", "trap '' TERM; while :; do /bin/busybox sleep 1; done"];
+    let ignore = ["sh", "-c", "trap '' TERM; : > /tmp/ready; while :; do /bin/busybox sleep 1; done"];
     expect("starts", gate::exec_process(pid, "/bin/busybox", &ignore) == Ok(()));
-    std::thread::sleep(Duration::from_millis(300));
+    while !std::path::Path::new("/tmp/ready").exists() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = std::fs::remove_file("/tmp/ready");
     let asked = Instant::now();
     expect("asked to end", gate::ask(number::TERMINATE_PROCESS, pid, number::TERMINATE_GRACEFUL) == Ok(()));
     expect("killed in the end", gate::wait(pid) == Ok((pid, 9)));
