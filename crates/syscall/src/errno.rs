@@ -173,3 +173,33 @@ impl From<MemoryError> for SysError {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_kinds_of_process_error_have_one_errno_each() {
+        let kinds = [
+            (ProcessError::ProcessNotFound, Errno::ESRCH),
+            (ProcessError::InvalidProcessId, Errno::EINVAL),
+            (ProcessError::ProcessAlreadyExists, Errno::EEXIST),
+            (ProcessError::PermissionDenied, Errno::EPERM),
+            (ProcessError::ResourceExhausted, Errno::EAGAIN),
+            (ProcessError::InvalidState, Errno::EBUSY),
+            (ProcessError::InvalidPriority, Errno::EINVAL),
+            (ProcessError::DependencyError, Errno::EIO),
+            (ProcessError::ServiceNotFound, Errno::ENOENT),
+            (ProcessError::SignalNotSupported, Errno::EINVAL),
+            (ProcessError::ResourceLimitExceeded, Errno::EDQUOT),
+            (ProcessError::Timeout, Errno::ETIMEDOUT),
+            (ProcessError::SystemError, Errno::EIO),
+            (ProcessError::ServiceError, Errno::EIO),
+            (ProcessError::InvalidResourceLimits, Errno::EINVAL),
+            (ProcessError::CircularDependency, Errno::ELOOP),
+        ];
+        for (kind, errno) in kinds {
+            assert_eq!(SysError::from(kind), SysError::Errno(errno), "{kind:?}");
+        }
+    }
+}

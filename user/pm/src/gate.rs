@@ -77,6 +77,18 @@ pub(crate) fn linux(number: u64, args: [u64; 3]) -> i64 {
     result
 }
 
+/// The same with all six arguments.
+pub(crate) fn linux6(number: u64, args: [u64; 6]) -> i64 {
+    let [a, b, c, d, e, f] = args;
+    let result;
+    // SAFETY: as in `linux`; random calls are made by children that may come to harm, with buffers of their own.
+    unsafe {
+        asm!("syscall", inlateout("rax") number as i64 => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e,
+             in("r9") f, out("rcx") _, out("r11") _);
+    }
+    result
+}
+
 fn call(number: u64, args: [u64; 4]) -> Result<u64> {
     match raw(number, args) {
         error @ -4095..0 => Err(Errno(-error as i32)),

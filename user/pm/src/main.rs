@@ -1,12 +1,13 @@
 //! `pm`: MultiOS's native calls (`int 0x80`) from ring 3.
 //!
 //! `pm guide [EXAMPLE]` runs the integration guide's examples with real processes, `pm check` calls everything, bad
-//! pointers included, `pm limits` crosses every limit; `pm exit N`, `pm sleep` are what the examples execute.
+//! pointers included, `pm limits` crosses every limit, `pm fuzz` makes random calls; `pm exit N`, `pm sleep` are what the examples execute.
 
 mod check;
 #[expect(clippy::indexing_slicing, reason = "an example that fails ends")]
 #[path = "../../../crates/process/examples/guide/examples.rs"]
 mod examples;
+mod fuzz;
 mod gate;
 mod limits;
 
@@ -33,8 +34,12 @@ fn main() -> ExitCode {
         ["guide", only] => ExitCode::from(u8::from(!examples::run(&Native, Some(only)))),
         ["check"] => check::run(),
         ["limits"] => limits::run(),
+        ["fuzz", calls, seed, workers] => {
+            let number = |text: &str| text.parse().unwrap_or(1);
+            fuzz::run(number(calls), number(seed), number(workers))
+        }
         _ => {
-            eprintln!("usage: pm guide [EXAMPLE] | check | limits | exit N | sleep | spin");
+            eprintln!("usage: pm guide [EXAMPLE] | check | limits | fuzz CALLS SEED WORKERS | exit N | sleep | spin");
             ExitCode::from(2)
         }
     }
