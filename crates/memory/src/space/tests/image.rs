@@ -121,7 +121,7 @@ fn a_launch_keeps_limits_and_order_and_leaks_nothing() {
     assert_eq!(image.launch(low).err(), Some(MemoryError::NoMemory));
     let crooked = Launch { stack_start: STACK + 8, ..launch(&origin) };
     assert_eq!(image.launch(crooked).err(), Some(MemoryError::Invalid));
-    let exact = SpaceLimits { address_space: 15 * 4096, data: 5 * 4096, stack: 8 << 20 };
+    let exact = SpaceLimits { address_space: 15 * 4096, data: 5 * 4096, stack: 8 << 20, ..SpaceLimits::default() };
     assert!(image.launch(Launch { limits: exact, ..launch(&origin) }).is_ok());
     let mut failures = 0;
     for allowed in 0.. {
