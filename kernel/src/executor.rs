@@ -102,7 +102,10 @@ impl<B: Body> Executor<B> {
         let empty = SpinLock::new(TASK_RANK, None);
         let task = Arc::new(Task { state: AtomicU8::new(QUEUED), cpu: AtomicU32::new(0), body: empty, executor: self });
         let waker = Waker::from(task.clone());
-        *task.body.lock() = Some((body, waker.clone()));
+        // Free, since nobody else knows the task; not asked for in order, since the task that makes this one is locked.
+        if let Some(mut place) = task.body.try_lock() {
+            *place = Some((body, waker.clone()));
+        }
         told(waker);
         self.enqueue(task);
         true
