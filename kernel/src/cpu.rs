@@ -86,11 +86,11 @@ pub(crate) fn serve_interrupt(system: &'static System) {
 }
 
 /// Whether the running thread should let others run; says so once per slice.
-pub(crate) fn slice_is_over() -> bool {
-    let Some(over) = SLICE_OVER.get(cpu::current().index()) else { return false };
+pub(crate) fn slice_is_over(here: CpuId) -> bool {
+    let Some(over) = SLICE_OVER.get(here.index()) else { return false };
     over.load(Ordering::Relaxed) && {
         over.store(false, Ordering::Relaxed);
-        crate::executor().has_waiting()
+        crate::executor().has_waiting(here)
     }
 }
 

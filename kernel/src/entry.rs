@@ -289,6 +289,11 @@ fn current() -> Option<&'static ThreadSlot> {
     unsafe { slot.as_ref() }
 }
 
+/// Whether this CPU runs that thread.
+pub(crate) fn is_current(thread: &Thread) -> bool {
+    current().is_some_and(|slot| ptr::eq(Arc::as_ptr(&slot.thread), thread))
+}
+
 /// A task for a new thread with the memory `space` was made on behalf of the thread that this CPU runs.
 pub(crate) fn note_new_thread(space: &Arc<AddressSpace>) {
     if let Some(slot) = current() {
@@ -478,7 +483,7 @@ extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
     }
     if context.rax == SCHED_YIELD {
         // Alone, a thread that yields goes on at once; else its own loop gives way.
-        if crate::executor().has_waiting() {
+        if crate::executor().has_waiting(cpu::current()) {
             return FastOutcome::Slow;
         }
         context.rax = 0;

@@ -97,6 +97,17 @@ impl Platform for Kernel {
         hal_x86_64::interrupts::stop_this_cpu();
     }
 
+    fn affinity_changed(&self, thread: &Thread) {
+        crate::executor().note_change();
+        if crate::entry::is_current(thread) {
+            // Through its own loop, which sees where it is.
+            cpu::set_work(1);
+        } else {
+            // Brought back from user mode if it is there, and looked at anew before it goes on.
+            thread.wake();
+        }
+    }
+
     fn online(&self) -> CpuSet {
         cpu::online()
     }

@@ -12,7 +12,7 @@ use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user;
 use process::{ExitStatus, SwitchKind};
 use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System, Thread, VectorState};
-use types::CpuId;
+use types::{CpuId, CpuSet};
 
 use crate::entry::{self, EXIT_GROUP, SCHED_YIELD, SlotFpu, ThreadSlot};
 use crate::executor::{Body, Executor, Progress};
@@ -99,17 +99,37 @@ pub(crate) struct Running {
 }
 
 impl Body for ThreadTask {
+    #[inline]
+    fn cpus(&self) -> CpuSet {
+        match self {
+            Self::Running(running) => running.slot.thread.affinity(),
+            Self::Created(_) => CpuSet(u64::MAX),
+        }
+    }
+
+    #[inline]
     fn poll(&mut self, here: CpuId, cx: &mut Context<'_>) -> Progress {
         match self {
             Self::Running(Running { slot, life }) => entry::with_slot(slot, here, || life.as_mut().poll(cx)),
-            Self::Created(waiting) => match waiting.as_mut().poll(cx) {
-                Poll::Pending => Progress::Waits,
-                Poll::Ready(None) => Progress::Done,
-                Poll::Ready(Some(running)) => {
-                    *self = Self::Running(running);
-                    self.poll(here, cx)
-                }
-            },
+            Self::Created(_) => self.poll_created(cx),
+        }
+    }
+}
+
+impl ThreadTask {
+    /// Waits for a program.
+    #[cold]
+    fn poll_created(&mut self, cx: &mut Context<'_>) -> Progress {
+        let Self::Created(waiting) = self else { return Progress::Yields };
+        match waiting.as_mut().poll(cx) {
+            Poll::Pending => Progress::Waits,
+            Poll::Ready(None) => Progress::Done,
+            Poll::Ready(Some(running)) => {
+                *self = Self::Running(running);
+                // From now on it has CPUs of its own choice.
+                executor().note_change();
+                Progress::Yields
+            }
         }
     }
 }
@@ -165,8 +185,11 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
         }
         // After a fork the child runs first where only it waits for a CPU: most end or execute a program soon, and every page
         // and table that the parent writes to before that has to be copied.
-        let child_first = slot.take_forked() && executor().sole_waiter();
-        if (cpu::slice_is_over() || child_first) && next == Next::User {
+        let here = hal_x86_64::cpu::current();
+        let child_first = slot.take_forked() && executor().sole_waiter(here);
+        // Whoever changes its CPUs sees to it that it comes by here: the executor then brings it to where it belongs.
+        let misplaced = matches!(trap, Trap::Interrupt { .. }) && !slot.thread.affinity().contains(here);
+        if (cpu::slice_is_over(here) || child_first || misplaced) && next == Next::User {
             slot.give_way(SwitchKind::Involuntary).await;
             // Nobody interrupts a thread that waits for a CPU.
             if slot.thread.signals().needs_attention() {

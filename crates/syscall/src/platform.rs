@@ -40,6 +40,8 @@ pub trait Platform: Send + Sync {
     fn random(&self, out: &mut [u8]);
     /// Switches off, starts again or halts; `status` is what pid 1 or an administrator wants to be reported.
     fn power(&self, action: PowerAction, status: i32);
+    /// The CPUs that `thread` may use have changed: it does not go on where it must not be.
+    fn affinity_changed(&self, thread: &Thread);
     /// CPUs that run programs.
     fn online(&self) -> CpuSet;
     /// The CPU the caller runs on.

@@ -384,6 +384,7 @@ pub(crate) fn sys_sched_setaffinity(caller: Caller<'_>, pid: u64, size: u64, mas
         return Err(Errno::EPERM.into());
     }
     thread.set_affinity(CpuSet(u64::from_le_bytes(bytes)), caller.system.platform.online())?;
+    caller.system.platform.affinity_changed(&thread);
     Ok(0)
 }
 
