@@ -24,6 +24,8 @@ const NUMBERS: u64 = 470;
 struct Shared {
     done: AtomicU64,
     children: AtomicU64,
+    /// The call made last, with its arguments.
+    last: [AtomicU64; 7],
 }
 
 /// splitmix64 of seed and index: the same whatever happened before.
@@ -104,6 +106,9 @@ fn make_calls(shared: &Shared, seed: u64, most: u64) -> ! {
             // clone: no thread and no shared memory, which would run on this very stack.
             args = [args.first().copied().unwrap_or(0) & 0x3f & !0x1c, 0, 0, 0, 0, 0];
         }
+        for (slot, value) in shared.last.iter().zip([number].into_iter().chain(args)) {
+            slot.store(value, Ordering::Relaxed);
+        }
         black_box(linux6(number, args));
     }
 }
@@ -128,7 +133,7 @@ fn become_nobody(uid: u64) {
 }
 
 /// Ends everything that user `uid` runs.
-fn end_all(uid: u64) {
+fn end_all(shared: &Shared, uid: u64) {
     for round in 0.. {
         if fork() == 0 {
             become_nobody(uid);
@@ -143,7 +148,9 @@ fn end_all(uid: u64) {
                 _ => {}
             }
         }
-        println!("round {round}: these do not end");
+        let last: Vec<String> =
+            shared.last.iter().map(|value| format!("{:#x}", value.load(Ordering::Relaxed))).collect();
+        println!("round {round}: these do not end; the last call was {}", last.join(" "));
         for process in crate::gate::list_processes().unwrap_or_default() {
             let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
             let wanted = ["Name:", "State:", "Pid:", "PPid:", "Threads:", "SigPnd:", "ShdPnd:", "SigBlk:"];
@@ -187,7 +194,7 @@ fn worker(shared: &Shared, seed: u64, most: u64, uid: u64) {
             }
             std::thread::sleep(Duration::from_micros(200));
         }
-        end_all(uid);
+        end_all(shared, uid);
     }
     let _ = std::env::set_current_dir("/");
     let _ = std::fs::remove_dir_all(&dir);
