@@ -37,6 +37,29 @@ impl Random {
     }
 }
 
+/// Counts how often a task is woken.
+#[derive(Default)]
+pub(crate) struct Wakes(core::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, core::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl Wakes {
+    /// From now on counts the wake-ups of `thread`, which has no waker yet.
+    pub(crate) fn of(thread: &PlainThread) -> Arc<Self> {
+        let wakes = Arc::new(Self::default());
+        thread.set_waker(wakes.clone().into());
+        wakes
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(core::sync::atomic::Ordering::SeqCst)
+    }
+}
+
 /// Resources of plain data.
 pub(crate) struct Plain;
 

@@ -4,7 +4,7 @@ use abi::{SigSet, Signal};
 use alloc::sync::Arc;
 
 use crate::signal::{Action, ActionFlags};
-use crate::testing::World;
+use crate::testing::{Wakes, World};
 use crate::{CloneFlags, ExitStatus, ProcessError, ProcessFlag, ProcessState};
 
 fn pending(world: &crate::testing::PlainThread) -> SigSet {
@@ -138,6 +138,7 @@ fn nocldwait_with_a_handler_still_signals() {
 #[test]
 fn vfork_parent_waits_for_exec_or_exit() {
     let world = World::new();
+    let wakes = Wakes::of(&world.init);
     let child = world.clone(&world.init, CloneFlags::VFORK_CALL, Some(Signal::CHLD)).unwrap();
     let process = child.process();
     assert!(!process.vfork_released());
@@ -145,6 +146,22 @@ fn vfork_parent_waits_for_exec_or_exit() {
     assert!(process.space_is_shared() && world.init.process().space_is_shared());
     world.exit(&child, 0);
     assert!(process.vfork_released());
+    assert_eq!(wakes.count(), 1, "once, by name");
+    assert_eq!(Arc::strong_count(&wakes), 2, "the child keeps nothing of its parent");
+}
+
+#[test]
+fn end_of_a_child_wakes_waiters_and_counts_an_ignored_signal() {
+    let world = World::new();
+    let parent = world.init.process();
+    let wakes = Arc::new(Wakes::default());
+    let before = parent.signals().statistics();
+    world.exit(&world.fork(&world.init), 0);
+    parent.child_events().register(&wakes.clone().into());
+    world.exit(&world.fork(&world.init), 0);
+    assert_eq!(wakes.count(), 1);
+    let after = parent.signals().statistics();
+    assert_eq!((after.sent - before.sent, after.ignored - before.ignored), (2, 2));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use abi::Signal;
 
-use crate::testing::{THREAD_FLAGS, World};
+use crate::testing::{THREAD_FLAGS, Wakes, World};
 use crate::{CloneCall, CloneFlags, ExitStatus, ProcessError, ProcessState};
 
 #[test]
@@ -57,6 +57,19 @@ fn group_exit_decides_the_status_once() {
     assert_eq!(world.settle(&thread), ["exited"]);
     assert_eq!(world.settle(&leader), ["exited"]);
     assert_eq!(world.wait(&world.init), Ok(Some((process.pid().0, 0x900))));
+}
+
+#[test]
+fn exit_group_wakes_every_thread_but_the_caller() {
+    let world = World::new();
+    let leader = world.fork(&world.init);
+    let threads = [leader.clone(), world.spawn_thread(&leader), world.spawn_thread(&leader)];
+    let wakes = threads.each_ref().map(Wakes::of);
+    let [_, caller, _] = &threads;
+    world.table.exit_group(caller, ExitStatus::from_code(4)).run();
+    assert_eq!(wakes.map(|wakes| wakes.count()), [1, 0, 1]);
+    assert!(threads.iter().all(|thread| thread.signals().must_exit()));
+    assert_eq!(leader.process().exit_status(), Some(ExitStatus::from_code(4)));
 }
 
 #[test]
