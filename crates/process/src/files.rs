@@ -326,12 +326,13 @@ impl<F: Clone> Files<F> {
         for (at, word) in from.words.iter().take(slots.div_ceil(BITS)).enumerate() {
             let mut taken = 0;
             let numbers = at * BITS..slots.min((at + 1) * BITS);
-            for (fd, slot) in numbers.clone().zip(from.slots.get(numbers).unwrap_or_default()) {
-                let file = if left_out.contains(&(fd as u32)) { None } else { slot.clone() };
-                taken |= u64::from(file.is_some()) << (fd % BITS);
-                self.open += u32::from(file.is_some());
-                self.slots.push(file);
-            }
+            let source = from.slots.get(numbers).unwrap_or_default();
+            self.slots.extend(source.iter().enumerate().map(|(bit, slot)| {
+                let file = if left_out.contains(&((at * BITS + bit) as u32)) { None } else { slot.clone() };
+                taken |= u64::from(file.is_some()) << bit;
+                file
+            }));
+            self.open += taken.count_ones();
             self.words.push(Word { taken, cloexec: word.cloexec & taken });
         }
     }
