@@ -23,10 +23,32 @@ pub(crate) fn sys_brk(caller: Caller<'_>, end: u64) -> SysResult {
     Ok(caller.space.brk(end))
 }
 
+/// Flags of mmap that every file takes; MAP_SHARED_VALIDATE refuses others.
+const KNOWN_TO_ALL: u32 = linux::MAP_TYPE
+    | linux::MAP_FIXED
+    | linux::MAP_ANONYMOUS
+    | linux::MAP_32BIT
+    | linux::MAP_GROWSDOWN
+    | linux::MAP_DENYWRITE
+    | linux::MAP_EXECUTABLE
+    | linux::MAP_LOCKED
+    | linux::MAP_NORESERVE
+    | linux::MAP_POPULATE
+    | linux::MAP_NONBLOCK
+    | linux::MAP_STACK
+    | linux::MAP_HUGETLB
+    | MAP_ABOVE_4_GIB;
+/// MAP_ABOVE4G: all addresses that are chosen here are.
+const MAP_ABOVE_4_GIB: u32 = 0x80;
+
 pub(crate) fn sys_mmap(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     let [address, len, prot, flags, fd, offset] = args;
     let (flags, prot_bits) = (flags as u32, prot as u32);
-    if len == 0 || offset % PAGE != 0 {
+    if offset % PAGE != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let file = if flags & linux::MAP_ANONYMOUS == 0 { Some(caller.file(fd)?) } else { None };
+    if len == 0 {
         return Err(Errno::EINVAL.into());
     }
     if len > USER_END {
@@ -35,7 +57,10 @@ pub(crate) fn sys_mmap(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     let prot = decode_prot(prot_bits)?;
     let sharing = match flags & linux::MAP_TYPE {
         linux::MAP_PRIVATE => Sharing::Private,
-        linux::MAP_SHARED | linux::MAP_SHARED_VALIDATE => Sharing::Shared,
+        linux::MAP_SHARED => Sharing::Shared,
+        // The kind that asks to be refused where a flag means nothing.
+        linux::MAP_SHARED_VALIDATE if file.is_some() && flags & !KNOWN_TO_ALL == 0 => Sharing::Shared,
+        linux::MAP_SHARED_VALIDATE if file.is_some() => return Err(Errno::EOPNOTSUPP.into()),
         _ => return Err(Errno::EINVAL.into()),
     };
     let placement = if flags & linux::MAP_FIXED_NOREPLACE != 0 {
@@ -57,13 +82,13 @@ pub(crate) fn sys_mmap(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     wishes.set(MapFlags::GROWS_DOWN, flags & linux::MAP_GROWSDOWN != 0);
     wishes.set(MapFlags::POPULATE, flags & linux::MAP_POPULATE != 0);
     let mut max_prot = Prot::all();
-    let backing = if flags & linux::MAP_ANONYMOUS != 0 {
-        Backing::Anonymous
-    } else {
-        let file = caller.file(fd)?;
-        let (backing, limit) = map_file(caller, &file, sharing, prot, offset, len)?;
-        max_prot = limit;
-        backing
+    let backing = match file {
+        None => Backing::Anonymous,
+        Some(file) => {
+            let (backing, limit) = map_file(caller, &file, sharing, prot, offset, len)?;
+            max_prot = limit;
+            backing
+        }
     };
     let request = MapRequest { placement, len, prot, max_prot, sharing, backing, flags: wishes };
     Ok(caller.space.map(request)?)

@@ -30,6 +30,10 @@ impl Clock {
     pub(crate) fn decode(caller: Caller<'_>, id: u64) -> SysResult<Self> {
         let id = id as i32;
         if id < 0 {
+            if id & 3 == 3 {
+                // Neither of the three times that a CPU clock may count, nor a clock behind a descriptor.
+                return Err(Errno::EINVAL.into());
+            }
             let number = !(id >> 3) as u32;
             let per_thread = id & 4 != 0;
             return if per_thread {
@@ -152,6 +156,9 @@ pub(crate) async fn sys_clock_nanosleep(
     args: [u64; 6],
 ) -> SysResult {
     let [clock, flags, wanted, remaining, ..] = args;
+    if clock as u32 == linux::CLOCK_THREAD_CPUTIME_ID {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
     let clock = Clock::decode(caller, clock)?;
     if matches!(clock, Clock::ThreadCpu(_)) {
         return Err(Errno::EINVAL.into());
