@@ -208,13 +208,13 @@ impl ThreadSlot {
         ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// Lets the calls of this thread, which is about to run on this CPU, go the fast way unless it is under call filters.
-    /// So those who are not pay nothing for them.
+    /// Lets the calls of this thread, which is about to run on this CPU, go the fast way unless they are filtered
+    /// or translated. So all others pay nothing for that.
     #[inline]
     fn choose_way(&self) {
         // Set before asked, as filters are set before `detour_all` clears: one of the two sees the other.
         cpu::set_caller(self.as_owner());
-        if self.thread.is_filtered() {
+        if self.thread.is_detoured() {
             cpu::set_caller(ptr::null_mut());
         }
     }

@@ -151,8 +151,8 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
         }
         // Whatever was noted is looked at below.
         hal_x86_64::cpu::take_work();
-        // Under call filters nothing goes past those.
-        if trap == Trap::Syscall && context.orig_rax == SCHED_YIELD && !slot.thread.is_filtered() {
+        // Calls that are filtered or translated go no short way.
+        if trap == Trap::Syscall && context.orig_rax == SCHED_YIELD && !slot.thread.is_detoured() {
             context.rax = 0;
             slot.give_way(SwitchKind::Voluntary).await;
             if slot.thread.signals().needs_attention() {

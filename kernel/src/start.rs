@@ -16,7 +16,7 @@ use memory::PagingFeatures;
 use process::{ProcessManagerConfig, ProcessTable, TableConfig};
 use sync::{Hooks, Once, TimerQueue};
 use syscall::{
-    CreatedProcesses, FileSystems, InitProgram, LoadAverage, Machine, MissingCalls, System, SystemNames, ViolationLog,
+    CreatedProcesses, FileSystems, InitProgram, LoadAverage, Machine, MissingCalls, System, UtsNamespace, ViolationLog,
     WallClock,
 };
 use types::{CpuId, MAX_CPUS, Nanos, PAGE_SIZE};
@@ -148,7 +148,7 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
         timers: TimerQueue::new(),
         wall_clock,
         missing: MissingCalls::new(),
-        names: SystemNames::new(),
+        names: UtsNamespace::first(),
         exit_status: AtomicI32::new(0),
         load: LoadAverage::new(),
         forks: AtomicU64::new(0),

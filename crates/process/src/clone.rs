@@ -12,8 +12,8 @@ use crate::thread::{NewThread, TakenResources, default_timer_slack, thread_name}
 use crate::tree::{List, NONE};
 use crate::{
     Dumpable, Effects, FileTable, FsContext, Identity, ImageRanges, IsolationLevel, LimitDecision, OwnResource,
-    Process, ProcessError, ProcessFlag, ProcessState, ProcessTable, Resource, ResourceLimits, Resources, Result,
-    Scheduling, Thread,
+    PidNamespace, Process, ProcessError, ProcessFlag, ProcessState, ProcessTable, Resource, ResourceLimits, Resources,
+    Result, Scheduling, Thread,
 };
 
 bitflags! {
@@ -138,6 +138,8 @@ pub struct CloneRequest<R: Resources> {
     pub space: Arc<R::Space>,
     /// The child's view, if it is not the parent's.
     pub namespaces: Option<R::Namespaces>,
+    /// Where the child gets its number, if not where its parent did; inside that.
+    pub pids: Option<Arc<PidNamespace>>,
     /// Where the child clears its tid when it ends (`CHILD_CLEARTID`), else 0.
     pub clear_child_tid: u64,
     /// Now.
@@ -183,6 +185,7 @@ impl<R: Resources> ProcessTable<R> {
             generation: self.next_generation(number),
             created_at: request.now,
             cell: request.cell,
+            pids: None,
             flags: 0,
             exit_signal: Some(Signal::CHLD),
             dumpable: Dumpable::Yes,
@@ -237,7 +240,8 @@ impl<R: Resources> ProcessTable<R> {
     /// process; `NoMemory`.
     pub fn clone_thread(&self, parent: &Arc<Thread<R>>, request: CloneRequest<R>) -> Result<Arc<Thread<R>>> {
         let flags = request.flags;
-        if flags.contains(CloneFlags::PARENT) && parent.process().is_init() {
+        if flags.contains(CloneFlags::PARENT) && (parent.process().is_init() || parent.process().leads_pid_namespace())
+        {
             return Err(ProcessError::InvalidArgument);
         }
         // For a new process this is asked where it enters the tree.
@@ -247,7 +251,9 @@ impl<R: Resources> ProcessTable<R> {
         let identity = parent.identity();
         self.check_creation(parent, &identity)?;
         let number = self.claim_number()?;
-        let made = self.clone_as(number, parent, identity, request);
+        let pids = request.pids.as_ref().or(parent.process().pids()).cloned();
+        let named = pids.as_ref().map_or(Ok(()), |pids| self.claim_inner(number, pids));
+        let made = named.and_then(|()| self.clone_as(number, parent, identity, pids, request));
         match &made {
             Ok(thread) => {
                 trace!("clone: parent={} child={} tid={} {flags:?}", parent.pid(), thread.pid(), thread.tid())
@@ -279,6 +285,7 @@ impl<R: Resources> ProcessTable<R> {
             if thread.is_leader() {
                 process.life().advance(ProcessState::Terminated).ok();
                 process.life().advance(ProcessState::Defunct).ok();
+                process.pids().into_iter().flat_map(PidNamespace::outwards).for_each(|pids| _ = pids.leave());
                 tree.remove(tid).into_iter().for_each(|process| effects.drop_process(process));
                 self.uncount_process();
             } else {
@@ -325,6 +332,7 @@ impl<R: Resources> ProcessTable<R> {
         number: u32,
         parent: &Arc<Thread<R>>,
         identity: Arc<Identity>,
+        pids: Option<Arc<PidNamespace>>,
         request: CloneRequest<R>,
     ) -> Result<Arc<Thread<R>>> {
         let flags = request.flags;
@@ -342,7 +350,7 @@ impl<R: Resources> ProcessTable<R> {
         let process = if is_thread {
             parent.process().clone()
         } else {
-            self.new_process(number, parent, &identity, flags, request.exit_signal, request.space, now)
+            self.new_process(number, parent, &identity, pids, flags, request.exit_signal, request.space, now)
         };
         let clear_child_tid = if flags.contains(CloneFlags::CHILD_CLEARTID) { request.clear_child_tid } else { 0 };
         let thread = Arc::new(Thread::new(NewThread {
@@ -378,6 +386,7 @@ impl<R: Resources> ProcessTable<R> {
         number: u32,
         parent: &Arc<Thread<R>>,
         identity: &Arc<Identity>,
+        pids: Option<Arc<PidNamespace>>,
         flags: CloneFlags,
         exit_signal: Option<Signal>,
         space: Arc<R::Space>,
@@ -388,6 +397,9 @@ impl<R: Resources> ProcessTable<R> {
         let signals = old.signals().forked(if share { HandlerSharing::Share } else { HandlerSharing::Copy });
         if flags.contains(CloneFlags::CLEAR_SIGHAND) {
             signals.clear_handlers();
+        }
+        if pids.as_ref().is_some_and(|pids| pids.init() == Some(number)) {
+            signals.protect();
         }
         let mut bits = 0;
         if flags.contains(CloneFlags::VFORK) {
@@ -413,6 +425,7 @@ impl<R: Resources> ProcessTable<R> {
             generation: self.next_generation(number),
             created_at: now,
             cell: old.cell().cloned(),
+            pids,
             flags: bits,
             exit_signal: if flags.contains(CloneFlags::PARENT) { old.exit_signal() } else { exit_signal },
             dumpable: old.dumpable(),
@@ -439,6 +452,9 @@ impl<R: Resources> ProcessTable<R> {
             // and child alike, the child by being made after the parent has seen it.
             if parent.signals().has_deliverable() {
                 return Err(ProcessError::Restart);
+            }
+            if let Some(pids) = process.pids() {
+                pids.enter()?;
             }
             let caller = parent.pid().0;
             let (group, session) = (tree.node(caller).group, tree.node(caller).session);

@@ -9,6 +9,7 @@
 //! ```
 
 use alloc::sync::Arc;
+use core::num::NonZeroU32;
 
 use abi::Signal;
 use types::{Credentials, Tid};
@@ -73,7 +74,7 @@ impl<R: Resources> ProcessTable<R> {
         if matches!(group.exit, GroupExit::Group(_)) || group.exec.is_some() {
             return Err(ProcessError::ExecInProgress);
         }
-        group.exec = Some(thread.tid());
+        group.exec = NonZeroU32::new(thread.tid().0);
         for other in group.list.iter().filter(|other| !Arc::ptr_eq(other, thread)) {
             other.signals().request_exit();
             effects.kick(other.clone());
@@ -90,7 +91,7 @@ impl<R: Resources> ProcessTable<R> {
     /// Gives up: the caller has been killed while it waited, or the image failed before the point of no return.
     pub fn abort_exec(&self, thread: &Thread<R>) {
         let mut group = thread.process().thread_group().lock();
-        if group.exec == Some(thread.tid()) {
+        if group.exec == NonZeroU32::new(thread.tid().0) {
             group.exec = None;
         }
     }
@@ -108,7 +109,7 @@ impl<R: Resources> ProcessTable<R> {
             let mut tree = self.tree();
             {
                 let mut group = process.thread_group().lock();
-                if group.exec != Some(thread.tid()) || group.list.len() != 1 {
+                if group.exec != NonZeroU32::new(thread.tid().0) || group.list.len() != 1 {
                     return Err(ProcessError::InvalidState);
                 }
                 group.exec = None;

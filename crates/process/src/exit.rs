@@ -20,8 +20,8 @@ use crate::process::GroupExit;
 use crate::thread::TakenResources;
 use crate::tree::{List, NONE, Number, Tree};
 use crate::{
-    ChildEvent, Effects, ExitStatus, FileTable, FsContext, Process, ProcessFlag, ProcessState, ProcessTable, Resources,
-    SessionEnd, Thread,
+    ChildEvent, Effects, ExitStatus, FileTable, FsContext, PidNamespace, Process, ProcessFlag, ProcessState,
+    ProcessTable, Resources, SessionEnd, Thread,
 };
 
 /// What an ending thread gives back. The caller first does what needs the address space (robust futexes,
@@ -57,21 +57,7 @@ impl<R: Resources> ProcessTable<R> {
 
     fn end_group(&self, process: &Arc<Process<R>>, status: ExitStatus, caller: Option<&Thread<R>>) -> Effects<R> {
         let mut effects = Effects::new();
-        {
-            let mut group = process.thread_group().lock();
-            if matches!(group.exit, GroupExit::Group(_)) {
-                return effects;
-            }
-            group.exit = GroupExit::Group(status);
-        }
-        trace!("group exit: pid={} {status:?}", process.pid());
-        process.signals().begin_exit();
-        let is_caller = |thread: &Arc<Thread<R>>| caller.is_some_and(|caller| core::ptr::eq(caller, &**thread));
-        process.for_each_thread(|thread| {
-            if !is_caller(thread) {
-                effects.kick(thread.clone());
-            }
-        });
+        end_group(process, status, caller, &mut effects);
         effects
     }
 
@@ -173,6 +159,12 @@ impl<R: Resources> ProcessTable<R> {
             GroupExit::Group(status) | GroupExit::Thread(status) => status,
             GroupExit::No => ExitStatus::Exited(0),
         };
+        if let Some(pids) = process.pids()
+            && pids.init() == Some(number)
+            && self.close_namespace(tree, number, pids, effects) == Closed::InPart
+        {
+            return;
+        }
         if process.is_init() {
             effects.init_ended = true;
         } else {
@@ -201,6 +193,48 @@ impl<R: Resources> ProcessTable<R> {
         if let Verdict::Reap = verdict {
             self.reap(tree, number, effects);
         }
+        if let Some(pids) = process.pids() {
+            self.leave_namespaces(tree, number, pids, effects);
+        }
+    }
+
+    /// Init of a namespace has ended: nobody comes in any more, and all others are killed.
+    fn close_namespace(
+        &self,
+        tree: &mut Tree<R>,
+        init: Number,
+        pids: &Arc<PidNamespace>,
+        effects: &mut Effects<R>,
+    ) -> Closed {
+        if pids.die() <= 1 {
+            return Closed::Wholly;
+        }
+        let mut at = 2;
+        while let Some((inner, member)) = pids.next(at) {
+            at = inner + 1;
+            let Some(process) = tree.process(member).cloned() else { continue };
+            if tree.node(member).ended.is_none() {
+                end_group(&process, ExitStatus::KILLED, None, effects);
+            } else if tree.node(member).parent == init {
+                self.reap(tree, member, effects);
+            }
+        }
+        Closed::InPart
+    }
+
+    /// A process has ended. Was it the last that init of a dead namespace waited for, so ends that.
+    fn leave_namespaces(&self, tree: &mut Tree<R>, number: Number, pids: &Arc<PidNamespace>, effects: &mut Effects<R>) {
+        for namespace in pids.outwards() {
+            let init = namespace.init();
+            // As deep as namespaces are inside one another at most.
+            if namespace.leave() == 1
+                && namespace.is_dead()
+                && init != Some(number)
+                && let Some(init) = init.and_then(|init| tree.process(init).cloned())
+            {
+                self.end_process(tree, &init, effects);
+            }
+        }
     }
 
     /// Gives the children of an ending process to its reaper: the nearest ancestor that adopts, else the first process.
@@ -209,7 +243,7 @@ impl<R: Resources> ProcessTable<R> {
         if tree.first(father, List::Children) == NONE {
             return;
         }
-        let reaper = find_reaper(tree, father);
+        let reaper = find_reaper(tree, process);
         loop {
             let child = tree.first(father, List::Children);
             let Some(orphan) = tree.process(child).cloned() else { return };
@@ -252,17 +286,59 @@ impl<R: Resources> ProcessTable<R> {
 }
 
 /// Who adopts the children of `father`.
-fn find_reaper<R: Resources>(tree: &Tree<R>, father: Number) -> Number {
-    let mut at = tree.node(father).parent;
+fn find_reaper<R: Resources>(tree: &Tree<R>, father: &Process<R>) -> Number {
+    let own = father.pids();
+    let mut at = tree.node(father.pid().0).parent;
     while at != NONE {
         let node = tree.node(at);
+        // Nobody outside of the namespace adopts.
+        let inside = node.process.as_ref().is_some_and(|process| match (process.pids(), own) {
+            (Some(pids), Some(own)) => Arc::ptr_eq(pids, own),
+            (None, None) => true,
+            _ => false,
+        });
+        if !inside {
+            break;
+        }
         let adopts = node.process.as_ref().is_some_and(|process| process.has_flag(ProcessFlag::Subreaper));
         if adopts && node.ended.is_none() {
             return at;
         }
         at = node.parent;
     }
-    1
+    own.and_then(|own| own.init()).filter(|init| *init != father.pid().0).unwrap_or(1)
+}
+
+/// How far a namespace has been closed.
+#[derive(PartialEq, Eq)]
+enum Closed {
+    /// Nobody was left in it.
+    Wholly,
+    /// Others have to end first; the last of them ends init.
+    InPart,
+}
+
+fn end_group<R: Resources>(
+    process: &Arc<Process<R>>,
+    status: ExitStatus,
+    caller: Option<&Thread<R>>,
+    effects: &mut Effects<R>,
+) {
+    {
+        let mut group = process.thread_group().lock();
+        if matches!(group.exit, GroupExit::Group(_)) {
+            return;
+        }
+        group.exit = GroupExit::Group(status);
+    }
+    trace!("group exit: pid={} {status:?}", process.pid());
+    process.signals().begin_exit();
+    let is_caller = |thread: &Arc<Thread<R>>| caller.is_some_and(|caller| core::ptr::eq(caller, &**thread));
+    process.for_each_thread(|thread| {
+        if !is_caller(thread) {
+            effects.kick(thread.clone());
+        }
+    });
 }
 
 /// The thread `gone` of `process` made children; the signal they asked for is due, and another thread stands in for it.

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use abi::Signal;
 use types::{Pgid, Pid};
 
-use crate::signal::{Quota, SendError, SigInfo};
+use crate::signal::{Quota, SI_TKILL, SI_USER, SendError, SigInfo};
 use crate::tree::{List, NONE, Number, Tree};
 use crate::{ChildEvent, Effects, Process, ProcessError, ProcessTable, Resource, Resources, Result, Thread, notify};
 
@@ -114,7 +114,10 @@ impl<R: Resources> ProcessTable<R> {
         if let Some(sender) = sender {
             check(sender, process, info.map(|info| info.signal))?;
         }
-        if let Some(info) = info {
+        if let Some(mut info) = info {
+            if let Some(sender) = sender {
+                info = for_namespace(sender, process, info);
+            }
             let identity = process.identity();
             let quota = Quota { user: identity.user.signals(), limit: process.limit(Resource::PendingSignals) };
             let sent = process.signals().send_to(thread.signals(), info, quota);
@@ -150,6 +153,12 @@ impl<R: Resources> ProcessTable<R> {
             if number == caller.pid().0 {
                 continue;
             }
+            // Inside a namespace all are those in it, but its init.
+            if let Some(pids) = caller.process().pids()
+                && (pids.init() == Some(number) || !pids.contains(process.pids()))
+            {
+                continue;
+            }
             // As Linux: those the caller may not signal are passed over without an error.
             match check_and_post(tree, caller, &process, info, effects) {
                 Ok(()) | Err(ProcessError::PermissionDenied) => {
@@ -171,8 +180,25 @@ fn check_and_post<R: Resources>(
 ) -> Result<()> {
     check(sender, process, info.map(|info| info.signal))?;
     match info {
-        Some(info) => notify::post(tree, process, info, effects),
+        Some(info) => notify::post(tree, process, for_namespace(sender, process, info), effects),
         None => Ok(()),
+    }
+}
+
+/// Tells the target what it calls the sender. Init of a namespace does not escape SIGKILL from outside of it.
+fn for_namespace<R: Resources>(sender: &Thread<R>, target: &Process<R>, info: SigInfo) -> SigInfo {
+    if sender.process().pids().is_none() && target.pids().is_none() {
+        return info;
+    }
+    let number = target.shown(sender.pid().0);
+    if number == 0 && info.signal == Signal::KILL && target.leads_pid_namespace() {
+        target.signals().unprotect();
+    }
+    // Chosen details name the sender as it sees itself; from outside nobody can be named.
+    if number == 0 || info.code == SI_USER || info.code == SI_TKILL {
+        info.with_sender(Pid(number), info.uid())
+    } else {
+        info
     }
 }
 

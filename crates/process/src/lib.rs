@@ -32,6 +32,7 @@ mod limits;
 mod manager;
 mod notify;
 mod permission;
+mod pid_namespace;
 mod priority;
 mod process;
 mod resources;
@@ -75,6 +76,7 @@ pub use manager::{
     Change, Host, Loaded, ProcessInfo, ProcessManager, ProcessManagerConfig, ProcessStats, ProcessSummary, Termination,
 };
 pub use permission::{may_inspect, may_limit, may_schedule, may_signal};
+pub use pid_namespace::{MAX_PID_LEVEL, PidNamespace};
 pub use priority::{
     CRITICAL_RT_PRIORITY, NICE_MAX, NICE_MIN, PriorityClass, PriorityLevel, Scheduling, SchedulingPolicy,
     SchedulingRights, new_nice, new_policy,

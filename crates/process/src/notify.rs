@@ -52,7 +52,7 @@ pub(crate) fn report<R: Resources>(
     let Some(parent) = tree.process(tree.node(number).parent).cloned() else { return };
     if parent.signals().with_actions(|actions| actions.reports_stops()) {
         // A classic signal of the kernel is never refused.
-        post(tree, &parent, child_info(Signal::CHLD, process, event), effects).ok();
+        post(tree, &parent, child_info(Signal::CHLD, &parent, process, event), effects).ok();
     }
     effects.wake_parent(&parent);
 }
@@ -74,6 +74,10 @@ pub(crate) fn notify_end<R: Resources>(
 ) -> Verdict {
     let Some(parent) = tree.process(tree.node(process.pid().0).parent).cloned() else { return Verdict::Keep };
     let mut verdict = Verdict::Keep;
+    if parent.pids().is_some_and(|pids| pids.is_dead() && pids.init() == Some(parent.pid().0)) {
+        // It only waits for the others of its namespace to end.
+        return Verdict::Reap;
+    }
     if let Some(signal) = process.exit_signal() {
         let mut ignored = false;
         if signal == Signal::CHLD {
@@ -85,7 +89,7 @@ pub(crate) fn notify_end<R: Resources>(
         }
         if !ignored {
             // A real-time exit signal may find the queue full: then it is lost, as on Linux.
-            post(tree, &parent, child_info(signal, process, event), effects).ok();
+            post(tree, &parent, child_info(signal, &parent, process, event), effects).ok();
         }
     }
     effects.wake_parent(&parent);
@@ -124,13 +128,13 @@ pub(crate) fn anonymous(signal: Signal) -> SigInfo {
     SigInfo::user(signal, Pid(0), Uid::ROOT)
 }
 
-fn child_info<R: Resources>(signal: Signal, child: &Process<R>, event: ChildEvent) -> SigInfo {
+fn child_info<R: Resources>(signal: Signal, parent: &Process<R>, child: &Process<R>, event: ChildEvent) -> SigInfo {
     let ticks = |ns: u64| i64::try_from(ns / TICK_NS).unwrap_or(i64::MAX);
     let usage = child.usage();
     SigInfo::child_as(
         signal,
         event.code(),
-        child.pid(),
+        Pid(parent.shown(child.pid().0)),
         child.identity().credentials.ruid,
         event.si_status(),
         ticks(usage.user_ns.get()),

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering};
 
 use abi::Signal;
@@ -13,8 +14,8 @@ use types::{Nanos, Pgid, Pid, Sid, Tid};
 use crate::signal::ProcessSignals;
 use crate::timers::{IntervalTimers, PosixTimers};
 use crate::{
-    ExitStatus, Identity, LimitDecision, NAME_LEN, ProcessError, ProcessState, RateMeter, Resource, ResourceLimits,
-    ResourceUsage, Resources, Result, StateCell, Thread, Violations,
+    ExitStatus, Identity, LimitDecision, NAME_LEN, PidNamespace, ProcessError, ProcessState, RateMeter, Resource,
+    ResourceLimits, ResourceUsage, Resources, Result, StateCell, Thread, Violations,
 };
 
 /// A process: one or more threads with one address space, one set of signal handlers, one place in the tree.
@@ -27,6 +28,7 @@ pub struct Process<R: Resources> {
     generation: u32,
     created_at: Nanos,
     cell: Option<R::Cell>,
+    pids: Option<Arc<PidNamespace>>,
 
     // ---- one value each, no lock. The relations are copies of what the tree says, written under its lock.
     life: StateCell,
@@ -71,7 +73,7 @@ pub(crate) struct ThreadGroup<R: Resources> {
     pub(crate) live: u32,
     pub(crate) exit: GroupExit,
     // The thread that executes a program and waits for the others to end.
-    pub(crate) exec: Option<Tid>,
+    pub(crate) exec: Option<NonZeroU32>,
 }
 
 /// How the process will have ended.
@@ -143,6 +145,7 @@ pub(crate) struct NewProcess<R: Resources> {
     pub(crate) generation: u32,
     pub(crate) created_at: Nanos,
     pub(crate) cell: Option<R::Cell>,
+    pub(crate) pids: Option<Arc<PidNamespace>>,
     pub(crate) flags: u32,
     pub(crate) exit_signal: Option<Signal>,
     pub(crate) dumpable: Dumpable,
@@ -250,6 +253,7 @@ impl<R: Resources> Process<R> {
             generation: new.generation,
             created_at: new.created_at,
             cell: new.cell,
+            pids: new.pids,
             life: StateCell::alive(),
             parent: AtomicU32::new(0),
             group: AtomicU32::new(0),
@@ -302,6 +306,22 @@ impl<R: Resources> Process<R> {
     /// The service generation it belongs to; inherited, never changed.
     pub const fn cell(&self) -> Option<&R::Cell> {
         self.cell.as_ref()
+    }
+
+    /// Where its numbers are given, unless that is the first namespace.
+    #[inline]
+    pub const fn pids(&self) -> Option<&Arc<PidNamespace>> {
+        self.pids.as_ref()
+    }
+
+    /// What it calls the process, thread, group or session `number`; 0 for one that it cannot see.
+    pub fn shown(&self, number: u32) -> u32 {
+        self.pids.as_ref().map_or(number, |pids| pids.inner(number).unwrap_or(0))
+    }
+
+    /// Whether it is number 1 of a namespace other than the first.
+    pub fn leads_pid_namespace(&self) -> bool {
+        self.pids.as_ref().is_some_and(|pids| pids.init() == Some(self.pid.0))
     }
 
     // ---- relations, without a lock

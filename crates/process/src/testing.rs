@@ -106,8 +106,15 @@ impl World {
     pub(crate) fn clone(&self, parent: &PlainThread, flags: CloneFlags, exit: Option<Signal>) -> Result<PlainThread> {
         let space = parent.process().space().unwrap();
         let space = if flags.contains(CloneFlags::VM) { space } else { Arc::new(*space + 1) };
-        let request =
-            CloneRequest { flags, exit_signal: exit, space, namespaces: None, clear_child_tid: 0, now: Nanos(5) };
+        let request = CloneRequest {
+            flags,
+            exit_signal: exit,
+            space,
+            namespaces: None,
+            pids: None,
+            clear_child_tid: 0,
+            now: Nanos(5),
+        };
         self.table.clone_thread(parent, request)
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use core::task::Waker;
 
 use abi::Signal;
@@ -28,6 +28,10 @@ const OVER_PROCESS_LIMIT: u32 = 4;
 const HAS_CHILDREN: u32 = 2;
 /// It is under call filters. Never cleared.
 const FILTERED: u32 = 8;
+/// Its numbers are those of a namespace other than the first.
+const NESTED: u32 = 16;
+/// Its children get their numbers in another namespace than its own.
+const CHILDREN_ELSEWHERE: u32 = 32;
 
 /// One thread of a process.
 ///
@@ -45,7 +49,7 @@ pub struct Thread<R: Resources> {
     flags: AtomicU32,
     scheduling: AtomicU32,
     affinity: AtomicU64,
-    last_cpu: AtomicU32,
+    last_cpu: AtomicU16,
     first_scheduled: AtomicU64,
     last_scheduled: AtomicU64,
     timer_slack: AtomicU64,
@@ -134,6 +138,9 @@ impl<R: Resources> Thread<R> {
         if filter.is_some() {
             flags |= FILTERED;
         }
+        if process.pids().is_some() {
+            flags |= NESTED;
+        }
         let shared = Shared { files: Some(files), fs: Some(fs), identity, namespaces, filter, name };
         Self {
             tid: AtomicU32::new(signals.tid().0),
@@ -145,7 +152,7 @@ impl<R: Resources> Thread<R> {
             flags: AtomicU32::new(flags),
             scheduling: AtomicU32::new(scheduling.to_bits()),
             affinity: AtomicU64::new(affinity.0),
-            last_cpu: AtomicU32::new(0),
+            last_cpu: AtomicU16::new(0),
             first_scheduled: AtomicU64::new(0),
             last_scheduled: AtomicU64::new(0),
             timer_slack: AtomicU64::new(timer_slack.0),
@@ -271,7 +278,8 @@ impl<R: Resources> Thread<R> {
     /// Notes that it starts to run on `cpu` at `now`.
     #[inline]
     pub fn note_dispatch(&self, cpu: CpuId, now: Nanos) {
-        self.last_cpu.store(cpu.0, Ordering::Relaxed);
+        // Far fewer CPUs than that are supported.
+        self.last_cpu.store(cpu.0 as u16, Ordering::Relaxed);
         self.last_scheduled.store(now.0, Ordering::Relaxed);
         if self.first_scheduled.load(Ordering::Relaxed) == 0 {
             self.first_scheduled.store(now.0.max(1), Ordering::Relaxed);
@@ -280,7 +288,7 @@ impl<R: Resources> Thread<R> {
 
     /// The CPU it ran on last.
     pub fn last_cpu(&self) -> CpuId {
-        CpuId(self.last_cpu.load(Ordering::Relaxed))
+        CpuId(u32::from(self.last_cpu.load(Ordering::Relaxed)))
     }
 
     /// When it first ran; `None` for one that never did.
@@ -570,6 +578,27 @@ impl<R: Resources> Thread<R> {
     #[inline]
     pub fn is_filtered(&self) -> bool {
         self.flags.load(Ordering::SeqCst) & FILTERED != 0
+    }
+
+    /// Whether its system calls need more than the fast way offers: filters, or translated numbers.
+    #[inline]
+    pub fn is_detoured(&self) -> bool {
+        self.flags.load(Ordering::SeqCst) & (FILTERED | NESTED) != 0
+    }
+
+    /// Whether its children get their numbers in another namespace than its own.
+    #[inline]
+    pub fn has_children_elsewhere(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & CHILDREN_ELSEWHERE != 0
+    }
+
+    /// Sets whether its children get their numbers in another namespace.
+    pub fn note_children_elsewhere(&self, elsewhere: bool) {
+        if elsewhere {
+            self.flags.fetch_or(CHILDREN_ELSEWHERE, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!CHILDREN_ELSEWHERE, Ordering::Relaxed);
+        }
     }
 
     /// Puts it under call filters, which contain those it is under; the old ones, to be dropped outside of locks.

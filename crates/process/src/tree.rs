@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 use abi::Signal;
 
-use crate::{ExitStatus, Process, ProcessError, Resources, Result};
+use crate::{ExitStatus, PidNamespace, Process, ProcessError, Resources, Result};
 
 /// A process, thread, group or session number; [`NONE`] is none.
 pub(crate) type Number = u32;
@@ -53,6 +53,8 @@ pub(crate) struct Node<R: Resources> {
     pub(crate) thread: bool,
     /// As a group: the session it is in.
     pub(crate) group_session: Number,
+    // It has another number besides this one: see `Tree::nested`.
+    nested: bool,
     // As a member, and as the head, of each kind of list.
     links: [Link; LISTS],
     heads: [Head; LISTS],
@@ -100,6 +102,7 @@ impl<R: Resources> Node<R> {
         continued: false,
         thread: false,
         group_session: NONE,
+        nested: false,
         links: [Link::NONE; LISTS],
         heads: [Head { first: NONE, last: NONE, len: 0 }; LISTS],
     };
@@ -162,6 +165,8 @@ pub(crate) struct Tree<R: Resources> {
     cursor: Number,
     /// Controlling terminals by session.
     pub(crate) terminals: BTreeMap<Number, R::Terminal>,
+    // The namespaces of numbers other than the first, of those that live in one.
+    nested: BTreeMap<Number, Arc<PidNamespace>>,
 }
 
 /// A number was found, but its chunk is missing: allocate one and ask again.
@@ -189,6 +194,7 @@ impl<R: Resources> Tree<R> {
             pid_max,
             cursor: NONE,
             terminals: BTreeMap::new(),
+            nested: BTreeMap::new(),
         };
         // Number 0 is nobody's.
         tree.set_used(NONE, true);
@@ -255,8 +261,20 @@ impl<R: Resources> Tree<R> {
     /// Gives a number back if nothing uses it any more.
     pub(crate) fn release_if_unused(&mut self, number: Number) {
         if number != NONE && !self.node(number).is_in_use() {
+            if self.node(number).nested {
+                self.node_mut(number).nested = false;
+                if let Some(pids) = self.nested.remove(&number) {
+                    pids.release(number);
+                }
+            }
             self.set_used(number, false);
         }
+    }
+
+    /// Notes that `number` has another one in `pids`, which goes with it.
+    pub(crate) fn note_nested(&mut self, number: Number, pids: Arc<PidNamespace>) {
+        self.node_mut(number).nested = true;
+        self.nested.insert(number, pids);
     }
 
     /// The lowest number in use from `from` on.

@@ -59,7 +59,7 @@ pub struct WaitRequest<R: Resources> {
 
 /// What a wait found.
 pub struct WaitResult {
-    /// Which child.
+    /// Which child, by the number that the caller knows it by.
     pub pid: Pid,
     /// Its real user.
     pub uid: Uid,
@@ -126,6 +126,8 @@ impl<R: Resources> ProcessTable<R> {
             usage.add(&process.children_usage().snapshot());
         }
         let uid = process.identity().credentials.ruid;
+        // Asked while it still has a number.
+        let pid = Pid(parent.shown(child));
         let mut effects = Effects::new();
         if !request.options.contains(WaitOptions::NOWAIT) {
             match event {
@@ -145,7 +147,7 @@ impl<R: Resources> ProcessTable<R> {
         drop(process);
         effects.run();
         trace!("wait: parent={} child={child} {event:?}", parent.pid());
-        Ok(Some(WaitResult { pid: Pid(child), uid, event, usage }))
+        Ok(Some(WaitResult { pid, uid, event, usage }))
     }
 }
 

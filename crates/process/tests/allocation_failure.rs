@@ -106,7 +106,10 @@ fn clone(table: &ProcessTable<Plain>, parent: &Arc<Thread<Plain>>, flags: CloneF
     let exit_signal = Some(Signal::CHLD);
     let space = Arc::new(2);
     let now = Nanos(2);
-    table.clone_thread(parent, CloneRequest { flags, exit_signal, space, namespaces: None, clear_child_tid: 0, now })
+    table.clone_thread(
+        parent,
+        CloneRequest { flags, exit_signal, space, namespaces: None, pids: None, clear_child_tid: 0, now },
+    )
 }
 
 fn end(table: &ProcessTable<Plain>, thread: &Arc<Thread<Plain>>) {

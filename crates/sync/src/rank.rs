@@ -14,6 +14,8 @@ impl Rank {
     pub const SERVICES: Self = Self(5);
     /// Relations between processes: parents, groups, sessions, zombies.
     pub const PROCESS_TREE: Self = Self(10);
+    /// A namespace of process numbers.
+    pub const PID_NAMESPACE: Self = Self(12);
     /// Slots of the pid table.
     pub const PROCESS_TABLE: Self = Self(14);
     /// Users and what each has in use.

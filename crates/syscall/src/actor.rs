@@ -8,7 +8,7 @@ use process::{FileTable, FsContext, Identity, Resource};
 use types::{Capabilities, Credentials, Pgid, Pid, Sid, Tid};
 use vfs::{Confine, Location, Namespace};
 
-use crate::{Caller, OpenFile, SysError, SysResult};
+use crate::{Caller, NamespaceSet, OpenFile, SysError, SysResult};
 
 /// A process's descriptors.
 pub(crate) type Files = FileTable<Arc<OpenFile>>;
@@ -41,7 +41,7 @@ impl Actor {
 /// Everything a [`vfs::FsContext`] borrows: who, and where paths start.
 pub(crate) struct Standing {
     actor: Actor,
-    namespace: Arc<Namespace>,
+    namespaces: Arc<NamespaceSet>,
     root: Location,
     base: Location,
     confine: Confine,
@@ -49,15 +49,15 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// The kernel itself at the top of a tree.
-    pub(crate) fn of_kernel(namespace: Arc<Namespace>, root: Location) -> Self {
+    pub(crate) fn of_kernel(namespaces: Arc<NamespaceSet>, root: Location) -> Self {
         let actor = Actor { identity: None, pid: Pid(0), tid: Tid(0), pgid: Pgid(0), sid: Sid(0), umask: 0 };
-        Self { actor, namespace, base: root.clone(), root, confine: Confine::empty() }
+        Self { actor, namespaces, base: root.clone(), root, confine: Confine::empty() }
     }
 
     /// What path operations start from.
     pub(crate) fn context(&self) -> vfs::FsContext<'_> {
         vfs::FsContext {
-            namespace: &self.namespace,
+            namespace: self.namespace(),
             root: &self.root,
             base: &self.base,
             caller: self.actor.vfs(),
@@ -76,7 +76,7 @@ impl Standing {
 
     /// The mounts it sees.
     pub(crate) fn namespace(&self) -> &Namespace {
-        &self.namespace
+        &self.namespaces.mounts.table
     }
 
     /// Where `/` begins.
@@ -172,7 +172,7 @@ impl Caller<'_> {
         let places = self.fs()?.places();
         Ok(Standing {
             actor: self.actor(),
-            namespace: self.thread.namespaces(),
+            namespaces: self.thread.namespaces(),
             root: places.root,
             base: base.unwrap_or(places.cwd),
             confine: Confine::empty(),
@@ -200,7 +200,7 @@ impl Caller<'_> {
         use process::signal::{Quota, Sent, SigInfo};
         let identity = self.thread.identity();
         let quota = Quota { user: identity.user.signals(), limit: self.process.limit(Resource::PendingSignals) };
-        let info = SigInfo::user(signal, self.process.pid(), identity.credentials.ruid);
+        let info = SigInfo::user(signal, self.own_pid(), identity.credentials.ruid);
         let signals = self.process.signals();
         // The caller itself looks before it goes back to user mode: nobody need be kicked.
         if signals.send_to(self.thread.signals(), info, quota).is_ok_and(|effect| effect.sent == Sent::Queued) {

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use hal::UserContext;
 use memory::AddressSpace;
 use process::ExitStatus;
+use types::{Pid, Tid};
 
 use crate::{FpuState, Process, RestartBlock, System, Thread, UserMemory};
 
@@ -22,6 +23,24 @@ pub struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
+    /// Its process's number as it sees that itself (getpid).
+    pub fn own_pid(self) -> Pid {
+        Pid(self.process.shown(self.process.pid().0))
+    }
+
+    /// Its number as it sees that itself (gettid).
+    pub fn own_tid(self) -> Tid {
+        Tid(self.process.shown(self.thread.tid().0))
+    }
+
+    /// What the kernel calls the process, thread, group or session that is `number` to the caller; nobody's number if there
+    /// is no such.
+    pub fn meant(self, number: u32) -> u32 {
+        /// Above every number there is, and no negative one.
+        const NOBODY: u32 = i32::MAX as u32;
+        self.process.pids().map_or(number, |pids| pids.outer(number).unwrap_or(NOBODY))
+    }
+
     /// The caller's memory, typed.
     pub fn memory(self) -> UserMemory<'a> {
         UserMemory::new(self.system.platform, self.space)

@@ -7,8 +7,8 @@ use abi::Errno;
 use abi::linux::general as linux;
 
 use crate::calls::{
-    clone, exec, files, futex, ids, info, inspect, memory, pidfd, poll, posix_timers, power, prctl, process, resource,
-    seccomp, signal, sysv, time, timers,
+    clone, exec, files, futex, ids, info, inspect, memory, namespaces, pidfd, poll, posix_timers, power, prctl,
+    process, resource, seccomp, signal, sysv, time, timers,
 };
 use crate::{Caller, Registers, RestartBlock, SysError, SysResult, own_limits, shortage};
 
@@ -59,6 +59,7 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         linux::__NR_timer_getoverrun => posix_timers::sys_timer_getoverrun(caller, a),
         linux::__NR_timer_delete => posix_timers::sys_timer_delete(caller, a),
 
+        linux::__NR_setns => namespaces::sys_setns(caller, a, b),
         linux::__NR_unshare => clone::sys_unshare(caller, a),
         linux::__NR_setpgid => process::sys_setpgid(caller, a, b),
         linux::__NR_getpgid => process::sys_getpgid(caller, a),

@@ -11,7 +11,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use abi::Errno;
 use abi::linux::general as linux;
 use hal::Console;
-use types::{Capabilities, Credentials, Gid, Uid};
+use process::PidNamespace;
+use types::{Capabilities, Credentials, Gid, Pid, Uid};
 use vfs::cpio::CpioError;
 use vfs::dev::{KernelLog, number};
 use vfs::proc::{CpuInfo, CpuTimes, NamedFile, ProcFs, ProcText, Text, cpu_info, standard_files, uuid};
@@ -26,9 +27,10 @@ use vfs::{
 use crate::calls::info::{RELEASE, VERSION};
 use crate::devices::{ConsoleDevice, MachineRandom, OwnTerminal, PtyMasters};
 use crate::lock_waits::LockWaits;
+use crate::proc_nested::NestedProcesses;
 use crate::proc_source::Processes;
 use crate::terminal::Deliver;
-use crate::{OpenFile, SysResult, System};
+use crate::{OpenFile, SysResult, System, UtsNamespace};
 
 /// Figures that only the kernel around knows.
 pub trait MachineInfo: Send + Sync {
@@ -223,7 +225,12 @@ impl System {
     }
 
     /// What mount(2) puts in place for a type and its options.
-    pub(crate) fn new_file_system(&'static self, kind: &[u8], options: &[u8]) -> SysResult<Arc<dyn FileSystem>> {
+    pub(crate) fn new_file_system(
+        &'static self,
+        kind: &[u8],
+        options: &[u8],
+        pids: Option<&Arc<PidNamespace>>,
+    ) -> SysResult<Arc<dyn FileSystem>> {
         let files = self.file_systems()?;
         let total = self.frames.stats().total * types::PAGE_SIZE as u64;
         let memory = |options: RamOptions| RamFs::new(self.frames, self.wall_clock.as_ref(), options);
@@ -242,7 +249,15 @@ impl System {
             b"sysfs" => self.sysfs()?,
             b"devtmpfs" => files.devices.clone(),
             b"devpts" => files.ptys.clone(),
-            b"proc" => files.proc.clone(),
+            b"proc" => match pids {
+                // One for all of the first namespace, one of its own for each mount elsewhere.
+                None => files.proc.clone(),
+                Some(pids) => ProcFs::new(
+                    Arc::new(NestedProcesses::new(self, pids.clone())),
+                    proc_files(self, &files.info),
+                    self.wall_clock.clone(),
+                ),
+            },
             _ => return Err(Errno::ENODEV.into()),
         })
     }
@@ -434,11 +449,11 @@ struct HostName {
 
 impl ProcText for HostName {
     fn read(&self, out: &mut Text) -> core::fmt::Result {
-        let name = {
-            let names = self.system.names.lock();
-            if self.domain { names.domain.clone() } else { names.host.clone() }
-        };
-        writeln!(out, "{name}")
+        self.tell(&self.system.names, out)
+    }
+
+    fn read_for(&self, reader: Pid, out: &mut Text) -> core::fmt::Result {
+        self.tell(&self.names_of(reader), out)
     }
 
     fn write(&self, data: &[u8], caller: &VfsCaller<'_>) -> vfs::Result<()> {
@@ -448,12 +463,21 @@ impl ProcText for HostName {
         let text = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let text = text.get(..text.len().min(64)).unwrap_or_default();
         let name = String::from_utf8_lossy(text).into_owned();
-        let old = {
-            let mut names = self.system.names.lock();
-            let slot = if self.domain { &mut names.domain } else { &mut names.host };
-            core::mem::replace(slot, name)
-        };
-        drop(old);
+        let names = self.names_of(caller.pid);
+        drop(if self.domain { names.set_domain(name) } else { names.set_host(name) });
         Ok(())
+    }
+}
+
+impl HostName {
+    /// The names that a process sees.
+    fn names_of(&self, pid: Pid) -> Arc<UtsNamespace> {
+        let thread = self.system.processes.process(pid).and_then(|process| process.first_thread());
+        thread.map_or_else(|| self.system.names.clone(), |thread| thread.namespaces().names.clone())
+    }
+
+    fn tell(&self, names: &UtsNamespace, out: &mut Text) -> core::fmt::Result {
+        let names = names.names();
+        writeln!(out, "{}", if self.domain { names.domain } else { names.host })
     }
 }

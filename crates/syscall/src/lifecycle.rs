@@ -8,14 +8,14 @@ use hal::PowerAction;
 use process::signal::{Kick, SendEffect, Sent};
 use process::stack::Arguments;
 use process::{Effects, ExecCommit, ExitStatus, InitRequest, Resource, ResourceLimits};
-use types::Credentials;
+use types::{Credentials, Tid};
 use vfs::{Follow, Location, Namespace};
 
 use crate::actor::Standing;
 use crate::calls::exec::{Loader, load};
 use crate::calls::futex::{ThreadWords, release_thread_words};
 use crate::calls::process::shell_status;
-use crate::{Caller, NewThread, OpenFile, Resources, SysResult, System, Thread, VectorState};
+use crate::{Caller, NamespaceSet, NewThread, OpenFile, Resources, SysResult, System, Thread, VectorState};
 
 /// What the first process is to be.
 pub struct InitProgram<'a> {
@@ -40,7 +40,8 @@ impl System {
         namespace: Arc<Namespace>,
         root: Location,
     ) -> SysResult<()> {
-        let standing = Standing::of_kernel(namespace.clone(), root.clone());
+        let namespaces = NamespaceSet::first(namespace, self.names.clone());
+        let standing = Standing::of_kernel(namespaces.clone(), root.clone());
         let limits = ResourceLimits::new();
         let loader = Loader {
             system: self,
@@ -67,7 +68,7 @@ impl System {
         let thread = self.processes.create_init(InitRequest {
             space: image.space.clone(),
             root,
-            namespaces: namespace,
+            namespaces,
             cell: None,
             affinity: self.platform.online(),
             limits,
@@ -111,7 +112,7 @@ impl System {
         let departure = self.processes.begin_exit(thread, status);
         if let Some(space) = &space {
             let words = ThreadWords {
-                tid: thread.tid(),
+                tid: Tid(process.shown(thread.tid().0)),
                 robust_list: departure.robust_list,
                 clear_child_tid: departure.clear_child_tid,
             };
@@ -133,8 +134,9 @@ impl System {
             self.disarm_timers(process);
             crate::calls::sysv::process_ended(self, process);
         }
+        let tid = Tid(process.shown(thread.tid().0));
         let effects = self.processes.finish_exit(thread);
-        self.futexes.owner_exited(thread.tid());
+        self.futexes.owner_exited(tid);
         self.run(effects);
     }
 

@@ -8,14 +8,15 @@ use abi::linux::general as linux;
 use abi::{Rlimit, SigSet};
 use memory::{AddressSpace, AreaKind, FrameKind};
 use process::{Dumpable, FsContext, Limit, OnExec, ProcessState, Resource};
-use types::{Capabilities, Gid, Nanos, PAGE_SIZE, Pid, Tid, Uid};
+use types::{Capabilities, Gid, Nanos, PAGE_SIZE, Pgid, Pid, Sid, Tid, Uid};
 use vfs::proc::{
-    CpuTimes, FdInfo, IoCounts, LinkKind, Load, MapsLine, MemoryInfo, Namespace as NamespaceKind, ProcSource,
-    StatTotals, TaskBytes, TaskId, TaskMemory, TaskOwner, TaskSetting, TaskSnapshot, TaskState, TaskWriter,
+    CpuTimes, FdInfo, IoCounts, LinkKind, Load, MapsLine, MemoryInfo, Namespace as NamespaceKind, NestedNumbers,
+    ProcSource, StatTotals, TaskBytes, TaskId, TaskMemory, TaskOwner, TaskSetting, TaskSnapshot, TaskState, TaskWriter,
 };
-use vfs::{Caller as VfsCaller, DeviceNumber, LinkTarget, Location, MountLine, Result, VfsError};
+use vfs::{Caller as VfsCaller, DeviceNumber, File, LinkTarget, Location, MountLine, Result, VfsError};
 
 use crate::actor::Files;
+use crate::calls::namespaces::NamespaceFile;
 use crate::{OpenFile, Process, System, Thread};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -56,7 +57,7 @@ impl Processes {
     fn show(&self, place: &Location, caller: &VfsCaller<'_>) -> Result<Vec<u8>> {
         let viewer = self.process(caller.pid).and_then(|process| process.first_thread());
         match viewer.and_then(|viewer| Some((viewer.namespaces(), viewer.fs()?.root()))) {
-            Some((namespace, root)) => place.display_path(&namespace, &root),
+            Some((namespace, root)) => place.display_path(&namespace.mounts.table, &root),
             None => {
                 let files = self.0.files.get().ok_or(VfsError::NotFound)?;
                 place.display_path(files.namespace(), &files.namespace().root())
@@ -175,7 +176,7 @@ impl ProcSource for Processes {
     fn mounts(&self, task: TaskId) -> Result<Vec<MountLine>> {
         let thread = self.thread(task).ok_or(VfsError::NoProcess)?;
         let root = thread.fs().ok_or(VfsError::NoProcess)?.root();
-        thread.namespaces().list(&root)
+        thread.namespaces().mounts.table.list(&root)
     }
 
     fn next_fd(&self, task: TaskId, from: u32) -> Option<FdInfo> {
@@ -210,18 +211,9 @@ impl ProcSource for Processes {
                 }
             }
             LinkKind::Namespace(kind) => {
-                self.process(task.pid).ok_or(VfsError::NoProcess)?;
-                // One of each kind, numbered as Linux numbers the first ones.
-                let (name, number) = match kind {
-                    NamespaceKind::Ipc => ("ipc", 0xefff_ffff_u32),
-                    NamespaceKind::Uts => ("uts", 0xefff_fffe),
-                    NamespaceKind::User => ("user", 0xefff_fffd),
-                    NamespaceKind::Pid => ("pid", 0xefff_fffc),
-                    NamespaceKind::Cgroup => ("cgroup", 0xefff_fffb),
-                    NamespaceKind::Mount => ("mnt", 0xf000_0000),
-                    NamespaceKind::Network => ("net", 0xf000_0001),
-                };
-                Ok(alloc::format!("{name}:[{number}]").into_bytes())
+                let mut text = String::new();
+                self.namespace(task, kind)?.describe(&mut text).map_err(|_| VfsError::NoMemory)?;
+                Ok(text.into_bytes())
             }
         }
     }
@@ -238,7 +230,9 @@ impl ProcSource for Processes {
                     None => LinkTarget::OpenFile(file),
                 }
             }
-            LinkKind::Namespace(_) => return Err(VfsError::NotSupported),
+            LinkKind::Namespace(kind) => {
+                LinkTarget::OpenFile(OpenFile::anonymous(Arc::new(self.namespace(task, kind)?), linux::O_RDONLY))
+            }
         })
     }
 
@@ -318,6 +312,11 @@ impl ProcSource for Processes {
 }
 
 impl Processes {
+    fn namespace(&self, task: TaskId, kind: NamespaceKind) -> Result<NamespaceFile> {
+        let process = self.process(task.pid).ok_or(VfsError::NoProcess)?;
+        NamespaceFile::of(&process, kind).ok_or(VfsError::NotFound)
+    }
+
     fn executable(&self, task: TaskId) -> Result<Location> {
         self.process(task.pid).ok_or(VfsError::NoProcess)?.executable().ok_or(VfsError::NotFound)
     }
@@ -390,6 +389,7 @@ impl Processes {
             involuntary_switches: own.involuntary_switches,
             no_new_privileges: thread.is_some_and(Thread::no_new_privs),
             seccomp: filter.as_ref().map_or(0, |filter| filter.mode() as u32),
+            nested: numbers_inside(task, process, thread),
             seccomp_filters: filter.as_ref().map_or(0, |filter| filter.count()),
             personality: process.personality(),
             wait_channel: None,
@@ -410,6 +410,26 @@ impl Processes {
             run_delay: Nanos::ZERO,
         }
     }
+}
+
+/// What a task is called in the namespaces it is in, but for the first.
+fn numbers_inside(task: TaskId, process: &Process, thread: Option<&Thread>) -> Vec<NestedNumbers> {
+    let Some(pids) = process.pids() else { return Vec::new() };
+    let tid = task.tid.or_else(|| thread.map(Thread::tid)).unwrap_or(Tid::from(task.pid));
+    let mut numbers: Vec<NestedNumbers> = pids
+        .outwards()
+        .map(|pids| {
+            let inner = |number: u32| pids.inner(number).unwrap_or(0);
+            NestedNumbers {
+                pid: Pid(inner(task.pid.0)),
+                tid: Tid(inner(tid.0)),
+                group: Pgid(inner(process.pgid().0)),
+                session: Sid(inner(process.sid().0)),
+            }
+        })
+        .collect();
+    numbers.reverse();
+    numbers
 }
 
 fn state_of(process: &Process, task: TaskId, thread: Option<&Thread>) -> TaskState {

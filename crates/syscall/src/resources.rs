@@ -20,7 +20,7 @@ impl process::Resources for Resources {
     type File = Arc<OpenFile>;
     type Path = vfs::Location;
     type Terminal = Arc<vfs::terminal::Terminal>;
-    type Namespaces = Arc<vfs::Namespace>;
+    type Namespaces = Arc<crate::NamespaceSet>;
     type Cell = u64;
     type Filter = Arc<process::filter::CallFilter>;
 }

@@ -31,7 +31,9 @@ const fn set() -> [u64; 8] {
     set
 }
 
-const MAKERS: [u32; 58] = [
+const MAKERS: [u32; 60] = [
+    linux::__NR_unshare,
+    linux::__NR_setns,
     linux::__NR_seccomp,
     linux::__NR_open,
     linux::__NR_openat,

@@ -7,10 +7,13 @@ use core::sync::atomic::{AtomicI32, AtomicU64};
 use memory::{Frames, FutexKey};
 use process::futex::FutexTable;
 use process::{ProcessManagerConfig, ProcessTable};
-use sync::{Once, Rank, SpinLock, TimerQueue};
+use sync::{Once, TimerQueue};
 
 use crate::calls::sysv::Ipc;
-use crate::{CreatedProcesses, FileSystems, LoadAverage, MissingCalls, Platform, Resources, ViolationLog, WallClock};
+use crate::{
+    CreatedProcesses, FileSystems, LoadAverage, MissingCalls, Platform, Resources, UtsNamespace, ViolationLog,
+    WallClock,
+};
 
 /// The state behind all system calls.
 pub struct System {
@@ -36,8 +39,8 @@ pub struct System {
     pub wall_clock: Arc<WallClock>,
     /// Calls we lack.
     pub missing: MissingCalls,
-    /// What `sethostname` and `setdomainname` set.
-    pub names: SpinLock<SystemNames>,
+    /// The first process's host and domain name.
+    pub names: Arc<UtsNamespace>,
     /// Status that is reported at power-off.
     pub exit_status: AtomicI32,
     /// Load averages.
@@ -50,19 +53,4 @@ pub struct System {
     pub files: Once<FileSystems>,
     /// The kernel command line.
     pub command_line: String,
-}
-
-/// Names that the administrator gives the machine.
-pub struct SystemNames {
-    /// Host name.
-    pub host: String,
-    /// NIS domain name.
-    pub domain: String,
-}
-
-impl SystemNames {
-    /// Linux's names before anybody set them.
-    pub fn new() -> SpinLock<Self> {
-        SpinLock::new(Rank::INODE, Self { host: "(none)".into(), domain: "(none)".into() })
-    }
 }

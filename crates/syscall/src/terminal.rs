@@ -148,7 +148,7 @@ impl Caller<'_> {
         if !mine {
             return Err(Errno::ENOTTY.into());
         }
-        let group = Pgid(u32::try_from(group).map_err(|_| Errno::EINVAL)?);
+        let group = Pgid(self.meant(u32::try_from(group).map_err(|_| Errno::EINVAL)?));
         let group_session = self.system.processes.group_session(group);
         terminal.set_foreground(session, group, group_session)?;
         Ok(0)

@@ -30,8 +30,8 @@ use vfs::proc::{CpuInfo, CpuTimes};
 
 use crate::{
     Caller, CreatedProcesses, FileSystems, FpuState, Hardware, LoadAverage, Machine, MachineInfo, MissingCalls,
-    NewThread, OutOfMemory, Platform, Process, Registers, RestartBlock, SysError, SysResult, System, SystemNames,
-    Thread, ViolationLog, WallClock, dispatch, dispatch_now,
+    NamespaceSet, NewThread, OutOfMemory, Platform, Process, Registers, RestartBlock, SysError, SysResult, System,
+    Thread, UtsNamespace, ViolationLog, WallClock, dispatch, dispatch_now,
 };
 
 /// Pages of memory of a test's machine.
@@ -228,7 +228,7 @@ impl World {
             timers: TimerQueue::new(),
             wall_clock: Arc::new(WallClock::new(platform, 1_700_000_000)),
             missing: MissingCalls::new(),
-            names: SystemNames::new(),
+            names: UtsNamespace::first(),
             exit_status: AtomicI32::new(0),
             load: LoadAverage::new(),
             forks: AtomicU64::new(0),
@@ -261,7 +261,7 @@ impl World {
             .create_init(InitRequest {
                 space: space.clone(),
                 root: files.namespace().root(),
-                namespaces: files.namespace().clone(),
+                namespaces: NamespaceSet::first(files.namespace().clone(), system.names.clone()),
                 cell: None,
                 affinity: self.platform.online(),
                 limits: ResourceLimits::new(),

@@ -43,7 +43,7 @@ pub async fn serve(caller: Caller<'_>, registers: &mut Registers<'_>, trap: Trap
     let mut interrupted = false;
     match trap {
         Trap::Syscall => {
-            let result = if caller.thread.is_filtered() {
+            let result = if caller.thread.is_detoured() {
                 Box::pin(detour::call(caller, registers)).await
             } else {
                 dispatch(caller, registers).await

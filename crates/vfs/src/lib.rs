@@ -65,7 +65,7 @@ pub use inode::{
 pub use ioctl::{IOCTL_MAX_BYTES, IoctlShape};
 pub use location::Location;
 pub use metadata::{Clock, DeviceNumber, FileType, Metadata, Timestamp};
-pub use mount::{Mount, MountFlags, MountLine, Namespace, Recursion, Unmount};
+pub use mount::{Mount, MountCopies, MountFlags, MountLine, Namespace, Recursion, Unmount};
 pub use open::Opened;
 pub use open_file::{MAX_FILE_SIZE, OpenFile, SeekFrom, WriteRules};
 pub use permission::{Want, is_owner, permit, real_rights};

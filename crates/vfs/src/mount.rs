@@ -248,16 +248,32 @@ impl Namespace {
 
     /// A namespace that starts with the same mounts and then goes its own way (CLONE_NEWNS).
     ///
+    /// They are mounts of its own: what is remounted here stays as it was there. The second value leads from the old places
+    /// to the new ones.
+    ///
     /// # Errors
     /// [`VfsError::NoMemory`].
-    pub fn fork(&self) -> Result<Self> {
-        let mounts = self.snapshot().copy()?;
-        Ok(Self {
+    pub fn fork(&self) -> Result<(Self, MountCopies)> {
+        let table = self.snapshot();
+        let mut copies = MountCopies(Vec::new());
+        copies.0.try_reserve_exact(table.mounts.len()).map_err(|_| VfsError::NoMemory)?;
+        for Attached { mount, .. } in &table.mounts {
+            let id = self.ids.fetch_add(1, Ordering::Relaxed);
+            let copy = Mount::new(id, mount.file_system.clone(), mount.root.clone(), &mount.source, mount.flags());
+            copies.0.push((mount.id, copy));
+        }
+        let mut mounts = Vec::new();
+        mounts.try_reserve_exact(table.mounts.len()).map_err(|_| VfsError::NoMemory)?;
+        for (Attached { point, .. }, (_, copy)) in table.mounts.iter().zip(&copies.0) {
+            mounts.push(Attached::new(copy.clone(), point.as_ref().map(|point| copies.of(point))));
+        }
+        let namespace = Self {
             table: SpinLock::new(Rank::MOUNTS, Arc::new(MountTable { mounts })),
             devices: self.devices.clone(),
             ids: self.ids.clone(),
             anonymous: self.anonymous.clone(),
-        })
+        };
+        Ok((namespace, copies))
     }
 
     /// The devices behind device nodes.
@@ -499,6 +515,17 @@ impl Namespace {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Which mount of a new namespace stands for which of the one it was copied from.
+pub struct MountCopies(Vec<(u64, Arc<Mount>)>);
+
+impl MountCopies {
+    /// The same place in the new namespace; the place itself if it was in no mount of the old one.
+    pub fn of(&self, place: &Location) -> Location {
+        let copy = self.0.iter().find(|(id, _)| *id == place.mount().id);
+        copy.map_or_else(|| place.clone(), |(_, copy)| Location::new(copy.clone(), place.inode().clone()))
     }
 }
 

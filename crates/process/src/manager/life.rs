@@ -236,8 +236,15 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
                 return Err(ProcessError::ResourceLimitExceeded);
             }
         }
-        let request =
-            CloneRequest { flags, exit_signal: Some(Signal::CHLD), space, namespaces: None, clear_child_tid: 0, now };
+        let request = CloneRequest {
+            flags,
+            exit_signal: Some(Signal::CHLD),
+            space,
+            namespaces: None,
+            pids: None,
+            clear_child_tid: 0,
+            now,
+        };
         self.table.clone_thread(parent, request)
     }
 

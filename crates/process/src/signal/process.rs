@@ -121,6 +121,11 @@ impl ProcessSignals {
         self.state.lock().protected = true;
     }
 
+    /// Lets the default action of signals reach it again.
+    pub(crate) fn unprotect(&self) {
+        self.state.lock().protected = false;
+    }
+
     /// Adds a thread; `false` if memory is short, and nothing changed.
     #[must_use]
     pub fn attach(&self, thread: Arc<ThreadSignals>) -> bool {

@@ -17,7 +17,7 @@ use sync::{Once, Rank, SpinGuard, SpinLock};
 use types::{Pgid, Pid, Sid, Tid, Uid};
 
 use crate::tree::{CHUNK, Claim, FIRST_CAPACITY, List, NONE, Number, Tree};
-use crate::{Process, ProcessError, Resources, Result, Thread, User};
+use crate::{PidNamespace, Process, ProcessError, Resources, Result, Thread, User};
 
 pub use check::{Broken, Sound};
 
@@ -222,6 +222,13 @@ impl<R: Resources> ProcessTable<R> {
     /// Gives a number back that came to nothing.
     pub(crate) fn unclaim_number(&self, number: Number) {
         self.tree().release_if_unused(number);
+    }
+
+    /// Gives a number that was just claimed one in `pids`, too; it goes with it.
+    pub(crate) fn claim_inner(&self, number: Number, pids: &Arc<PidNamespace>) -> Result<()> {
+        pids.claim(number, self.pid_max())?;
+        self.tree().note_nested(number, pids.clone());
+        Ok(())
     }
 
     /// The generation the next holder of `number` gets.

@@ -6,8 +6,9 @@ use abi::linux::general as linux;
 use abi::{CloneArgs, Errno, Wire};
 use process::signal::Restart;
 use process::{CloneCall, CloneFlags, CloneRequest, ProcessError};
-use types::USER_END;
+use types::{Capabilities, USER_END};
 
+use super::namespaces;
 use crate::{Caller, NewThread, Process, Registers, SysError, SysResult, VectorState};
 
 /// A process or thread that has been made and runs.
@@ -84,12 +85,12 @@ pub(crate) fn sys_clone3(caller: Caller<'_>, registers: &mut Registers<'_>) -> S
     clone(caller, registers, CloneCall::Clone3, wanted)
 }
 
-/// unshare(2): a table of descriptors or places of one's own. Namespaces are not offered.
+/// unshare(2): a table of descriptors, places or views of one's own.
 pub(crate) fn sys_unshare(caller: Caller<'_>, flags: u64) -> SysResult {
     let flags = CloneFlags::from_bits_retain(flags);
     let alone = CloneFlags::THREAD.union(CloneFlags::SIGHAND).union(CloneFlags::VM);
     let known = alone.union(CloneFlags::FS).union(CloneFlags::FILES).union(CloneFlags::SYSVSEM);
-    if !known.contains(flags) {
+    if !known.union(CloneFlags::NAMESPACES).contains(flags) {
         return Err(Errno::EINVAL.into());
     }
     // What threads share cannot be split off; a process of one thread shares nothing of it.
@@ -97,11 +98,21 @@ pub(crate) fn sys_unshare(caller: Caller<'_>, flags: u64) -> SysResult {
     if flags.intersects(alone) && (caller.process.thread_count() > 1 || vm_shared) {
         return Err(Errno::EINVAL.into());
     }
-    if flags.contains(CloneFlags::FS) {
+    if flags.intersects(CloneFlags::NAMESPACES) {
+        // Refused before anything changes.
+        if flags.intersects(CloneFlags::NEWUSER | CloneFlags::NEWNET | CloneFlags::NEWCGROUP) {
+            return Err(Errno::EINVAL.into());
+        }
+        caller.require(Capabilities::SYS_ADMIN)?;
+    }
+    if flags.intersects(CloneFlags::FS | CloneFlags::NEWNS) {
         caller.thread.unshare_fs();
     }
     if flags.contains(CloneFlags::FILES) {
         caller.thread.unshare_files()?;
+    }
+    if flags.intersects(CloneFlags::NAMESPACES) {
+        namespaces::unshare(caller, flags)?;
     }
     Ok(0)
 }
@@ -116,9 +127,20 @@ impl Wanted {
 fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wanted: Wanted) -> SysResult<Made> {
     let flags = wanted.flags;
     let exit_signal = flags.validate(call, wanted.exit_signal)?;
-    if flags.intersects(CloneFlags::NAMESPACES) || flags.contains(CloneFlags::INTO_CGROUP) {
+    if flags.contains(CloneFlags::INTO_CGROUP) || flags.contains(CloneFlags::NEWIPC | CloneFlags::SYSVSEM) {
         return Err(Errno::EINVAL.into());
     }
+    // Both are rare: nothing but two tests for everybody else.
+    let split = if flags.intersects(CloneFlags::NAMESPACES) { Some(namespaces::split(caller, flags)?) } else { None };
+    let elsewhere = caller.thread.has_children_elsewhere();
+    if elsewhere && flags.contains(CloneFlags::THREAD) {
+        return Err(Errno::EINVAL.into());
+    }
+    let pids = match &split {
+        Some(split) => split.set.pids.clone(),
+        None if elsewhere => caller.thread.namespaces().pids.clone(),
+        None => None,
+    };
     if flags.contains(CloneFlags::SETTLS) && wanted.tls >= USER_END {
         return Err(Errno::EPERM.into());
     }
@@ -127,7 +149,8 @@ fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wan
         flags,
         exit_signal,
         space: space.clone(),
-        namespaces: None,
+        namespaces: split.as_ref().map(|split| split.set.clone()),
+        pids,
         clear_child_tid: if flags.contains(CloneFlags::CHILD_CLEARTID) { wanted.child_tid } else { 0 },
         now: caller.system.platform.now(),
     };
@@ -137,7 +160,12 @@ fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wan
         Err(error) => return Err(error.into()),
     };
     let child = thread.process().clone();
-    let number = thread.tid().0;
+    if let (Some(split), Some(places)) = (&split, thread.fs()) {
+        split.relocate(&places);
+    }
+    // Each side gets the number that it knows the child by.
+    let number = caller.process.shown(thread.tid().0);
+    let own_number = child.shown(thread.tid().0);
 
     let mut start = *registers.context;
     start.rax = 0;
@@ -166,7 +194,7 @@ fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wan
     }
     if flags.contains(CloneFlags::CHILD_SETTID) {
         // In the child's memory, which may be a copy that is not active here.
-        let _ = space.write(wanted.child_tid, &number.to_le_bytes());
+        let _ = space.write(wanted.child_tid, &own_number.to_le_bytes());
     }
     if !flags.contains(CloneFlags::THREAD) {
         super::timers::watch_cpu_limit(caller.system, &child);

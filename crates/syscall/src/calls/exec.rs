@@ -181,7 +181,7 @@ fn change_over(caller: Caller<'_>, registers: &mut Registers<'_>, image: Image, 
     };
     if let Some(old) = &executed.old_space {
         let words = super::futex::ThreadWords {
-            tid: caller.thread.tid(),
+            tid: caller.own_tid(),
             robust_list: executed.robust_list,
             clear_child_tid: executed.clear_child_tid,
         };

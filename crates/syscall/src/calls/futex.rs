@@ -247,10 +247,10 @@ impl PiWord for Word<'_> {
 async fn lock_pi(caller: Caller<'_>, address: u64, scope: FutexScope, deadline: Option<Nanos>) -> SysResult {
     let key = caller.space.futex_key(address, scope)?;
     let word = Word { space: caller.space, address };
-    let alive = |tid: Tid| caller.system.processes.thread(tid).is_some();
+    let alive = |tid: Tid| caller.system.processes.thread(Tid(caller.meant(tid.0))).is_some();
     let urgency = u32::from(u8::MAX - caller.thread.scheduling().rt_priority);
     let mut locking: LockPi<'_, FutexKey, _, _> =
-        caller.system.futexes.lock_pi(key, caller.thread.tid(), urgency, word, alive);
+        caller.system.futexes.lock_pi(key, caller.own_tid(), urgency, word, alive);
     let outcome = until(caller.system, deadline, interruptible(caller.thread, &mut locking)).await;
     let error = match outcome {
         Some(Ok(result)) => return result.map(|()| 0).map_err(pi_error),
@@ -267,13 +267,13 @@ async fn lock_pi(caller: Caller<'_>, address: u64, scope: FutexScope, deadline: 
 fn trylock_pi(caller: Caller<'_>, address: u64, scope: FutexScope) -> SysResult {
     let key = caller.space.futex_key(address, scope)?;
     let word = Word { space: caller.space, address };
-    caller.system.futexes.trylock_pi(key, caller.thread.tid(), &word).map(|()| 0).map_err(pi_error)
+    caller.system.futexes.trylock_pi(key, caller.own_tid(), &word).map(|()| 0).map_err(pi_error)
 }
 
 fn unlock_pi(caller: Caller<'_>, address: u64, scope: FutexScope) -> SysResult {
     let key = caller.space.futex_key(address, scope)?;
     let word = Word { space: caller.space, address };
-    caller.system.futexes.unlock_pi(key, caller.thread.tid(), &word).map(|_| 0).map_err(pi_error)
+    caller.system.futexes.unlock_pi(key, caller.own_tid(), &word).map(|_| 0).map_err(pi_error)
 }
 
 fn pi_error(error: PiError<MemoryError>) -> SysError {

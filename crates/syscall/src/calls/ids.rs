@@ -152,10 +152,10 @@ pub(crate) fn sys_capget(caller: Caller<'_>, header: u64, data: u64) -> SysResul
     if pid < 0 {
         return Err(Errno::EINVAL.into());
     }
-    let credentials = if pid == 0 || pid as u32 == caller.thread.tid().0 {
+    let credentials = if pid == 0 || pid as u32 == caller.own_tid().0 {
         caller.thread.credentials()
     } else {
-        caller.system.processes.thread(types::Tid(pid as u32)).ok_or(Errno::ESRCH)?.credentials()
+        caller.system.processes.thread(types::Tid(caller.meant(pid as u32))).ok_or(Errno::ESRCH)?.credentials()
     };
     if data == 0 {
         return Ok(0);
@@ -174,7 +174,7 @@ pub(crate) fn sys_capget(caller: Caller<'_>, header: u64, data: u64) -> SysResul
 
 pub(crate) fn sys_capset(caller: Caller<'_>, header: u64, data: u64) -> SysResult {
     let (blocks, pid) = cap_header(caller, header)?.ok_or(Errno::EINVAL)?;
-    if pid != 0 && pid as u32 != caller.thread.tid().0 {
+    if pid != 0 && pid as u32 != caller.own_tid().0 {
         return Err(Errno::EPERM.into());
     }
     let (mut effective, mut permitted, mut inheritable) = (0_u64, 0_u64, 0_u64);

@@ -17,17 +17,14 @@ pub const VERSION: &str = concat!("#1 SMP MultiOS ", env!("CARGO_PKG_VERSION"));
 const NAME_MAX: usize = 64;
 
 pub(crate) fn sys_uname(caller: Caller<'_>, out: u64) -> SysResult {
-    let names = {
-        let names = caller.system.names.lock();
-        (field(&names.host), field(&names.domain))
-    };
+    let names = caller.thread.namespaces().names.names();
     let answer = Utsname {
         sysname: field("Linux"),
-        nodename: names.0,
+        nodename: field(&names.host),
         release: field(RELEASE),
         version: field(VERSION),
         machine: field("x86_64"),
-        domainname: names.1,
+        domainname: field(&names.domain),
     };
     caller.memory().write(out, &answer)?;
     Ok(0)
@@ -35,15 +32,13 @@ pub(crate) fn sys_uname(caller: Caller<'_>, out: u64) -> SysResult {
 
 pub(crate) fn sys_sethostname(caller: Caller<'_>, name: u64, len: u64) -> SysResult {
     let name = read_name(caller, name, len)?;
-    let old = core::mem::replace(&mut caller.system.names.lock().host, name);
-    drop(old);
+    caller.thread.namespaces().names.set_host(name);
     Ok(0)
 }
 
 pub(crate) fn sys_setdomainname(caller: Caller<'_>, name: u64, len: u64) -> SysResult {
     let name = read_name(caller, name, len)?;
-    let old = core::mem::replace(&mut caller.system.names.lock().domain, name);
-    drop(old);
+    caller.thread.namespaces().names.set_domain(name);
     Ok(0)
 }
 

@@ -40,6 +40,11 @@ pub(crate) fn sys_ioctl(caller: Caller<'_>, fd: u64, number: u64, arg: u64) -> S
     }
     let actor = caller.actor();
     let answer = file.ioctl(number, arg, bytes, &actor.vfs())?;
+    if matches!(number, request::TIOCGPGRP | request::TIOCGSID)
+        && let Some((group, _)) = bytes.split_first_chunk_mut()
+    {
+        *group = caller.process.shown(u32::from_le_bytes(*group)).to_le_bytes();
+    }
     if shape.output > 0 {
         memory.write_bytes(arg, bytes.get(..shape.output).unwrap_or_default())?;
     }

@@ -17,6 +17,7 @@ pub(crate) mod ioctl;
 pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod names;
+pub(crate) mod namespaces;
 pub(crate) mod open;
 pub(crate) mod pidfd;
 pub(crate) mod pipe_io;

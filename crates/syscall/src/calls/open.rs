@@ -198,6 +198,6 @@ pub(crate) fn sys_memfd_create(caller: Caller<'_>, name: u64, flags: u64) -> Sys
         return Err(Errno::EINVAL.into());
     }
     let name = caller.memory().read_string(name, LIMIT, Errno::EINVAL)?;
-    let file = caller.system.memory_file(&caller.thread.namespaces(), &name, flags)?;
+    let file = caller.system.memory_file(&caller.thread.namespaces().mounts.table, &name, flags)?;
     caller.install(file, if flags & linux::MFD_CLOEXEC != 0 { linux::O_CLOEXEC } else { 0 })
 }

@@ -103,7 +103,7 @@ pub(crate) fn sys_mount(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
         if kind.is_empty() {
             return Err(Errno::EINVAL.into());
         }
-        let file_system = caller.system.new_file_system(&kind, &data)?;
+        let file_system = caller.system.new_file_system(&kind, &data, caller.process.pids())?;
         let source = if source.is_empty() { b"none".as_slice() } else { &source };
         namespace.mount(&at, file_system, source, properties)?;
     }

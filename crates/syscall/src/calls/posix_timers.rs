@@ -221,7 +221,7 @@ fn decode_event(caller: Caller<'_>, event: &Sigevent) -> SysResult<TimerNotify> 
         linux::SIGEV_NONE => TimerNotify::None,
         linux::SIGEV_SIGNAL | linux::SIGEV_THREAD => TimerNotify::Process { signal: signal()?, value },
         linux::SIGEV_THREAD_ID => {
-            let tid = Tid(event.thread as u32);
+            let tid = Tid(caller.meant(event.thread as u32));
             caller.process.thread(tid).ok_or(Errno::EINVAL)?;
             TimerNotify::Thread { tid, signal: signal()?, value }
         }

@@ -268,7 +268,7 @@ pub(crate) fn sys_getsockopt(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
         net::SO_PASSCRED => number(socket.passes_credentials().into()),
         net::SO_PEERCRED => {
             let PeerCredentials { pid: Pid(pid), uid: Uid(uid), gid: Gid(gid) } = socket.peer_credentials();
-            [pid, uid, gid].map(u32::to_le_bytes).concat()
+            [caller.process.shown(pid), uid, gid].map(u32::to_le_bytes).concat()
         }
         net::SO_SNDBUF | net::SO_RCVBUF => number(socket.buffer_size() as u32),
         net::SO_RCVTIMEO => time(socket.timeouts().0),

@@ -37,10 +37,10 @@ impl Clock {
             let number = !(id >> 3) as u32;
             let per_thread = id & 4 != 0;
             return if per_thread {
-                let tid = if number == 0 { caller.thread.tid() } else { Tid(number) };
+                let tid = if number == 0 { caller.thread.tid() } else { Tid(caller.meant(number)) };
                 if caller.process.thread(tid).is_some() { Ok(Self::ThreadCpu(tid)) } else { Err(Errno::EINVAL.into()) }
             } else {
-                let pid = if number == 0 { caller.process.pid() } else { Pid(number) };
+                let pid = if number == 0 { caller.process.pid() } else { Pid(caller.meant(number)) };
                 let known = caller.system.processes.process(pid).is_some();
                 if known { Ok(Self::ProcessCpu(pid)) } else { Err(Errno::EINVAL.into()) }
             };

@@ -45,9 +45,9 @@ pub(crate) async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) 
             let begun = exec::sys_execve(caller, registers);
             exec::finish(caller, registers, begun).await
         }
-        number::GETPID => Ok(u64::from(caller.process.pid().0)),
-        number::GETPPID => Ok(u64::from(caller.process.parent_pid().0)),
-        number::FORK_PROCESS if a == 0 || a == u64::from(caller.process.pid().0) => {
+        number::GETPID => Ok(u64::from(caller.own_pid().0)),
+        number::GETPPID => Ok(u64::from(caller.process.shown(caller.process.parent_pid().0))),
+        number::FORK_PROCESS if a == 0 || a == u64::from(caller.own_pid().0) => {
             clone::finish(caller, clone::sys_fork(caller, registers)).await
         }
         number::EXEC_PROCESS => processes::exec(caller, args).await,
@@ -60,6 +60,7 @@ pub(crate) async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) 
 /// Waits for the child `pid`, or any for 0: its number in the upper half, its wait status in the lower.
 async fn wait(caller: Caller<'_>, pid: u64) -> SysResult {
     let pid = if pid == 0 { -1 } else { i32::try_from(pid).map_err(|_| ProcessError::InvalidProcessId)? };
+    let pid = if pid > 0 { caller.meant(pid as u32) as i32 } else { pid };
     let request = WaitRequest::wait4(caller.process, pid, WaitOptions::empty().bits())?;
     let found = crate::calls::process::wait(caller, &request).await?;
     let WaitResult { pid, event, .. } = found.ok_or(Errno::ECHILD)?;

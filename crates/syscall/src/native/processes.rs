@@ -31,12 +31,14 @@ pub(super) fn dispatch(caller: Caller<'_>, call: u64, args: [u64; 6]) -> SysResu
     let manager = manager(caller);
     let memory = caller.memory();
     let done = |result: process::Result<()>| Ok(result.map(|()| 0)?);
+    let pid = |number: u64| meant(caller, number);
+    let shown = |pid: Pid| u64::from(caller.process.shown(pid.0));
     match call {
         number::CREATE_PROCESS => {
             let parent = if a == 0 { caller.process.pid() } else { pid(a)? };
             let name = memory.read_string(b, NAME_LIMIT, Errno::ENAMETOOLONG)?;
             let level = PriorityLevel::from_number(c)?;
-            Ok(u64::from(manager.create_named(Some(parent), &name, level)?.0))
+            Ok(shown(manager.create_named(Some(parent), &name, level)?))
         }
         number::TERMINATE_PROCESS => {
             let how = match b {
@@ -54,7 +56,7 @@ pub(super) fn dispatch(caller: Caller<'_>, call: u64, args: [u64; 6]) -> SysResu
         }
         number::GET_PROCESS_INFO => {
             caller.system.platform.charge();
-            memory.write(b, &info(&manager.get_process_info(pid(a)?)?))?;
+            memory.write(b, &info(&manager.get_process_info(pid(a)?)?, caller.process))?;
             Ok(0)
         }
         number::GET_PROCESS_STATS => {
@@ -67,12 +69,12 @@ pub(super) fn dispatch(caller: Caller<'_>, call: u64, args: [u64; 6]) -> SysResu
         }
         number::LIST_PROCESSES => list(caller, a, b),
         number::PROCESS_COUNT => Ok(u64::from(manager.process_count())),
-        number::GET_PARENT_PID => Ok(manager.get_parent_pid(pid(a)?)?.map_or(0, |parent| u64::from(parent.0))),
+        number::GET_PARENT_PID => Ok(manager.get_parent_pid(pid(a)?)?.map_or(0, shown)),
         number::SET_PROCESS_STATE => done(manager.set_process_state(pid(a)?, ProcessState::from_number(b)?)),
         number::SET_PRIORITY => {
             done(manager.set_priority(pid(a)?, PriorityLevel::from_number(b)?, PriorityClass::from_number(c)?))
         }
-        number::FORK_PROCESS => Ok(u64::from(manager.fork(pid(a)?)?.0)),
+        number::FORK_PROCESS => Ok(shown(manager.fork(pid(a)?)?)),
         number::EXIT_PROCESS => done(manager.exit(pid(a)?, b as i32)),
         number::GET_LIMIT => {
             let (pid, resource) = (pid(a)?, OwnResource::from_number(b)?);
@@ -97,7 +99,7 @@ pub(super) fn dispatch(caller: Caller<'_>, call: u64, args: [u64; 6]) -> SysResu
 /// Gives a New process a program; comes back when it has begun, is stopped, or has ended.
 pub(super) async fn exec(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     let [target, path, argv, envp, ..] = args;
-    let target = pid(target)?;
+    let target = meant(caller, target)?;
     let process = caller.system.processes.process(target).ok_or(ProcessError::ProcessNotFound)?;
     {
         let path = caller.memory().read_path(path)?;
@@ -115,9 +117,10 @@ pub(super) async fn exec(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     Ok(0)
 }
 
-fn pid(number: u64) -> Result<Pid, ProcessError> {
+/// Whom the caller means.
+fn meant(caller: Caller<'_>, number: u64) -> Result<Pid, ProcessError> {
     match u32::try_from(number) {
-        Ok(number @ 1..=0x7fff_ffff) => Ok(Pid(number)),
+        Ok(number @ 1..=0x7fff_ffff) => Ok(Pid(caller.meant(number))),
         _ => Err(ProcessError::InvalidProcessId),
     }
 }
@@ -126,9 +129,15 @@ fn pid(number: u64) -> Result<Pid, ProcessError> {
 fn list(caller: Caller<'_>, array: u64, capacity: u64) -> SysResult {
     let mut count = 0;
     for process in caller.system.processes.processes() {
+        let number = caller.process.shown(process.pid().0);
+        if number == 0 {
+            // Not in the caller's view.
+            continue;
+        }
         if count < capacity {
-            let ProcessSummary { pid, name, state, priority } = Manager::summary(&process);
-            let entry = NativeProcessEntry { pid: pid.0, state: state as u32, priority: priority as u32, pad: 0, name };
+            let ProcessSummary { name, state, priority, .. } = Manager::summary(&process);
+            let entry =
+                NativeProcessEntry { pid: number, state: state as u32, priority: priority as u32, pad: 0, name };
             let offset = count.checked_mul(NativeProcessEntry::SIZE as u64).ok_or(Errno::EFAULT)?;
             caller.memory().write(array.checked_add(offset).ok_or(Errno::EFAULT)?, &entry)?;
         }
@@ -137,12 +146,12 @@ fn list(caller: Caller<'_>, array: u64, capacity: u64) -> SysResult {
     Ok(count)
 }
 
-fn info(info: &ProcessInfo) -> NativeProcessInfo {
+fn info(info: &ProcessInfo, reader: &Process<Resources>) -> NativeProcessInfo {
     NativeProcessInfo {
-        pid: info.pid.0,
-        parent: info.parent.0,
-        group: info.group.0,
-        session: info.session.0,
+        pid: reader.shown(info.pid.0),
+        parent: reader.shown(info.parent.0),
+        group: reader.shown(info.group.0),
+        session: reader.shown(info.session.0),
         user: info.user.0,
         state: info.state as u32,
         priority: info.priority as u32,

@@ -86,7 +86,7 @@ impl ProcFile {
             Content::System(SystemFile::MemInfo) => system::meminfo(&mut out, &self.source.memory()),
             Content::System(SystemFile::Uptime) => system::uptime(&mut out, &self.source.load()),
             Content::System(SystemFile::LoadAvg) => system::loadavg(&mut out, &self.source.load()),
-            Content::Named(content) => content.read(&mut out),
+            Content::Named(content) => content.read_for(self.writer.1, &mut out),
         };
         written.map_err(|_| VfsError::NoMemory)?;
         out.finish()

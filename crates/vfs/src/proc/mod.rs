@@ -17,8 +17,8 @@ mod tests;
 
 pub use named::{NamedFile, ProcText, SystemNames, cpu_info, standard_files, uuid};
 pub use source::{
-    CpuInfo, CpuTimes, FdInfo, IoCounts, LinkKind, Load, MapsLine, MemoryInfo, Namespace, ProcSource, StatTotals,
-    TaskBytes, TaskId, TaskMemory, TaskOwner, TaskSetting, TaskSnapshot, TaskState, TaskWriter,
+    CpuInfo, CpuTimes, FdInfo, IoCounts, LinkKind, Load, MapsLine, MemoryInfo, Namespace, NestedNumbers, ProcSource,
+    StatTotals, TaskBytes, TaskId, TaskMemory, TaskOwner, TaskSetting, TaskSnapshot, TaskState, TaskWriter,
 };
 pub use text::Text;
 pub use tree::ProcFs;

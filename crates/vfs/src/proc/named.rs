@@ -6,6 +6,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
+use types::Pid;
+
 use super::source::CpuInfo;
 use super::text::Text;
 use crate::{Caller, Result, VfsError};
@@ -17,6 +19,15 @@ pub trait ProcText: Send + Sync {
     /// # Errors
     /// Those of `out`.
     fn read(&self, out: &mut Text) -> fmt::Result;
+
+    /// Writes the text for the process `reader`.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn read_for(&self, reader: Pid, out: &mut Text) -> fmt::Result {
+        let _ = reader;
+        self.read(out)
+    }
 
     /// Takes what a program writes, one write(2) at a time.
     ///
@@ -110,7 +121,7 @@ pub fn standard_files(names: &SystemNames<'_>, command_line: &str, boot_id: [u8;
         line("sys/kernel/randomize_va_space", "2"),
         line("sys/kernel/tainted", "0"),
         line("sys/kernel/pty/max", "4096"),
-        line("sys/kernel/seccomp/actions_avail", "kill_process kill_thread trap errno user_notif trace log allow"),
+        line("sys/kernel/seccomp/actions_avail", "kill_process kill_thread trap errno trace log allow"),
         line("sys/kernel/random/boot_id", &uuid(boot_id)),
         line("sys/kernel/random/entropy_avail", "256"),
         line("sys/kernel/random/poolsize", "256"),

@@ -224,6 +224,8 @@ pub struct TaskSnapshot {
     pub seccomp: u32,
     /// Number of filters.
     pub seccomp_filters: u32,
+    /// Its numbers in namespaces inside the one that this /proc shows, outermost first.
+    pub nested: Vec<NestedNumbers>,
     /// personality(2).
     pub personality: u32,
     /// Kernel function it waits in, if it waits.
@@ -240,6 +242,19 @@ pub struct TaskSnapshot {
     pub io: IoCounts,
     /// Time ready but not running.
     pub run_delay: Nanos,
+}
+
+/// Numbers of a task in one namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct NestedNumbers {
+    /// Thread group.
+    pub pid: Pid,
+    /// Thread.
+    pub tid: Tid,
+    /// Process group.
+    pub group: Pgid,
+    /// Session.
+    pub session: Sid,
 }
 
 /// Raw memory of a process as a file.
@@ -473,6 +488,10 @@ pub struct CpuInfo {
 pub trait ProcSource: Send + Sync {
     /// The lowest process number at or above `from`, zombies included.
     fn next_pid(&self, from: Pid) -> Option<Pid>;
+    /// What `caller` and its thread are here; `None` if they cannot be seen here.
+    fn own_numbers(&self, caller: &Caller<'_>) -> Option<(Pid, Tid)> {
+        (caller.pid != Pid(0)).then_some((caller.pid, caller.tid))
+    }
     /// The lowest thread number of `pid` at or above `from`.
     fn next_tid(&self, pid: Pid, from: Tid) -> Option<Tid>;
     /// Owner of the nodes of `task`; `None` if there is no such task.

@@ -73,8 +73,15 @@ pub(super) fn status(out: &mut Text, task: &TaskSnapshot) -> fmt::Result {
     if c.groups().is_empty() {
         out.push(b" ");
     }
-    writeln!(out, "\nNStgid:\t{}\nNSpid:\t{}", task.pid, task.tid)?;
-    writeln!(out, "NSpgid:\t{}\nNSsid:\t{}\nKthread:\t0", task.group, task.session)?;
+    write!(out, "\nNStgid:\t{}", task.pid)?;
+    task.nested.iter().try_for_each(|inner| write!(out, "\t{}", inner.pid))?;
+    write!(out, "\nNSpid:\t{}", task.tid)?;
+    task.nested.iter().try_for_each(|inner| write!(out, "\t{}", inner.tid))?;
+    write!(out, "\nNSpgid:\t{}", task.group)?;
+    task.nested.iter().try_for_each(|inner| write!(out, "\t{}", inner.group))?;
+    write!(out, "\nNSsid:\t{}", task.session)?;
+    task.nested.iter().try_for_each(|inner| write!(out, "\t{}", inner.session))?;
+    writeln!(out, "\nKthread:\t0")?;
     let m = &task.memory;
     if m.size > 0 {
         for (name, bytes) in [

@@ -107,6 +107,7 @@ impl ProcSource for Fake {
             no_new_privileges: false,
             seccomp: 0,
             seccomp_filters: 0,
+            nested: Vec::new(),
             personality: 0,
             wait_channel: Some("do_wait"),
             cgroup: String::new(),

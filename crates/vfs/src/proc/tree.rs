@@ -462,12 +462,11 @@ impl Node {
     }
 
     fn link(&self, caller: &Caller<'_>) -> Result<Vec<u8>> {
-        let own = caller.pid != Pid(0);
+        let own = || self.fs()?.source.own_numbers(caller).ok_or(VfsError::NotFound);
         match self.what {
             What::MountsLink => Ok(b"self/mounts".to_vec()),
-            What::SelfLink if own => Ok(format!("{}", caller.pid).into_bytes()),
-            What::ThreadSelfLink if own => Ok(format!("{}/task/{}", caller.pid, caller.tid).into_bytes()),
-            What::SelfLink | What::ThreadSelfLink => Err(VfsError::NotFound),
+            What::SelfLink => own().map(|(pid, _)| format!("{pid}").into_bytes()),
+            What::ThreadSelfLink => own().map(|(pid, tid)| format!("{pid}/task/{tid}").into_bytes()),
             What::TaskLink(task, link) => {
                 let fs = self.fs()?;
                 Self::check(&fs, task, caller)?;

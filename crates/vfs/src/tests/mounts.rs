@@ -157,10 +157,13 @@ fn size_limits_hold_per_mount() {
 fn a_forked_namespace_goes_its_own_way() {
     let world = World::new();
     mount(&world, "/m", 2);
-    let other = world.namespace.fork().unwrap();
+    let (other, copies) = world.namespace.fork().unwrap();
     world.namespace.unmount(&at(&world, "/m"), Unmount::Lazy).unwrap();
     assert_eq!(world.namespace.list(&world.root).unwrap().len(), 1);
-    assert_eq!(other.list(&world.root).unwrap().len(), 2);
+    let root = copies.of(&world.root);
+    assert_eq!(other.list(&root).unwrap().len(), 2);
+    other.remount(&root, MountFlags::READ_ONLY).unwrap();
+    assert!(root.mount().check_writable().is_err() && world.root.mount().check_writable().is_ok());
 }
 
 #[test]
