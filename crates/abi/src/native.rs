@@ -54,6 +54,10 @@ pub const GET_LIMIT: u64 = 0x10f;
 pub const SET_LIMIT: u64 = 0x110;
 /// get_config([`NativeConfig`]).
 pub const GET_CONFIG: u64 = 0x111;
+/// set_isolation(pid or 0, level): 1 namespaces, 2 container; only upwards. 3, a virtual machine, is ENOSYS.
+pub const SET_ISOLATION: u64 = 0x112;
+/// get_isolation(pid or 0) -> level.
+pub const GET_ISOLATION: u64 = 0x113;
 
 /// create_service(definition, length).
 pub const CREATE_SERVICE: u64 = 0x140;

@@ -236,6 +236,22 @@ impl<R: Resources> ThreadGroup<R> {
     }
 }
 
+impl IsolationLevel {
+    /// The level of that number.
+    ///
+    /// # Errors
+    /// `NotSupported` for 3, a virtual machine of its own, which this kernel cannot give; `InvalidArgument` for others.
+    pub const fn from_number(number: u64) -> Result<Self> {
+        match number {
+            0 => Ok(Self::Process),
+            1 => Ok(Self::Namespace),
+            2 => Ok(Self::Container),
+            3 => Err(ProcessError::NotSupported),
+            _ => Err(ProcessError::InvalidArgument),
+        }
+    }
+}
+
 impl<R: Resources> Process<R> {
     pub(crate) fn new(new: NewProcess<R>) -> Self {
         let group = ThreadGroup { list: SmallVec::new(), live: 0, exit: GroupExit::No, exec: None };

@@ -5,6 +5,7 @@
 //! call and does what the [`Verdict`] says.
 
 mod bpf;
+mod container;
 mod install;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod tests;
 use alloc::sync::Arc;
 
 pub use bpf::{Instruction, MAX_INSTRUCTIONS, Program};
+pub use container::container_program;
 pub use install::{FilterScope, Installed};
 
 use crate::{ProcessError, Result};

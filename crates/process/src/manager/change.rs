@@ -112,7 +112,7 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
         Ok(process.limits().own(resource))
     }
 
-    fn limits_changed(&self, process: &Arc<Process<R>>) {
+    pub(super) fn limits_changed(&self, process: &Arc<Process<R>>) {
         self.host.changed(Change::Limits(process));
     }
 }

@@ -4,7 +4,9 @@ use alloc::sync::Arc;
 
 use types::Nanos;
 
-use crate::{Effects, ExecCredentials, ImageRanges, NAME_LEN, Process, ProcessError, Resources, Result, Thread};
+use crate::{
+    Effects, ExecCredentials, ImageRanges, IsolationLevel, NAME_LEN, Process, ProcessError, Resources, Result, Thread,
+};
 
 /// What the manager needs done that is not a matter of processes.
 pub trait Host<R: Resources>: Send + Sync {
@@ -51,6 +53,14 @@ pub trait Host<R: Resources>: Send + Sync {
         thread: &Arc<Thread<R>>,
         loaded: Loaded<R, Self::Start>,
     ) -> Result<Option<Loaded<R, Self::Start>>>;
+    /// Gives a thread, the only one of its process, the views and call filters that `level` has and `had` had not.
+    ///
+    /// # Errors
+    /// `NotSupported` where there are none; `PermissionDenied`, `NoMemory`; nothing has changed.
+    fn isolate(&self, thread: &Arc<Thread<R>>, had: IsolationLevel, level: IsolationLevel) -> Result<()> {
+        let _ = (thread, had, level);
+        Err(ProcessError::NotSupported)
+    }
     /// Does what a transition left to be done.
     fn carry_out(&self, effects: Effects<R>);
     /// Something that others act by has changed.

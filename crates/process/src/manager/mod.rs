@@ -8,6 +8,7 @@ mod change;
 mod config;
 mod host;
 mod inspect;
+mod isolation;
 mod life;
 
 use alloc::sync::Arc;

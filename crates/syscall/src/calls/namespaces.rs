@@ -4,7 +4,8 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use abi::Errno;
-use process::{CloneFlags, FsContext, PidNamespace, ProcessError};
+use process::filter::{FilterScope, container_program};
+use process::{CloneFlags, FsContext, IsolationLevel, PidNamespace, ProcessError};
 use types::Capabilities;
 use vfs::proc::Namespace as Kind;
 use vfs::{File, FileType, Location, Metadata, MountCopies, OpenRequest, PollEvents, VfsError};
@@ -74,6 +75,35 @@ pub(crate) fn unshare(caller: Caller<'_>, flags: CloneFlags) -> SysResult<()> {
         split.relocate(&places);
     }
     enter(caller, split.set);
+    Ok(())
+}
+
+/// What a thread gets when its process is kept apart further.
+pub(crate) fn isolate(caller: Caller<'_>, had: IsolationLevel, level: IsolationLevel) -> process::Result<()> {
+    let refused = |error| match error {
+        SysError::Errno(Errno::EPERM) => ProcessError::PermissionDenied,
+        SysError::Errno(Errno::ENOMEM) => ProcessError::NoMemory,
+        _ => ProcessError::ResourceExhausted,
+    };
+    let mut flags = CloneFlags::empty();
+    if had < IsolationLevel::Namespace {
+        flags = CloneFlags::NEWNS | CloneFlags::NEWUTS | CloneFlags::NEWIPC;
+        if !caller.thread.has_children_elsewhere() {
+            flags |= CloneFlags::NEWPID;
+        }
+    }
+    let made = if flags.is_empty() { None } else { Some(split(caller, flags).map_err(refused)?) };
+    if level == IsolationLevel::Container {
+        caller.process.add_filter(caller.thread, container_program()?, FilterScope::Thread)?;
+        caller.system.platform.filters_changed();
+    }
+    if let Some(made) = made {
+        caller.thread.unshare_fs();
+        if let Some(places) = caller.thread.fs() {
+            made.relocate(&places);
+        }
+        enter(caller, made.set);
+    }
     Ok(())
 }
 

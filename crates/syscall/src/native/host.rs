@@ -8,13 +8,13 @@ use abi::Signal;
 use hal::UserContext;
 use process::signal::SigInfo;
 use process::stack::Arguments;
-use process::{Change, Effects, Host, Loaded, ProcessError, Result, thread_name};
+use process::{Change, Effects, Host, IsolationLevel, Loaded, ProcessError, Result, thread_name};
 use types::Nanos;
 use vfs::Location;
 
 use crate::actor::Standing;
 use crate::calls::exec::{Loader, load};
-use crate::calls::{resource, timers};
+use crate::calls::{namespaces, resource, timers};
 use crate::{Caller, Process, Resources, SysError, System, Thread};
 
 /// The kernel as the process manager's host, in the name of the thread that calls or of none.
@@ -100,6 +100,13 @@ impl Host<Resources> for KernelHost {
         self.system.created.give(thread.pid(), loaded)?;
         thread.wake();
         Ok(None)
+    }
+
+    fn isolate(&self, thread: &Arc<Thread>, had: IsolationLevel, level: IsolationLevel) -> Result<()> {
+        let process = thread.process();
+        let space = process.space().ok_or(ProcessError::InvalidState)?;
+        let caller = Caller { system: self.system, process, thread, space: &space };
+        namespaces::isolate(caller, had, level)
     }
 
     fn carry_out(&self, effects: Effects<Resources>) {

@@ -6,8 +6,8 @@ use abi::native::{
 use abi::{Errno, Signal, Wire};
 use process::stack::Arguments;
 use process::{
-    LimitPolicy, OwnLimit, OwnResource, PriorityClass, PriorityLevel, Process, ProcessError, ProcessFlag, ProcessInfo,
-    ProcessManager, ProcessState, ProcessStats, ProcessSummary, Resource, Termination,
+    IsolationLevel, LimitPolicy, OwnLimit, OwnResource, PriorityClass, PriorityLevel, Process, ProcessError,
+    ProcessFlag, ProcessInfo, ProcessManager, ProcessState, ProcessStats, ProcessSummary, Resource, Termination,
 };
 use types::{PAGE_SIZE, Pid};
 use vfs::Follow;
@@ -91,6 +91,14 @@ pub(super) fn dispatch(caller: Caller<'_>, call: u64, args: [u64; 6]) -> SysResu
         number::GET_CONFIG => {
             memory.write(a, &config(manager.config()))?;
             Ok(0)
+        }
+        number::SET_ISOLATION => {
+            let target = if a == 0 { caller.process.pid() } else { pid(a)? };
+            done(manager.set_isolation(target, IsolationLevel::from_number(b)?))
+        }
+        number::GET_ISOLATION => {
+            let target = if a == 0 { caller.process.pid() } else { pid(a)? };
+            Ok(manager.get_isolation(target)? as u64)
         }
         _ => Err(Errno::ENOSYS.into()),
     }
