@@ -6,7 +6,6 @@
 //! lasts, the CPU's owner pointer ([`cpu::owner`]) is that of the slot.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::ManuallyDrop;
@@ -392,27 +391,26 @@ impl FpuState for SlotFpu<'_> {
         hal_x86_64::fpu::size()
     }
 
-    fn append_to(&mut self, out: &mut Vec<u8>) -> bool {
+    fn save_to(&mut self, work: &mut dyn FnMut(&mut [u8]) -> bool) -> bool {
+        // The registers stay as good as the area: what it means to the CPU is not changed.
+        self.0.with_fpu(|area| area.edit(work)).unwrap_or(false)
+    }
+
+    fn load_from(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> bool) -> bool {
+        // What the registers hold is of no use any more: it need not be saved first.
+        self.discard_registers();
         self.0.with_fpu(|area| {
-            let room = out.try_reserve(area.as_bytes().len()).is_ok();
-            if room {
-                out.extend_from_slice(area.as_bytes());
+            let filled = area.edit(fill) == Ok(true);
+            if !filled {
+                area.reset();
             }
-            room
+            filled
         })
     }
 
-    fn load(&mut self, image: &[u8]) -> bool {
-        let loaded = self.0.with_fpu(|area| area.set_bytes(image).is_ok());
-        if loaded {
-            self.discard_registers();
-        }
-        loaded
-    }
-
     fn reset(&mut self) {
-        self.0.with_fpu(FpuArea::reset);
         self.discard_registers();
+        self.0.with_fpu(FpuArea::reset);
     }
 }
 
@@ -465,6 +463,12 @@ pub(crate) fn install_hooks() {
     set_kernel_fault(kernel_fault);
 }
 
+/// Work noted for this CPU: the thread whose call was served in the stub has to look at its signals.
+pub(crate) const ATTEND: u32 = 1;
+
+/// Number of rt_sigreturn(2).
+pub(crate) const SIGRETURN: u64 = abi::linux::general::__NR_rt_sigreturn as u64;
+
 /// Number of sched_yield(2).
 pub(crate) const SCHED_YIELD: u64 = abi::linux::general::__NR_sched_yield as u64;
 
@@ -489,7 +493,14 @@ extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
         context.rax = 0;
         return FastOutcome::Done;
     }
-    if syscall::is_short(context.rax, context.rdx) { try_short(slot, context) } else { try_call(slot, context) }
+    if syscall::is_short(context.rax, context.rdx) {
+        return try_short(slot, context);
+    }
+    // Needs all registers.
+    if context.rax == SIGRETURN {
+        return FastOutcome::Slow;
+    }
+    try_call(slot, context)
 }
 
 /// Serves a short read or write, and any other that turns out not to be one.
@@ -512,7 +523,7 @@ fn try_short(slot: &ThreadSlot, context: &mut UserContext) -> FastOutcome {
 fn finish(slot: &ThreadSlot, context: &mut UserContext, result: SysResult) -> FastOutcome {
     context.rax = syscall::return_value(result);
     if slot.thread.signals().needs_attention() {
-        cpu::set_work(1);
+        cpu::set_work(ATTEND);
     }
     FastOutcome::Done
 }

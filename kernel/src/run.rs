@@ -14,7 +14,7 @@ use process::{ExitStatus, SwitchKind};
 use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System, Thread, VectorState};
 use types::{CpuId, CpuSet};
 
-use crate::entry::{self, EXIT_GROUP, SCHED_YIELD, SlotFpu, ThreadSlot};
+use crate::entry::{self, ATTEND, EXIT_GROUP, SCHED_YIELD, SIGRETURN, SlotFpu, ThreadSlot};
 use crate::executor::{Body, Executor, Progress};
 use crate::{cpu, executor};
 
@@ -107,7 +107,8 @@ impl Body for ThreadTask {
         }
     }
 
-    #[inline]
+    // The one call of it is in the loop that every switch goes through.
+    #[inline(always)]
     fn poll(&mut self, here: CpuId, cx: &mut Context<'_>) -> Progress {
         match self {
             Self::Running(Running { slot, life }) => entry::with_slot(slot, here, || life.as_mut().poll(cx)),
@@ -143,18 +144,30 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
         let trap = user::enter_user(&mut context);
         slot.leave_user();
         user::save_bases(&mut context);
+        // Whatever else was noted is looked at below.
+        let work = hal_x86_64::cpu::take_work();
         if let Trap::Interrupt { .. } = trap {
+            if work & ATTEND != 0 {
+                // No interrupt: a call served in the stub has left a signal. Interrupts that wait come in user mode.
+                next = attend(system, &slot, &mut context, &mut restart).await;
+                continue;
+            }
             // A program that never blocks is charged once per tick.
             slot.charge();
             cpu::serve_interrupt(system);
             slot.reconsider_way();
         }
-        // Whatever was noted is looked at below.
-        hal_x86_64::cpu::take_work();
         // Calls that are filtered or translated go no short way.
         if trap == Trap::Syscall && context.orig_rax == SCHED_YIELD && !slot.thread.is_detoured() {
             context.rax = 0;
             slot.give_way(SwitchKind::Voluntary).await;
+            if slot.thread.signals().needs_attention() {
+                next = attend(system, &slot, &mut context, &mut restart).await;
+            }
+            continue;
+        }
+        if trap == Trap::Syscall && context.orig_rax == SIGRETURN && !slot.thread.is_detoured() {
+            sigreturn(system, &slot, &mut context, &mut restart);
             if slot.thread.signals().needs_attention() {
                 next = attend(system, &slot, &mut context, &mut restart).await;
             }
@@ -223,6 +236,18 @@ async fn serve(
         slot.bases_changed(context);
     }
     served
+}
+
+/// Goes back to where a handler has interrupted the program.
+fn sigreturn(
+    system: &'static System,
+    slot: &ThreadSlot,
+    context: &mut UserContext,
+    restart: &mut Option<RestartBlock>,
+) {
+    let mut fpu = SlotFpu(slot);
+    let mut registers = Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None };
+    syscall::sigreturn(slot.caller(system), &mut registers);
 }
 
 /// Delivers signals, stops and ends.

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use abi::{SigSet, Signal};
 use hal::UserContext;
 use process::signal::frame::{
-    self, FRAME_SIZE, FXSAVE_SIZE, FaultRecord, FpLayout, SavedFrame, fp_extent, frame_address, restore_fp,
+    self, FRAME_SIZE, FXSAVE_SIZE, FaultRecord, FpLayout, SavedFrame, frame_address, read_fp, seal_fp,
 };
 use process::signal::{Action, ActionFlags, AltStack, Caught, MINSIGSTKSZ, SIGINFO_SIZE, SigInfo};
 
@@ -86,7 +86,8 @@ fn layout(seen: &Seen) -> FpLayout {
 }
 
 fn parts(seen: &Seen, flags: ActionFlags) -> (SavedFrame, Caught) {
-    let saved = SavedFrame::parse(&seen.bytes, &UserContext::new(0, 0)).expect("a frame of Linux is a good frame");
+    let bytes = seen.bytes.first_chunk().unwrap();
+    let saved = SavedFrame::parse(bytes, &UserContext::new(0, 0)).expect("a frame of Linux is a good frame");
     let signal = Signal::USR2;
     let action = Action {
         handler: handler as *const () as u64,
@@ -117,7 +118,11 @@ fn rebuild_and_compare(seen: &Seen, flags: ActionFlags, altstack: &AltStack) {
         trapno: word(&seen.bytes, MCONTEXT + 160),
         address: word(&seen.bytes, MCONTEXT + 176),
     };
-    let built = frame::build(&saved.context, &caught, altstack, &fault, &layout, &mut fp).unwrap();
+    let built = frame::build(&saved.context, &caught, altstack, &fault, &layout).unwrap();
+    seal_fp(&layout, &mut fp[..layout.size]);
+    if let Some(tail) = layout.tail() {
+        fp[layout.size..end].copy_from_slice(&tail);
+    }
     assert_eq!(built.address, seen.rsp, "the frame is where Linux put it");
     assert_eq!(built.fp_address, seen.fp_address);
     assert_eq!(fp, seen.fp, "floating-point state");
@@ -127,7 +132,8 @@ fn rebuild_and_compare(seen: &Seen, flags: ActionFlags, altstack: &AltStack) {
     for at in (0..FRAME_SIZE).step_by(8) {
         assert_eq!(word(&built.bytes, at), word(&expected, at), "word at offset {at} of the frame");
     }
-    let entry = built.context;
+    let mut entry = saved.context;
+    built.enter(&mut entry);
     assert_eq!((entry.rsp, entry.rsp % 16), (seen.rsp, 8));
     assert_eq!(entry.rdi, u64::from(Signal::USR2.number()));
     assert_eq!((entry.rsi, entry.rdx), (seen.rsp + INFO as u64, seen.rsp + UCONTEXT as u64));
@@ -216,11 +222,15 @@ fn floating_point_state_of_linux_is_taken_back_unchanged() {
     let _guard = ONE_AT_A_TIME.lock();
     let seen = linux_frame(0);
     let layout = layout(&seen);
-    let mut legacy = [0; FXSAVE_SIZE];
-    legacy.copy_from_slice(&seen.fp[..FXSAVE_SIZE]);
-    assert_eq!(fp_extent(&legacy, &layout), seen.fp.len());
     let mut restored = vec![0xaa; layout.size];
-    restore_fp(&seen.fp, &layout, &mut restored).unwrap();
+    let mut end = 0;
+    read_fp(&mut restored, &layout, seen.fp_address, |offset, out| {
+        out.copy_from_slice(&seen.fp[offset..offset + out.len()]);
+        end = offset + out.len();
+        true
+    })
+    .unwrap();
+    assert_eq!(end, seen.fp.len(), "all of it was read");
     assert_eq!(restored[..SW_RESERVED], seen.fp[..SW_RESERVED]);
     assert_eq!(restored[FXSAVE_SIZE..], seen.fp[FXSAVE_SIZE..layout.size]);
     assert_eq!(frame_address(seen.rsp + 8), seen.rsp);

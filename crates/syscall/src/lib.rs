@@ -66,6 +66,6 @@ pub use platform::{FpuState, Hardware, NewThread, OutOfMemory, Platform, VectorS
 pub use resources::{OpenFile, Process, Resources, Thread};
 pub use restart::RestartBlock;
 pub use system::System;
-pub use trap::{Next, Served, attend, charge_fault, return_value, serve, was_interrupted};
+pub use trap::{Next, Served, attend, charge_fault, return_value, serve, sigreturn, was_interrupted};
 pub use user::UserMemory;
 pub use wait::{Interrupted, Sleep, interruptible, until};

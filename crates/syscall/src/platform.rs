@@ -1,7 +1,6 @@
 //! What the system calls need of the kernel around them.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use hal::{PowerAction, UserContext};
 use memory::AddressSpace;
@@ -96,12 +95,13 @@ pub trait FpuState: Send {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Appends the XSAVE image, [`FpuState::len`] bytes, to `out`; `false`, and nothing appended, if memory is short.
+    /// Lends the XSAVE image, [`FpuState::len`] bytes, to `work`, which may complete it but not change what it means to the
+    /// CPU; what `work` said.
+    fn save_to(&mut self, work: &mut dyn FnMut(&mut [u8]) -> bool) -> bool;
+    /// Lets `fill` replace the XSAVE image by one that a program wrote. If it says no, or the CPU would refuse the image:
+    /// `false`, and the state is the initial one.
     #[must_use]
-    fn append_to(&mut self, out: &mut Vec<u8>) -> bool;
-    /// Takes over an XSAVE image that a program wrote; `false`, and nothing changed, if the CPU would refuse it.
-    #[must_use]
-    fn load(&mut self, image: &[u8]) -> bool;
+    fn load_from(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> bool) -> bool;
     /// Back to the initial state, for a new program.
     fn reset(&mut self);
 }

@@ -177,13 +177,12 @@ impl FpuState for NoFpu {
         512
     }
 
-    fn append_to(&mut self, out: &mut Vec<u8>) -> bool {
-        out.resize(out.len() + self.len(), 0);
-        true
+    fn save_to(&mut self, work: &mut dyn FnMut(&mut [u8]) -> bool) -> bool {
+        work(&mut [0; 512])
     }
 
-    fn load(&mut self, _image: &[u8]) -> bool {
-        true
+    fn load_from(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> bool) -> bool {
+        fill(&mut [0; 512])
     }
 
     fn reset(&mut self) {}

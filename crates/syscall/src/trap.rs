@@ -3,7 +3,6 @@
 use abi::Signal;
 use abi::linux::general as linux;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use hal::{Exception, PageFault, Trap, UserContext};
 use memory::{FaultKind, FaultOutcome};
 use process::signal::frame::{self, FaultRecord};
@@ -12,7 +11,7 @@ use process::{ExitStatus, filter};
 
 use types::USER_END;
 
-use crate::calls::posix_timers;
+use crate::calls::{posix_timers, signal};
 use crate::{Caller, Registers, SysError, SysResult, detour, dispatch, native, out_of_memory, own_limits};
 
 /// Vector of a page fault.
@@ -80,6 +79,11 @@ async fn native_call(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysRe
     native::dispatch(caller, registers).await
 }
 
+/// Serves rt_sigreturn(2), which never waits, without the ceremony of the others.
+pub fn sigreturn(caller: Caller<'_>, registers: &mut Registers<'_>) {
+    registers.context.rax = return_value(signal::sys_rt_sigreturn(caller, registers));
+}
+
 /// Delivers signals, stops and ends: all that must happen before user mode.
 pub async fn attend(caller: Caller<'_>, registers: &mut Registers<'_>) -> Next {
     loop {
@@ -144,8 +148,7 @@ fn enter_handler(caller: Caller<'_>, registers: &mut Registers<'_>, caught: &Cau
     let entered = write_frame(caller, registers, caught);
     let signals = caller.process.signals();
     match entered {
-        Some(context) => {
-            *registers.context = context;
+        Some(()) => {
             let kick = signals.handler_entered(caller.thread.signals(), caught);
             caller.kick_own(kick);
         }
@@ -156,14 +159,8 @@ fn enter_handler(caller: Caller<'_>, registers: &mut Registers<'_>, caught: &Cau
     }
 }
 
-fn write_frame(caller: Caller<'_>, registers: &mut Registers<'_>, caught: &Caught) -> Option<UserContext> {
+fn write_frame(caller: Caller<'_>, registers: &mut Registers<'_>, caught: &Caught) -> Option<()> {
     let layout = caller.system.platform.fp_layout();
-    let mut fp = Vec::new();
-    fp.try_reserve_exact(layout.in_frame()).ok()?;
-    if !registers.fpu.append_to(&mut fp) {
-        return None;
-    }
-    fp.resize(layout.in_frame(), 0);
     let trapno = registers.context.vector;
     // What is mapped in the kernel's half is nobody's business: a fault there always says that a page was present.
     let hidden = trapno == PAGE_FAULT && caught.info.address() >= USER_END;
@@ -173,11 +170,21 @@ fn write_frame(caller: Caller<'_>, registers: &mut Registers<'_>, caught: &Caugh
         address: caught.info.address(),
     };
     let altstack = caller.thread.signals().altstack();
-    let built = frame::build(registers.context, caught, &altstack, &fault, &layout, &mut fp).ok()?;
+    let built = frame::build(registers.context, caught, &altstack, &fault, &layout).ok()?;
     let memory = caller.memory();
-    memory.write_bytes(built.fp_address, &fp).ok()?;
+    let written = registers.fpu.save_to(&mut |image| {
+        frame::seal_fp(&layout, image);
+        memory.write_bytes(built.fp_address, image).is_ok()
+    });
+    if !written {
+        return None;
+    }
+    if let Some(tail) = layout.tail() {
+        memory.write_bytes(built.fp_address + layout.size as u64, &tail).ok()?;
+    }
     memory.write_bytes(built.address, &built.bytes).ok()?;
-    Some(built.context)
+    built.enter(registers.context);
+    Some(())
 }
 
 /// What a page fault came to.
@@ -237,13 +244,13 @@ fn exception(caller: Caller<'_>, registers: &mut Registers<'_>, exception: &Exce
 
 /// Which floating-point error it was: from the unmasked flags of the x87 status word or MXCSR.
 fn floating_point_code(registers: &mut Registers<'_>, vector: u8) -> i32 {
-    let mut image = Vec::new();
-    if !registers.fpu.append_to(&mut image) {
-        return linux::FPE_FLTINV as i32;
-    }
+    let mut head = [0; 32];
+    registers.fpu.save_to(&mut |image| {
+        head.copy_from_slice(image.get(..32).unwrap_or(&[0; 32]));
+        true
+    });
     let word = |at: usize| {
-        image
-            .get(at..at + 4)
+        head.get(at..at + 4)
             .map_or(0, |bytes| bytes.iter().rev().fold(0_u32, |value, byte| value << 8 | u32::from(*byte)))
     };
     let raised = if vector == 16 {

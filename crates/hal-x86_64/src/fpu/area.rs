@@ -83,38 +83,25 @@ impl FpuArea {
         }
     }
 
-    /// The state as it goes into a signal frame: `xsave`'s standard form, [`super::size`] bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        // SAFETY: the memory belongs to this value and was zeroed.
-        unsafe { slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
-    }
-
     fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and exclusively borrowed.
+        // SAFETY: the memory belongs to this value, which is exclusively borrowed, and was zeroed or copied from such.
         unsafe { slice::from_raw_parts_mut(self.bytes.as_ptr(), self.len) }
     }
 
-    /// Replaces the state by one from a signal frame: all of it, or only the first 512 bytes (the rest then becomes
-    /// initial).
+    /// Lends the state as it goes into a signal frame: `xsave`'s standard form, [`super::size`] bytes, to `work`, which may
+    /// change it; what `work` returned.
     ///
     /// # Errors
-    /// [`BadState`], and nothing has changed, if the CPU could not load it or its length is neither.
-    pub fn set_bytes(&mut self, bytes: &[u8]) -> Result<(), BadState> {
-        let mask = MXCSR_MASK.load(Ordering::Relaxed);
-        if bytes.len() == self.len {
-            format::check(bytes, components(), mask)?;
-            self.bytes_mut().copy_from_slice(bytes);
-        } else if bytes.len() == FXSAVE_SIZE {
-            format::check(bytes, 0, mask)?;
-            self.reset();
-            if let Some(legacy) = self.bytes_mut().get_mut(..FXSAVE_SIZE) {
-                legacy.copy_from_slice(bytes);
+    /// [`BadState`], and the state is that of a fresh program, if `work` left one that the CPU could not load.
+    pub fn edit<T>(&mut self, work: impl FnOnce(&mut [u8]) -> T) -> Result<T, BadState> {
+        let result = work(self.bytes_mut());
+        match format::check(self.bytes_mut(), components(), MXCSR_MASK.load(Ordering::Relaxed)) {
+            Ok(()) => Ok(result),
+            Err(bad) => {
+                self.reset();
+                Err(bad)
             }
-            format::set_legacy_header(self.bytes_mut());
-        } else {
-            return Err(BadState);
         }
-        Ok(())
     }
 }
 

@@ -39,21 +39,12 @@ pub(super) fn check(area: &[u8], components: u64, mxcsr_mask: u32) -> Result<(),
         return Ok(());
     }
     let header = area.get(FXSAVE_SIZE..FXSAVE_SIZE + HEADER_SIZE).ok_or(BadState)?;
-    let (present, rest) = header.split_first_chunk::<8>().ok_or(BadState)?;
-    if u64::from_le_bytes(*present) & !components != 0 || rest.iter().any(|byte| *byte != 0) {
+    let ([present, rest @ ..], _) = header.as_chunks::<8>() else { return Err(BadState) };
+    let reserved = rest.iter().fold(0, |all, word| all | u64::from_le_bytes(*word));
+    if u64::from_le_bytes(*present) & !components | reserved != 0 {
         return Err(BadState);
     }
     Ok(())
-}
-
-/// Declares x87 and SSE present in a state made of the first part only.
-pub(super) fn set_legacy_header(area: &mut [u8]) {
-    if let Some(header) = area.get_mut(FXSAVE_SIZE..FXSAVE_SIZE + HEADER_SIZE) {
-        header.fill(0);
-        if let Some(first) = header.first_mut() {
-            *first = 3;
-        }
-    }
 }
 
 #[cfg(test)]

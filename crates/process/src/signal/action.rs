@@ -64,6 +64,12 @@ impl Action {
     pub const fn is_caught(&self) -> bool {
         self.handler > 1
     }
+
+    /// Whether `signal` does nothing if it is delivered with this action.
+    pub const fn ignores(&self, signal: Signal) -> bool {
+        self.is_ignore()
+            || self.is_default() && matches!(default_action(signal), DefaultAction::Ignore | DefaultAction::Continue)
+    }
 }
 
 impl From<KernelSigaction> for Action {
@@ -144,30 +150,26 @@ impl Dispositions {
         self.actions.get(self.place(signal)).copied().unwrap_or(Action::DEFAULT)
     }
 
-    /// Sets the action for `signal`. SIGKILL and SIGSTOP keep theirs: the caller refuses them (EINVAL).
-    pub fn set(&mut self, signal: Signal, action: Action) {
+    /// Sets the action for `signal`; what it was. SIGKILL and SIGSTOP keep theirs: the caller refuses them (EINVAL).
+    pub fn set(&mut self, signal: Signal, action: Action) -> Action {
         if signal.is_unblockable() {
-            return;
+            return self.get(signal);
         }
         let place = self.place(signal);
         let plain = action == Action::DEFAULT;
-        match (self.stored.contains(signal), plain) {
-            (true, true) => {
-                self.actions.remove(place);
+        if self.stored.contains(signal) {
+            if plain {
                 self.stored = self.stored.without(signal);
+                return self.actions.remove(place);
             }
-            (true, false) => {
-                if let Some(slot) = self.actions.get_mut(place) {
-                    *slot = action;
-                }
-            }
-            (false, true) => {}
-            (false, false) => {
-                // At most 62 entries: a bounded allocation.
-                self.actions.insert(place, action);
-                self.stored = self.stored.with(signal);
-            }
+            return self.actions.get_mut(place).map_or(action, |slot| core::mem::replace(slot, action));
         }
+        if !plain {
+            // At most 62 entries: a bounded allocation.
+            self.actions.insert(place, action);
+            self.stored = self.stored.with(signal);
+        }
+        Action::DEFAULT
     }
 
     /// Keeps what exec leaves of them: ignored signals stay ignored (without flags), all else is default.
@@ -191,9 +193,7 @@ impl Dispositions {
 
     /// Whether `signal` does nothing if it is delivered: ignored, or default with "ignore" as default action.
     pub fn ignores(&self, signal: Signal) -> bool {
-        let action = self.get(signal);
-        action.is_ignore()
-            || action.is_default() && matches!(default_action(signal), DefaultAction::Ignore | DefaultAction::Continue)
+        self.get(signal).ignores(signal)
     }
 
     /// Signals set to `SIG_IGN` (the `SigIgn` line of /proc/PID/status).

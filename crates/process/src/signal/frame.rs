@@ -12,8 +12,8 @@
 //!     new rsp►└───────────────────┘  16n + 8
 //! ```
 //!
-//! Nothing here touches user memory: [`build`] says what to write where, [`SavedFrame::parse`] and [`restore_fp`] judge
-//! what was read back. Everything read back is hostile: a program may have written any bytes there.
+//! Nothing here touches user memory: [`build`] and [`seal_fp`] say what to write where, [`SavedFrame::parse`] and [`read_fp`]
+//! judge what was read back. Everything read back is hostile: a program may have written any bytes there.
 
 use abi::linux::general as linux;
 use abi::{SigSet, SigaltStack, Wire};
@@ -25,6 +25,8 @@ use super::{ActionFlags, AltStack, AltStackError, Caught, MINSIGSTKSZ, SIGINFO_S
 
 /// Bytes of a frame below the XSAVE area.
 pub const FRAME_SIZE: usize = 440;
+/// Bytes of a frame that sigreturn needs: all before the siginfo.
+pub const SAVED_SIZE: usize = INFO;
 /// Bytes of the legacy part of an XSAVE area (`FXSAVE`).
 pub const FXSAVE_SIZE: usize = 512;
 /// Bytes that follow the XSAVE area in a frame.
@@ -103,6 +105,11 @@ impl FpLayout {
         (FRAME_SIZE + self.in_frame() + 64 + 16) as u64 + RED_ZONE
     }
 
+    /// The bytes that follow the area in a frame.
+    pub fn tail(&self) -> Option<[u8; MAGIC2_SIZE]> {
+        self.has_xsave().then_some(FP_XSTATE_MAGIC2.to_le_bytes())
+    }
+
     const fn has_xsave(&self) -> bool {
         self.size >= XSAVE_HEADER + XSAVE_HEADER_SIZE
     }
@@ -126,17 +133,32 @@ pub struct SignalFrame {
     pub address: u64,
     /// Return address, ucontext, siginfo.
     pub bytes: [u8; FRAME_SIZE],
-    /// Where the patched XSAVE area goes, [`FpLayout::in_frame`] bytes.
+    /// Where the sealed XSAVE area goes, [`FpLayout::size`] bytes, and after it [`FpLayout::tail`].
     pub fp_address: u64,
-    /// The registers to run the handler with.
-    pub context: UserContext,
+    handler: u64,
+    signal: u64,
+}
+
+impl SignalFrame {
+    /// Makes the registers that were interrupted those to run the handler with.
+    pub const fn enter(&self, context: &mut UserContext) {
+        context.rip = self.handler;
+        context.rsp = self.address;
+        context.rdi = self.signal;
+        context.rsi = self.address + INFO as u64;
+        context.rdx = self.address + UC as u64;
+        context.rax = 0;
+        context.orig_rax = u64::MAX;
+        context.cs = UserContext::USER_CS;
+        context.ss = UserContext::USER_SS;
+        context.rflags &= !(FLAG_DF | FLAG_TF | FLAG_RF);
+    }
 }
 
 /// Builds the frame for `caught` on the stack of `context`, whose interrupted call is already finished
 /// ([`super::finish_interrupted`]).
 ///
-/// `fp` holds the thread's XSAVE area in its first [`FpLayout::size`] bytes and has room for [`FpLayout::in_frame`]; it is
-/// completed in place. Write `bytes` and `fp`; if either write fails, that is a bad frame too.
+/// Write `bytes` and the vector state; if either write fails, that is a bad frame too. Then [`SignalFrame::enter`].
 ///
 /// # Errors
 /// See [`FrameError`]; nothing is to be written then.
@@ -146,7 +168,6 @@ pub fn build(
     altstack: &AltStack,
     fault: &FaultRecord,
     layout: &FpLayout,
-    fp: &mut [u8],
 ) -> Result<SignalFrame, FrameError> {
     let action = &caught.action;
     if !action.flags.contains(ActionFlags::RESTORER) {
@@ -156,7 +177,6 @@ pub fn build(
         return Err(FrameError::BadHandler);
     }
     let (address, fp_address) = place(context.rsp, action.flags, altstack, layout)?;
-    seal_fp(layout, fp);
 
     let mut out = Writer { bytes: [0; FRAME_SIZE] };
     out.u64(0, action.restorer);
@@ -173,20 +193,8 @@ pub fn build(
     out.u64(UC_SIGMASK, caught.frame_mask.0);
     out.put(INFO, &caught.info.to_bytes());
 
-    let entry = UserContext {
-        rip: action.handler,
-        rsp: address,
-        rdi: u64::from(caught.info.signal.number()),
-        rsi: address + INFO as u64,
-        rdx: address + UC as u64,
-        rax: 0,
-        orig_rax: u64::MAX,
-        cs: UserContext::USER_CS,
-        ss: UserContext::USER_SS,
-        rflags: context.rflags & !(FLAG_DF | FLAG_TF | FLAG_RF),
-        ..*context
-    };
-    Ok(SignalFrame { address, bytes: out.bytes, fp_address, context: entry })
+    let signal = u64::from(caught.info.signal.number());
+    Ok(SignalFrame { address, bytes: out.bytes, fp_address, handler: action.handler, signal })
 }
 
 /// Where the frame and the XSAVE area go.
@@ -206,8 +214,9 @@ fn place(rsp: u64, flags: ActionFlags, altstack: &AltStack, layout: &FpLayout) -
     Ok((frame, fp))
 }
 
-/// Completes the XSAVE area as a frame carries it: sizes, features and the two magic numbers.
-fn seal_fp(layout: &FpLayout, fp: &mut [u8]) {
+/// Completes the XSAVE area as a frame carries it: sizes, features and the first of the two magic numbers. What the CPU
+/// makes of it stays the same.
+pub fn seal_fp(layout: &FpLayout, fp: &mut [u8]) {
     if let Some(reserved) = fp.get_mut(SW_RESERVED..FXSAVE_SIZE) {
         reserved.fill(0);
     }
@@ -221,7 +230,6 @@ fn seal_fp(layout: &FpLayout, fp: &mut [u8]) {
     // A handler may change SSE registers of the frame without touching the header: they must be loaded in any case.
     let present = u64::from_le_bytes(read_array(fp, XSAVE_HEADER)) | LEGACY_FEATURES;
     put_at(fp, XSAVE_HEADER, &present.to_le_bytes());
-    put_at(fp, layout.size, &FP_XSTATE_MAGIC2.to_le_bytes());
 }
 
 fn put_registers(out: &mut Writer, context: &UserContext) {
@@ -274,7 +282,7 @@ impl SavedFrame {
     ///
     /// # Errors
     /// [`FrameError::BadSegments`], [`FrameError::BadInstructionPointer`]: the thread gets SIGSEGV.
-    pub fn parse(bytes: &[u8; FRAME_SIZE], current: &UserContext) -> Result<Self, FrameError> {
+    pub fn parse(bytes: &[u8; SAVED_SIZE], current: &UserContext) -> Result<Self, FrameError> {
         let word = |at| u64::from_le_bytes(read_array(bytes, at));
         let register = |index: usize| word(MCONTEXT + index * 8);
         let segments = word(MC_SEGMENTS);
@@ -334,13 +342,13 @@ impl SavedFrame {
 
 /// Whether the CPU could load a state of `extent` bytes (see [`fp_extent`]) from there: an XSAVE area is 64-byte aligned, the
 /// legacy part alone 16-byte.
-pub const fn fp_is_aligned(address: u64, extent: usize) -> bool {
+const fn fp_is_aligned(address: u64, extent: usize) -> bool {
     address.is_multiple_of(if extent > FXSAVE_SIZE { 64 } else { 16 })
 }
 
 /// How many bytes to read at [`SavedFrame::fp_address`], from the [`FXSAVE_SIZE`] bytes read there first: the whole area
 /// if the frame says it is one of ours, else just the legacy part.
-pub fn fp_extent(legacy: &[u8; FXSAVE_SIZE], layout: &FpLayout) -> usize {
+fn fp_extent(legacy: &[u8; FXSAVE_SIZE], layout: &FpLayout) -> usize {
     let word = |at| u32::from_le_bytes(read_array(legacy, at));
     let size = word(SW_RESERVED + 16) as usize;
     let genuine = layout.has_xsave()
@@ -351,43 +359,53 @@ pub fn fp_extent(legacy: &[u8; FXSAVE_SIZE], layout: &FpLayout) -> usize {
     if genuine { size + MAGIC2_SIZE } else { FXSAVE_SIZE }
 }
 
-/// Checks a floating-point state read back from a frame and makes it one that can be loaded without a fault.
+/// Reads a floating-point state back from a frame and makes it one that can be loaded without a fault.
 ///
-/// `saved` are the bytes of [`fp_extent`]; `out` takes [`FpLayout::size`] bytes. Components that the frame does not hold
-/// are put into their initial state.
+/// `area` takes [`FpLayout::size`] bytes; `address` is [`SavedFrame::fp_address`], and `read(offset, out)` reads from there
+/// on and says whether it could. Components that the frame does not hold are put into their initial state.
 ///
 /// # Errors
-/// [`FrameError::BadFpState`]: reserved bits are set; `out` is not to be loaded.
-pub fn restore_fp(saved: &[u8], layout: &FpLayout, out: &mut [u8]) -> Result<(), FrameError> {
+/// [`FrameError::BadFpState`]: it cannot be read, is not aligned, or has reserved bits set. `area` may hold anything then.
+pub fn read_fp(
+    area: &mut [u8],
+    layout: &FpLayout,
+    address: u64,
+    mut read: impl FnMut(usize, &mut [u8]) -> bool,
+) -> Result<(), FrameError> {
     let bad = FrameError::BadFpState;
-    let legacy = saved.get(..FXSAVE_SIZE).ok_or(bad)?;
-    if u32::from_le_bytes(read_array(saved, MXCSR)) & !layout.mxcsr_mask != 0 {
+    let area = area.get_mut(..layout.size).ok_or(bad)?;
+    let (legacy, rest) = area.split_first_chunk_mut::<FXSAVE_SIZE>().ok_or(bad)?;
+    if !read(0, legacy) || u32::from_le_bytes(read_array(legacy, MXCSR)) & !layout.mxcsr_mask != 0 {
         return Err(bad);
     }
-    let out = out.get_mut(..layout.size).ok_or(bad)?;
-    out.fill(0);
-    let body = saved.len().checked_sub(MAGIC2_SIZE).filter(|size| *size >= XSAVE_HEADER + XSAVE_HEADER_SIZE);
-    let whole = body.and_then(|size| {
-        let magic2 = u32::from_le_bytes(read_array(saved, size));
-        (layout.has_xsave() && magic2 == FP_XSTATE_MAGIC2).then_some(size)
-    });
-    let Some(size) = whole else {
-        put_at(out, 0, legacy);
-        if layout.has_xsave() {
-            put_at(out, XSAVE_HEADER, &LEGACY_FEATURES.to_le_bytes());
+    // The legacy part says how long the whole is, and whether there is more at all.
+    let extent = fp_extent(legacy, layout);
+    if !fp_is_aligned(address, extent) {
+        return Err(bad);
+    }
+    let body = extent - FXSAVE_SIZE;
+    let mut whole = None;
+    if let Some(body) = body.checked_sub(MAGIC2_SIZE) {
+        let mut magic2 = [0; MAGIC2_SIZE];
+        if !read(FXSAVE_SIZE, rest.get_mut(..body).ok_or(bad)?) || !read(FXSAVE_SIZE + body, &mut magic2) {
+            return Err(bad);
         }
-        clear_software_bytes(out);
-        return Ok(());
-    };
-    let header = |at: usize| u64::from_le_bytes(read_array(saved, XSAVE_HEADER + at));
-    let reserved_clear = (8..XSAVE_HEADER_SIZE).step_by(8).all(|at| header(at) == 0);
-    if !reserved_clear || header(0) & !layout.features != 0 {
-        return Err(bad);
+        whole = (u32::from_le_bytes(magic2) == FP_XSTATE_MAGIC2).then_some(body);
     }
-    put_at(out, 0, saved.get(..size).ok_or(bad)?);
-    let announced = u64::from_le_bytes(read_array(saved, SW_RESERVED + 8));
-    put_at(out, XSAVE_HEADER, &(header(0) & announced).to_le_bytes());
-    clear_software_bytes(out);
+    let announced = u64::from_le_bytes(read_array(legacy, SW_RESERVED + 8));
+    rest.get_mut(whole.unwrap_or(0)..).unwrap_or_default().fill(0);
+    if whole.is_some() {
+        let header = |at: usize| u64::from_le_bytes(read_array(rest, at));
+        let reserved_clear = (8..XSAVE_HEADER_SIZE).step_by(8).all(|at| header(at) == 0);
+        if !reserved_clear || header(0) & !layout.features != 0 {
+            return Err(bad);
+        }
+        let present = header(0) & announced;
+        put_at(rest, 0, &present.to_le_bytes());
+    } else if layout.has_xsave() {
+        put_at(rest, 0, &LEGACY_FEATURES.to_le_bytes());
+    }
+    clear_software_bytes(area);
     Ok(())
 }
 
@@ -478,10 +496,28 @@ mod tests {
 
     fn built() -> (SignalFrame, Vec<u8>) {
         let mut fp = xsave();
+        seal_fp(&LAYOUT, &mut fp[..LAYOUT.size]);
+        fp[LAYOUT.size..].copy_from_slice(&LAYOUT.tail().unwrap());
         let none = AltStack::NONE;
-        let frame =
-            build(&context(), &caught(ActionFlags::empty()), &none, &FaultRecord::default(), &LAYOUT, &mut fp).unwrap();
+        let frame = build(&context(), &caught(ActionFlags::empty()), &none, &FaultRecord::default(), &LAYOUT).unwrap();
         (frame, fp)
+    }
+
+    fn entered(frame: &SignalFrame) -> UserContext {
+        let mut context = context();
+        frame.enter(&mut context);
+        context
+    }
+
+    fn parse(bytes: &[u8; FRAME_SIZE], current: &UserContext) -> Result<SavedFrame, FrameError> {
+        SavedFrame::parse(bytes.first_chunk().unwrap(), current)
+    }
+
+    /// Reads from `fp`, behind which nothing can be read.
+    fn restore(fp: &[u8], out: &mut [u8]) -> Result<(), FrameError> {
+        read_fp(out, &LAYOUT, 0x7000, |offset, out| {
+            fp.get(offset..offset + out.len()).map(|bytes| out.copy_from_slice(bytes)).is_some()
+        })
     }
 
     #[test]
@@ -490,16 +526,16 @@ mod tests {
         assert_eq!((frame.address % 16, frame.fp_address % 64), (8, 0));
         assert!(frame.fp_address + fp.len() as u64 <= context().rsp - RED_ZONE);
         assert!(frame.address + FRAME_SIZE as u64 <= frame.fp_address);
-        assert_eq!(frame.context.rflags & (FLAG_DF | FLAG_TF | FLAG_RF), 0);
-        assert_eq!(frame.context.rbx, context().rbx);
-        let saved = SavedFrame::parse(&frame.bytes, &frame.context).unwrap();
+        assert_eq!(entered(&frame).rflags & (FLAG_DF | FLAG_TF | FLAG_RF), 0);
+        assert_eq!(entered(&frame).rbx, context().rbx);
+        let saved = parse(&frame.bytes, &entered(&frame)).unwrap();
         let expected = UserContext { orig_rax: u64::MAX, ..context() };
         assert_eq!(saved.context, expected);
         assert_eq!(saved.mask, SigSet(0xff00).difference(SigSet::UNBLOCKABLE));
         assert_eq!(saved.fp_address, Some(frame.fp_address));
         assert_eq!(saved.altstack_after(&AltStack::NONE), AltStack::NONE);
         let mut out = vec![0xff; LAYOUT.size];
-        restore_fp(&fp, &LAYOUT, &mut out).unwrap();
+        restore(&fp, &mut out).unwrap();
         let before = xsave();
         assert_eq!(out[..LAYOUT.size], before[..LAYOUT.size]);
     }
@@ -510,7 +546,7 @@ mod tests {
         let with = |at: usize, value: u64| {
             let mut bytes = frame.bytes;
             bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
-            SavedFrame::parse(&bytes, &frame.context)
+            parse(&bytes, &entered(&frame))
         };
         let flags = with(MCONTEXT + 17 * 8, u64::MAX).unwrap().context.rflags;
         assert_eq!(flags, 0x202 | RESTORED_FLAGS);
@@ -540,7 +576,7 @@ mod tests {
                 let at = (seed >> 33) as usize % FRAME_SIZE;
                 frame.bytes[at] ^= 1 << (seed >> 61);
             }
-            let Ok(saved) = SavedFrame::parse(&frame.bytes, &frame.context) else { continue };
+            let Ok(saved) = parse(&frame.bytes, &entered(&frame)) else { continue };
             good += 1;
             let context = saved.context;
             assert_eq!((context.cs, context.ss), (UserContext::USER_CS, UserContext::USER_SS));
@@ -557,7 +593,7 @@ mod tests {
         let mut check = |at: usize, value: u8| {
             let mut fp = fp.clone();
             fp[at] = value;
-            restore_fp(&fp, &LAYOUT, &mut out)
+            restore(&fp, &mut out)
         };
         assert_eq!(check(XSAVE_HEADER, 3), Ok(()));
         assert_eq!(check(XSAVE_HEADER + 1, 1), Err(FrameError::BadFpState), "a component that is not enabled");
@@ -579,15 +615,26 @@ mod tests {
             assert_eq!(fp_extent(&bad, &LAYOUT), FXSAVE_SIZE, "byte {at}");
         }
         let mut out = vec![0xff; LAYOUT.size];
-        restore_fp(&legacy, &LAYOUT, &mut out).unwrap();
+        legacy[SW_RESERVED] = 0;
+        restore(&legacy, &mut out).unwrap();
         assert_eq!(out[XSAVE_HEADER], 3);
         assert_eq!(out[160..416], fp[160..416]);
         assert!(out[576..].iter().all(|byte| *byte == 0), "AVX in its initial state");
         let mut no_magic2 = fp.clone();
         no_magic2[LAYOUT.size] ^= 1;
-        restore_fp(&no_magic2, &LAYOUT, &mut out).unwrap();
+        restore(&no_magic2, &mut out).unwrap();
         assert!(out[576..].iter().all(|byte| *byte == 0));
-        assert_eq!(restore_fp(&fp[..100], &LAYOUT, &mut out), Err(FrameError::BadFpState));
+        assert_eq!(restore(&fp[..100], &mut out), Err(FrameError::BadFpState));
+    }
+
+    #[test]
+    fn a_frame_that_ends_early_is_refused() {
+        let (_, fp) = built();
+        let mut out = vec![0; LAYOUT.size];
+        for len in [0, 511, 512, 600, LAYOUT.size, LAYOUT.in_frame() - 1] {
+            assert_eq!(restore(&fp[..len], &mut out), Err(FrameError::BadFpState), "{len} bytes");
+        }
+        assert_eq!(restore(&fp, &mut out), Ok(()));
     }
 
     #[test]
@@ -603,16 +650,15 @@ mod tests {
         let (_, mut fp) = built();
         fp[SW_RESERVED + 8] = 3;
         let mut out = vec![0; LAYOUT.size];
-        restore_fp(&fp, &LAYOUT, &mut out).unwrap();
+        restore(&fp, &mut out).unwrap();
         assert_eq!(out[XSAVE_HEADER], 3);
     }
 
     #[test]
     fn a_frame_needs_a_restorer_a_handler_and_room() {
-        let mut fp = xsave();
-        let mut attempt = |caught: &Caught, rsp: u64, stack: &AltStack| {
+        let attempt = |caught: &Caught, rsp: u64, stack: &AltStack| {
             let context = UserContext { rsp, ..context() };
-            build(&context, caught, stack, &FaultRecord::default(), &LAYOUT, &mut fp).map(|frame| frame.address)
+            build(&context, caught, stack, &FaultRecord::default(), &LAYOUT).map(|frame| frame.address)
         };
         let none = AltStack::NONE;
         let mut caught = caught(ActionFlags::ONSTACK);
@@ -630,10 +676,9 @@ mod tests {
     fn the_alternate_stack_is_entered_once_and_never_overrun() {
         let raw = SigaltStack { ss_sp: 0x50_0000, ss_flags: 0, pad: 0, ss_size: 0x2000 };
         let stack = AltStack::NONE.replace(&raw, 0, MINSIGSTKSZ).unwrap();
-        let mut fp = xsave();
-        let mut attempt = |flags: ActionFlags, rsp: u64, stack: &AltStack| {
+        let attempt = |flags: ActionFlags, rsp: u64, stack: &AltStack| {
             let context = UserContext { rsp, ..context() };
-            build(&context, &caught(flags), stack, &FaultRecord::default(), &LAYOUT, &mut fp)
+            build(&context, &caught(flags), stack, &FaultRecord::default(), &LAYOUT)
         };
         let entered = attempt(ActionFlags::ONSTACK, 0x7fff_0000, &stack).unwrap();
         assert!(stack.contains(entered.address) && entered.fp_address + LAYOUT.in_frame() as u64 <= stack.top());

@@ -209,13 +209,8 @@ impl ProcessSignals {
     /// `rt_sigaction`: sets the action and returns the old one. The caller refuses SIGKILL and SIGSTOP (EINVAL).
     pub fn set_action(&self, signal: Signal, action: Action) -> Action {
         let mut state = self.state.lock();
-        let (old, ignores) = {
-            let mut actions = state.actions.lock();
-            let old = actions.get(signal);
-            actions.set(signal, action);
-            (old, actions.ignores(signal))
-        };
-        if ignores {
+        let old = state.actions.lock().set(signal, action);
+        if !signal.is_unblockable() && action.ignores(signal) {
             // POSIX: setting a signal to be ignored discards it even where it is blocked.
             self.discard_everywhere(&mut state, SigSet::EMPTY.with(signal));
         }

@@ -2,7 +2,6 @@
 
 use abi::linux::general as linux;
 use abi::{Errno, KernelSigaction, SigSet, SigaltStack, Signal};
-use alloc::vec::Vec;
 use process::signal::frame::{self, SavedFrame};
 use process::signal::{Action, AltStackError, MINSIGSTKSZ, Restart, SigInfo};
 
@@ -138,27 +137,17 @@ pub(crate) fn sys_rt_sigreturn(caller: Caller<'_>, registers: &mut Registers<'_>
 fn restore_frame(caller: Caller<'_>, registers: &mut Registers<'_>) -> Option<()> {
     let memory = caller.memory();
     let address = frame::frame_address(registers.context.rsp);
-    let mut bytes = [0; frame::FRAME_SIZE];
+    let mut bytes = [0; frame::SAVED_SIZE];
     memory.read_bytes(address, &mut bytes).ok()?;
     let saved = SavedFrame::parse(&bytes, registers.context).ok()?;
-    let layout = caller.system.platform.fp_layout();
     match saved.fp_address {
         None => registers.fpu.reset(),
         Some(at) => {
-            // The legacy part says how long the whole is.
-            let mut stored = zeroed(layout.in_frame())?;
-            let (legacy, rest) = stored.split_first_chunk_mut::<{ frame::FXSAVE_SIZE }>()?;
-            memory.read_bytes(at, legacy).ok()?;
-            let extent = frame::fp_extent(legacy, &layout);
-            if !frame::fp_is_aligned(at, extent) {
-                return None;
-            }
-            let rest = rest.get_mut(..extent.checked_sub(frame::FXSAVE_SIZE)?)?;
-            memory.read_bytes(at.checked_add(frame::FXSAVE_SIZE as u64)?, rest).ok()?;
-            stored.truncate(extent);
-            let mut area = zeroed(layout.size)?;
-            frame::restore_fp(&stored, &layout, &mut area).ok()?;
-            if !registers.fpu.load(&area) {
+            let layout = caller.system.platform.fp_layout();
+            let read = |offset: usize, out: &mut [u8]| {
+                at.checked_add(offset as u64).is_some_and(|from| memory.read_bytes(from, out).is_ok())
+            };
+            if !registers.fpu.load_from(&mut |area| frame::read_fp(area, &layout, at, read).is_ok()) {
                 return None;
             }
         }
@@ -168,13 +157,6 @@ fn restore_frame(caller: Caller<'_>, registers: &mut Registers<'_>) -> Option<()
     // Linux ignores what is wrong with the saved alternate stack.
     let _ = set_altstack(caller, &saved.altstack, registers.context.rsp, MINSIGSTKSZ);
     Some(())
-}
-
-fn zeroed(len: usize) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(len).ok()?;
-    bytes.resize(len, 0);
-    Some(bytes)
 }
 
 /// The signal of that number.
