@@ -368,11 +368,12 @@ impl<R: Resources> ProcessTable<R> {
         let same_user = old.user.uid() == new.ruid;
         let user = if same_user { old.user.clone() } else { self.user(new.ruid) };
         if !same_user {
-            user.add_thread();
-            old.user.remove_thread();
-            // A change of user never fails for this (programs do not look); the exec after it does.
+            // A change of user never fails for this (programs do not look); the exec after it does. As on Linux, who changes
+            // does not count yet.
             let limit = thread.process().limit(Resource::Processes);
             thread.note_process_limit(user.is_over(limit) && user.uid() != Uid::ROOT);
+            user.add_thread();
+            old.user.remove_thread();
         }
         let identity = Arc::new(Identity { credentials: new, user });
         if thread.is_leader() {

@@ -44,7 +44,12 @@ impl Area {
 
     /// Whether it counts against `RLIMIT_DATA`.
     pub(super) const fn is_data(&self) -> bool {
-        !self.is_shared() && self.prot.contains(Prot::WRITE) && !self.grows_down()
+        self.is_data_with(self.prot)
+    }
+
+    /// Whether it would, with these rights.
+    pub(super) const fn is_data_with(&self, prot: Prot) -> bool {
+        !self.is_shared() && prot.contains(Prot::WRITE) && !self.grows_down()
     }
 
     /// Page number within the object.

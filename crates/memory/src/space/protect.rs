@@ -1,7 +1,7 @@
 //! Changing what may be done with mapped pages.
 
 use super::flush::{Gather, LargeBatch};
-use super::{AddressSpace, Inner, page_range};
+use super::{AddressSpace, Inner, PAGE, page_range};
 use crate::{MemoryError, Prot, Pte};
 
 /// A page's entry under new rights. WRITE is only ever taken away from a private page: giving it is for the fault that knows
@@ -61,12 +61,20 @@ impl Inner {
     /// How far from `start` towards `end` the rights can be given, and why not further.
     fn protectable(&self, start: u64, end: u64, prot: Prot) -> (u64, Result<(), MemoryError>) {
         let mut stop = start;
+        let mut data = self.counts.data * PAGE;
         for area in self.areas.iter_from(start) {
             if area.start > stop {
                 return (stop, Err(MemoryError::NoMemory));
             }
             if !area.max_prot.contains(prot) {
                 return (stop, Err(MemoryError::AccessDenied));
+            }
+            // What becomes a private page to write to counts as data from now on.
+            if !area.is_data() && area.is_data_with(prot) {
+                data += area.end.min(end) - area.start.max(start);
+                if data > self.limits.data {
+                    return (stop, Err(MemoryError::NoMemory));
+                }
             }
             stop = area.end.min(end);
             if stop == end {

@@ -17,7 +17,9 @@ use process::elf::ElfKind;
 use process::script::{SCRIPT_DEPTH, SCRIPT_HEAD, Script, ScriptError};
 use process::signal::Restart;
 use process::stack::{Arguments, AuxInfo, StackError, StackImage};
-use process::{ExecCommit, ExecCredentials, ExecRights, ExitStatus, ImageRanges, Resource, credentials_for_exec};
+use process::{
+    ExecCommit, ExecCredentials, ExecRights, ExitStatus, ImageRanges, ProcessError, Resource, credentials_for_exec,
+};
 use types::{Credentials, PAGE_SIZE, USER_END};
 use vfs::{FileType, Follow, Location};
 
@@ -122,7 +124,11 @@ fn begin(caller: Caller<'_>, registers: &mut Registers<'_>, request: Request) ->
     let image = load(&Loader::of(caller), &standing, location, &path, &mut arguments)?;
 
     let processes = &caller.system.processes;
-    let effects = processes.begin_exec(caller.thread).map_err(|_| SysError::Restart(Restart::NoIntr))?;
+    let effects = processes.begin_exec(caller.thread).map_err(|error| match error {
+        ProcessError::ResourceExhausted => error.into(),
+        // Another thread's exec, or the end: both end this thread.
+        _ => SysError::Restart(Restart::NoIntr),
+    })?;
     if processes.exec_is_alone(caller.thread) && !caller.thread.signals().must_exit() {
         // No other thread: nobody had to be told.
         drop(effects);

@@ -88,11 +88,11 @@ pub(crate) fn sys_pidfd_send_signal(caller: Caller<'_>, fd: u64, number: u64, in
     let info = if info == 0 {
         signal_or_probe(number)?.map(|signal| SigInfo::user(signal, caller.process.pid(), caller.thread.uid()))
     } else {
-        let info = queued_info(caller, process.pid(), number, info)?;
-        if info.is_some_and(|info| u64::from(info.signal.number()) != number) {
+        // The record must name the same signal.
+        if caller.memory().read::<i32>(info)? != number as i32 {
             return Err(Errno::EINVAL.into());
         }
-        info
+        queued_info(caller, process.pid(), number, info)?
     };
     caller.system.run(caller.system.processes.signal_process_as(caller.thread, &process, info)?);
     Ok(0)

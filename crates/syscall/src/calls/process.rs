@@ -152,19 +152,33 @@ pub(crate) fn sys_tkill(caller: Caller<'_>, tid: u64, number: u64) -> SysResult 
     if tid as i32 <= 0 {
         return Err(Errno::EINVAL.into());
     }
-    let thread = find_thread(caller, tid)?;
-    signal_thread(caller, &thread, number)
+    match find_thread(caller, tid) {
+        Ok(thread) => signal_thread(caller, &thread, number),
+        Err(error) => signal_zombie(caller, tid, number).ok_or(error)?,
+    }
 }
 
 pub(crate) fn sys_tgkill(caller: Caller<'_>, pid: u64, tid: u64, number: u64) -> SysResult {
     if tid as i32 <= 0 || pid as i32 <= 0 {
         return Err(Errno::EINVAL.into());
     }
-    let thread = find_thread(caller, tid)?;
-    if thread.pid() != Pid(pid as u32) {
-        return Err(Errno::ESRCH.into());
+    match find_thread(caller, tid) {
+        Ok(thread) if thread.pid() == Pid(pid as u32) => signal_thread(caller, &thread, number),
+        Err(error) if pid as u32 == tid as u32 => signal_zombie(caller, tid, number).ok_or(error)?,
+        _ => Err(Errno::ESRCH.into()),
     }
-    signal_thread(caller, &thread, number)
+}
+
+/// A process without threads is still there by the number of its first one: nothing comes of the signal, but rights are asked.
+fn signal_zombie(caller: Caller<'_>, tid: u64, number: u64) -> Option<SysResult> {
+    let process = caller.system.processes.process(Pid(tid as u32))?;
+    let signal = || {
+        let info =
+            signal_or_probe(number)?.map(|signal| SigInfo::tkill(signal, caller.process.pid(), caller.thread.uid()));
+        caller.system.run(caller.system.processes.signal_process_as(caller.thread, &process, info)?);
+        Ok(0)
+    };
+    Some(signal())
 }
 
 fn signal_thread(caller: Caller<'_>, thread: &Arc<Thread>, number: u64) -> SysResult {

@@ -96,7 +96,9 @@ pub(crate) fn sys_clock_getres(caller: Caller<'_>, clock: u64, out: u64) -> SysR
 pub(crate) fn sys_clock_settime(caller: Caller<'_>, clock: u64, time: u64) -> SysResult {
     let time = nanos(caller.memory().read(time)?).ok_or(Errno::EINVAL)?;
     if clock as i32 as u32 != linux::CLOCK_REALTIME {
-        return Err(Errno::EINVAL.into());
+        // Those of processes and threads are there, but nobody's to set.
+        let is_cpu_clock = (clock as i32) < 0 && Clock::decode(caller, clock).is_ok();
+        return Err(if is_cpu_clock { Errno::EPERM.into() } else { Errno::EINVAL.into() });
     }
     set_real_time(caller, time)
 }
