@@ -200,23 +200,28 @@ pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysR
         linux::__NR_semtimedop => Box::pin(sysv::sys_semtimedop(caller, a, b, c, d)).await,
         linux::__NR_msgsnd => Box::pin(sysv::sys_msgsnd(caller, a, b, c, d)).await,
         linux::__NR_msgrcv => Box::pin(sysv::sys_msgrcv(caller, args)).await,
-        file_call => match files::wait(caller, registers, file_call, args).await {
-            Some(result) => result,
-            None => {
-                // While call filters are being set, the fast entry declines even these.
-                if let Some(id) = ids::identity(caller.process, caller.thread, number) {
-                    return Ok(id);
-                }
-                // The fast entry also declines a call that a signal interrupted before it could wait: it is tried again.
-                if let Some(result) = dispatch_now(caller, number, args) {
-                    return result;
-                }
-                if caller.system.missing.note(number) {
-                    log::info!("syscall: {} ({number}) is not implemented", abi::syscall_name(number));
-                }
-                Err(SysError::Errno(Errno::ENOSYS))
+        file_call => {
+            let served = if caller.process.is_limited() {
+                Box::pin(files::wait_and_pay(caller, registers, file_call, args)).await
+            } else {
+                files::wait(caller, registers, file_call, args).await
+            };
+            if let Some(result) = served {
+                return result;
             }
-        },
+            // While call filters are being set, the fast entry declines even these.
+            if let Some(id) = ids::identity(caller.process, caller.thread, number) {
+                return Ok(id);
+            }
+            // The fast entry also declines a call that a signal interrupted before it could wait: it is tried again.
+            if let Some(result) = dispatch_now(caller, number, args) {
+                return result;
+            }
+            if caller.system.missing.note(number) {
+                log::info!("syscall: {} ({number}) is not implemented", abi::syscall_name(number));
+            }
+            Err(SysError::Errno(Errno::ENOSYS))
+        }
     }
 }
 

@@ -158,6 +158,21 @@ fn streams(caller: Caller<'_>, number: u32, args: [u64; 6]) -> Option<SysResult>
     })
 }
 
+/// As [`wait`], for a process whose bandwidth may be limited.
+pub(crate) async fn wait_and_pay(
+    caller: Caller<'_>,
+    registers: &mut Registers<'_>,
+    number: u32,
+    args: [u64; 6],
+) -> Option<SysResult> {
+    if own_limits::moves_bytes(number)
+        && let Err(error) = caller.pay_bandwidth().await
+    {
+        return Some(Err(error));
+    }
+    wait(caller, registers, number, args).await
+}
+
 /// Serves a call on files that has to wait; `None`: it is none of these.
 ///
 /// Each is boxed: only a thread that is blocked in such a call pays for its state.
@@ -167,12 +182,6 @@ pub(crate) async fn wait(
     number: u32,
     args: [u64; 6],
 ) -> Option<SysResult> {
-    if caller.process.is_limited()
-        && own_limits::moves_bytes(number)
-        && let Err(error) = Box::pin(caller.pay_bandwidth()).await
-    {
-        return Some(Err(error));
-    }
     if io::is_transfer(number) {
         return Some(Box::pin(io::transfer(caller, number, args)).await);
     }
