@@ -465,6 +465,8 @@ pub(crate) fn install_hooks() {
 
 /// Work noted for this CPU: the thread whose call was served in the stub has to look at its signals.
 pub(crate) const ATTEND: u32 = 1;
+/// Work noted for this CPU: the CPUs that the thread may use have changed.
+pub(crate) const MOVE: u32 = 2;
 
 /// Number of rt_sigreturn(2).
 pub(crate) const SIGRETURN: u64 = abi::linux::general::__NR_rt_sigreturn as u64;

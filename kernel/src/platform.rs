@@ -101,7 +101,7 @@ impl Platform for Kernel {
         crate::executor().note_change();
         if crate::entry::is_current(thread) {
             // Through its own loop, which sees where it is.
-            cpu::set_work(1);
+            cpu::set_work(crate::entry::MOVE);
         } else {
             // Brought back from user mode if it is there, and looked at anew before it goes on.
             thread.wake();

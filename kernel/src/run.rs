@@ -147,7 +147,7 @@ async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserC
         // Whatever else was noted is looked at below.
         let work = hal_x86_64::cpu::take_work();
         if let Trap::Interrupt { .. } = trap {
-            if work & ATTEND != 0 {
+            if work == ATTEND {
                 // No interrupt: a call served in the stub has left a signal. Interrupts that wait come in user mode.
                 next = attend(system, &slot, &mut context, &mut restart).await;
                 continue;
