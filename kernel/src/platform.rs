@@ -97,6 +97,12 @@ impl Platform for Kernel {
         hal_x86_64::interrupts::stop_this_cpu();
     }
 
+    fn serve_interrupts(&self) {
+        if let Some(system) = crate::system() {
+            crate::cpu::serve_interrupt(system);
+        }
+    }
+
     fn affinity_changed(&self, thread: &Thread) {
         crate::executor().note_change();
         if crate::entry::is_current(thread) {

@@ -39,6 +39,8 @@ pub trait Platform: Send + Sync {
     fn random(&self, out: &mut [u8]);
     /// Switches off, starts again or halts; `status` is what pid 1 or an administrator wants to be reported.
     fn power(&self, action: PowerAction, status: i32);
+    /// Does what interrupts that wait for user mode would have done: timers, input.
+    fn serve_interrupts(&self);
     /// The CPUs that `thread` may use have changed: it does not go on where it must not be.
     fn affinity_changed(&self, thread: &Thread);
     /// CPUs that run programs.

@@ -92,6 +92,8 @@ impl Platform for TestPlatform {
         self.powered.store(status, Ordering::SeqCst);
     }
 
+    fn serve_interrupts(&self) {}
+
     fn affinity_changed(&self, _thread: &Thread) {}
 
     fn online(&self) -> CpuSet {

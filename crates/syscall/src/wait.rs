@@ -39,6 +39,20 @@ pub async fn until<F: Future>(system: &'static System, deadline: Option<Nanos>, 
     .await
 }
 
+/// Lets the others that wait for a CPU run first, those whose time has come among them: in the midst of a long call.
+pub(crate) async fn give_way(system: &'static System) {
+    system.platform.serve_interrupts();
+    let mut given = false;
+    core::future::poll_fn(|cx| {
+        if core::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Ends at a moment of the monotonic clock.
 pub struct Sleep {
     system: &'static System,

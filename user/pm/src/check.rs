@@ -195,7 +195,7 @@ fn bad_arguments() {
         let refused = [abi::Errno::ESRCH, abi::Errno::EFAULT, abi::Errno::EINVAL].map(|errno| errno.to_return_value());
         expect(&format!("call {call:#x} of nobody"), refused.contains(&result));
     }
-    for call in [0, 3, 19, 21, 0x112, 0x13f, 0x143, 0x200, u64::MAX, 1 << 63] {
+    for call in [0, 3, 19, 21, 0x114, 0x13f, 0x143, 0x200, u64::MAX, 1 << 63] {
         expect_error(&format!("no call {call:#x}"), raw(call, [0; 4]), abi::Errno::ENOSYS);
     }
     expect_error("the first process", raw(number::EXIT_PROCESS, [1, 0, 0, 0]), abi::Errno::EPERM);

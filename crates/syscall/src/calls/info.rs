@@ -84,6 +84,10 @@ pub(crate) fn sys_getrandom(caller: Caller<'_>, out: u64, len: u64, flags: u64) 
         if copied < want {
             return if done == 0 { Err(Errno::EFAULT.into()) } else { Ok(done) };
         }
+        // Up to 256 bytes are never cut short (getrandom(2)).
+        if done.is_multiple_of(PAGE_SIZE as u64) && caller.thread.signals().has_deliverable() {
+            break;
+        }
     }
     Ok(done)
 }

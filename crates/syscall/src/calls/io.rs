@@ -23,8 +23,11 @@ use crate::calls::buffers::{Buffers, STEP, with_step};
 use crate::calls::message::with_message;
 use crate::own_limits::Way;
 use crate::ready::{Waited, unless_blocked, wait_for, would_block};
+use crate::wait::give_way;
 use crate::{Caller, OpenFile, SysError, SysResult};
 
+/// Most bytes that are read at a stretch; then others run, and signals end the reading of a device without end.
+const STRETCH: u64 = 1 << 20;
 /// Most bytes of an appending write that are kept together.
 const APPEND_BYTES: u64 = 128 << 10;
 
@@ -73,6 +76,9 @@ pub(crate) fn transfer_now(caller: Caller<'_>, number: u32, args: [u64; 6]) -> O
         Err(error) => return Some(Err(error)),
     };
     if transfer.direction == Direction::Read {
+        if transfer.is_long_read() && !transfer.nowait {
+            return None;
+        }
         let outcome = transfer.read_once(caller);
         if transfer.nowait {
             return Some(transfer.finish_read(caller, outcome));
@@ -95,6 +101,10 @@ pub(crate) fn transfer_now(caller: Caller<'_>, number: u32, args: [u64; 6]) -> O
 pub(crate) async fn transfer(caller: Caller<'_>, number: u32, args: [u64; 6]) -> SysResult {
     let mut transfer = Transfer::decode(caller, number, args)?;
     let file = transfer.file.clone();
+    if transfer.is_long_read() && !transfer.nowait {
+        let outcome = transfer.read_in_stretches(caller).await;
+        return transfer.finish_read(caller, outcome);
+    }
     if transfer.nowait || file.is_nonblocking() {
         return transfer_now(caller, number, args).unwrap_or(Err(Errno::EAGAIN.into()));
     }
@@ -240,8 +250,41 @@ impl Transfer {
         Ok(Self { direction, file, buffers, at: None, nowait, short: true })
     }
 
+    /// Whether it may take so long that others must run meanwhile. What a stream has is little.
+    fn is_long_read(&self) -> bool {
+        self.direction == Direction::Read
+            && self.buffers.left() > STRETCH
+            && self.file.file().positioning() != Positioning::Stream
+    }
+
+    /// Reads as [`Transfer::read_once`], and lets others run now and then.
+    async fn read_in_stretches(&mut self, caller: Caller<'_>) -> SysResult {
+        let endless = self.file.file().positioning() == Positioning::Ignored;
+        let mut total = 0;
+        loop {
+            let count = match self.read_stretch(caller, STRETCH) {
+                Ok(count) => count,
+                Err(_) if total > 0 => return Ok(total),
+                Err(error) => return Err(error),
+            };
+            total += count;
+            if let Some(at) = &mut self.at {
+                *at = at.saturating_add(count);
+            }
+            if count < STRETCH || self.buffers.left() == 0 || (endless && caller.thread.signals().has_deliverable()) {
+                return Ok(total);
+            }
+            give_way(caller.system).await;
+        }
+    }
+
     /// Reads what there is now, in steps; EAGAIN if nothing.
     fn read_once(&mut self, caller: Caller<'_>) -> SysResult {
+        self.read_stretch(caller, u64::MAX)
+    }
+
+    /// Reads what there is now, but no more than `most` bytes.
+    fn read_stretch(&mut self, caller: Caller<'_>, most: u64) -> SysResult {
         let Self { file, buffers, at, .. } = self;
         let memory = caller.memory();
         let stream = file.file().positioning() == Positioning::Stream;
@@ -268,7 +311,8 @@ impl Transfer {
         with_step(buffers.left(), |bounce| {
             let mut done: u64 = 0;
             loop {
-                let want = usize::try_from(buffers.left()).unwrap_or(usize::MAX).min(bounce.len());
+                let left = buffers.left().min(most - done);
+                let want = usize::try_from(left).unwrap_or(usize::MAX).min(bounce.len());
                 let chunk = bounce.get_mut(..want).unwrap_or_default();
                 if stream && let Err(error) = buffers.probe(memory, want) {
                     return if done == 0 { Err(error) } else { Ok(done) };
@@ -290,7 +334,7 @@ impl Transfer {
                     }
                     return if done == 0 { Err(Errno::EFAULT.into()) } else { Ok(done) };
                 }
-                if count < want || single || buffers.left() == 0 {
+                if count < want || single || buffers.left() == 0 || done >= most {
                     return Ok(done);
                 }
             }
