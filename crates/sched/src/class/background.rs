@@ -2,22 +2,14 @@
 
 use types::Nanos;
 
-use super::{Credit, Order, SchedulingClass, slice};
+use super::{Credit, SchedulingClass};
 use crate::priority::{Level, Policy};
-
-/// As few switches as fairness among them allows.
-const SLICE: Nanos = Nanos::from_millis(16);
 
 pub(super) struct Background;
 
 impl SchedulingClass for Background {
-    fn order(&self) -> Order {
-        Order::Fair
-    }
-
-    fn slice(&self, policy: Policy, waiting: u32) -> Nanos {
-        slice::fair(SLICE, self.weight(policy), waiting)
-    }
+    /// As few switches as fairness among them allows.
+    const SLICE: Nanos = Nanos::from_millis(16);
 
     fn level(&self, policy: Policy, _credit: Credit) -> Level {
         policy.level

@@ -2,22 +2,14 @@
 
 use types::Nanos;
 
-use super::{Credit, Order, SchedulingClass, slice};
+use super::{Credit, SchedulingClass};
 use crate::priority::{Flavour, Level, Policy};
-
-/// Four hogs among them are still through within a frame of 60 Hz.
-const SLICE: Nanos = Nanos::from_millis(4);
 
 pub(super) struct Interactive;
 
 impl SchedulingClass for Interactive {
-    fn order(&self) -> Order {
-        Order::Fair
-    }
-
-    fn slice(&self, policy: Policy, waiting: u32) -> Nanos {
-        slice::fair(SLICE, self.weight(policy), waiting)
-    }
+    /// Four hogs among them are still through within a frame of 60 Hz.
+    const SLICE: Nanos = Nanos::from_millis(4);
 
     fn level(&self, policy: Policy, credit: Credit) -> Level {
         match policy.flavour {
@@ -27,9 +19,5 @@ impl SchedulingClass for Interactive {
             Flavour::Adaptive if credit.is_sleeper() => policy.level.raised(1),
             _ => policy.level,
         }
-    }
-
-    fn preempts(&self, waking: Level, running: Level) -> bool {
-        waking < running
     }
 }

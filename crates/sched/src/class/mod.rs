@@ -16,7 +16,7 @@ pub(crate) use slice::MIN_SLICE;
 
 use types::Nanos;
 
-use crate::priority::{Level, Policy, Weight};
+use crate::priority::{Level, Policy};
 
 /// Who a task works for, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,20 +94,24 @@ pub(crate) enum Order {
 
 /// What differs between classes. Every class runs the shared suite in `tests.rs` beside its own tests.
 trait SchedulingClass {
-    /// Order within a level.
-    fn order(&self) -> Order;
+    /// Longest run at a stretch of a task of nice 0 among few.
+    const SLICE: Nanos;
 
-    /// How long a task of `weight` runs at a stretch while `waiting` others wait in its level.
-    fn slice(&self, policy: Policy, waiting: u32) -> Nanos;
+    /// Order within a level.
+    fn order(&self) -> Order {
+        Order::Fair
+    }
+
+    /// How long a task runs at a stretch while `waiting` others wait in its level.
+    fn slice(&self, policy: Policy, waiting: u32) -> Nanos {
+        slice::fair(Self::SLICE, policy.weight(), waiting)
+    }
 
     /// Level of a task that slept and ran as `credit` says.
     fn level(&self, policy: Policy, credit: Credit) -> Level;
 
     /// Whether a task that wakes at `waking` takes the CPU from one of the same class that runs at `running`.
-    fn preempts(&self, waking: Level, running: Level) -> bool;
-
-    /// Share of a task within its level.
-    fn weight(&self, policy: Policy) -> Weight {
-        policy.weight()
+    fn preempts(&self, waking: Level, running: Level) -> bool {
+        waking < running
     }
 }

@@ -5,27 +5,24 @@ use types::Nanos;
 use super::{Credit, Order, SchedulingClass, slice};
 use crate::priority::{Flavour, Level, Policy, Weight};
 
-/// Long, since such tasks are few and block soon; real-time round robin among equals.
-const SLICE: Nanos = Nanos::from_millis(10);
 /// SCHED_FIFO has no slice; so often is it looked at whether somebody starves.
 const FIFO_SLICE: Nanos = Nanos::from_millis(100);
 
 pub(super) struct System;
 
 impl SchedulingClass for System {
+    /// Long, since such tasks are few and block soon; real-time round robin among equals.
+    const SLICE: Nanos = Nanos::from_millis(10);
+
     fn order(&self) -> Order {
         Order::Arrival
     }
 
     fn slice(&self, policy: Policy, waiting: u32) -> Nanos {
-        if policy.flavour == Flavour::Fifo { FIFO_SLICE } else { slice::fair(SLICE, Weight::UNIT, waiting) }
+        if policy.flavour == Flavour::Fifo { FIFO_SLICE } else { slice::fair(Self::SLICE, Weight::UNIT, waiting) }
     }
 
     fn level(&self, policy: Policy, _credit: Credit) -> Level {
         policy.level
-    }
-
-    fn preempts(&self, waking: Level, running: Level) -> bool {
-        waking < running
     }
 }

@@ -2,22 +2,14 @@
 
 use types::Nanos;
 
-use super::{Credit, Order, SchedulingClass, slice};
+use super::{Credit, SchedulingClass};
 use crate::priority::{Flavour, Level, Policy};
-
-/// Long enough to fill a cache, short enough that four rounds of ten tasks fit the patience of a person.
-const SLICE: Nanos = Nanos::from_millis(6);
 
 pub(super) struct User;
 
 impl SchedulingClass for User {
-    fn order(&self) -> Order {
-        Order::Fair
-    }
-
-    fn slice(&self, policy: Policy, waiting: u32) -> Nanos {
-        slice::fair(SLICE, self.weight(policy), waiting)
-    }
+    /// Long enough to fill a cache, short enough that four rounds of ten tasks fit the patience of a person.
+    const SLICE: Nanos = Nanos::from_millis(6);
 
     fn level(&self, policy: Policy, credit: Credit) -> Level {
         match policy.flavour {
@@ -26,9 +18,5 @@ impl SchedulingClass for User {
             Flavour::Adaptive if credit.is_sleeper() => policy.level.raised(1),
             _ => policy.level,
         }
-    }
-
-    fn preempts(&self, waking: Level, running: Level) -> bool {
-        waking < running
     }
 }
