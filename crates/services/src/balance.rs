@@ -19,9 +19,20 @@ const EJECT_MOST: Nanos = Nanos::from_secs(300);
 /// A new instance begins with this share, in thousandths.
 const FIRST_SHARE: u64 = 100;
 
+/// Where a piece of work comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The same for the same caller.
+    pub hash: u64,
+    /// The CPU on which it asks.
+    pub cpu: u16,
+}
+
 #[derive(Clone, Debug)]
 struct Member {
     identity: Identity,
+    /// Where it waits for work.
+    cpu: Option<u16>,
     in_flight: u32,
     since: Nanos,
     failures: u8,
@@ -67,6 +78,7 @@ impl Balancer {
         }
         self.members.push(Member {
             identity,
+            cpu: None,
             in_flight: 0,
             since: now,
             failures: 0,
@@ -82,18 +94,26 @@ impl Balancer {
         place.map_or(0, |place| self.members.swap_remove(place).in_flight)
     }
 
+    /// An instance waits for work on this CPU now, or on none.
+    pub fn waits_on(&mut self, identity: Identity, cpu: Option<u16>) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.identity == identity) {
+            member.cpu = cpu;
+        }
+    }
+
     /// Instances that are passed over.
     pub fn ejected(&self, now: Nanos) -> usize {
         self.members.iter().filter(|member| member.ejected_until > now).count()
     }
 
-    /// Chooses an instance for a caller with this hash, and counts the work as in flight there. O(instances).
+    /// Chooses an instance for a caller, and counts the work as in flight there. O(instances).
     ///
     /// When less than half are sound, all are used: the fault is not theirs.
-    pub fn pick(&mut self, now: Nanos, caller: u64) -> Option<Identity> {
+    pub fn pick(&mut self, now: Nanos, caller: Caller) -> Option<Identity> {
         let panic = self.ejected(now) * 2 > self.members.len();
         let place = match self.policy {
-            Balance::Least => self.least(now, panic),
+            Balance::Least => self.least(now, panic, None),
+            Balance::LocalCpu => self.least(now, panic, Some(caller.cpu)).or_else(|| self.least(now, panic, None)),
             Balance::TwoChoices => {
                 let (a, b) = (self.sound(now, panic)?, self.sound(now, panic)?);
                 Some(if self.cost(a, now) <= self.cost(b, now) { a } else { b })
@@ -107,7 +127,7 @@ impl Balancer {
             // Rendezvous hashing (Thaler and Ravishankar 1998): only the callers of a lost instance move.
             Balance::Hash => {
                 (0..self.members.len()).filter(|&place| self.usable(place, now, panic)).max_by_key(|&place| {
-                    self.members.get(place).map(|member| mix(caller, member.identity.instance.0.into()))
+                    self.members.get(place).map(|member| mix(caller.hash, member.identity.instance.0.into()))
                 })
             }
         }?;
@@ -147,11 +167,12 @@ impl Balancer {
         self.members.get(place).is_some_and(|member| panic || member.ejected_until <= now)
     }
 
-    /// The least cost; among equals a random one.
-    fn least(&mut self, now: Nanos, panic: bool) -> Option<usize> {
+    /// The least cost, of those that wait on `cpu` if one is given; among equals a random one.
+    fn least(&mut self, now: Nanos, panic: bool, cpu: Option<u16>) -> Option<usize> {
         let (mut best, mut equals) = (None, 0u64);
         for place in 0..self.members.len() {
-            if !self.usable(place, now, panic) {
+            let elsewhere = cpu.is_some() && self.members.get(place).is_none_or(|member| member.cpu != cpu);
+            if elsewhere || !self.usable(place, now, panic) {
                 continue;
             }
             let cost = self.cost(place, now);

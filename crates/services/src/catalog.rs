@@ -199,7 +199,7 @@ impl Catalog {
 
     /// The service of that name.
     pub fn find(&self, name: &str) -> Option<ServiceId> {
-        self.names.iter().find(|(known, _)| known.as_str() == name).map(|(_, id)| *id)
+        self.names.get(name).copied()
     }
 
     /// Its definition; `None` for a number not in use.
@@ -354,6 +354,13 @@ fn connect(
             mistakes.push(Mistake::new(&definition.name, ServiceError::CapacityExhausted(Capacity::Edges)));
         }
     }
+    install(names, set, &offers, &mut edges, mistakes);
+    if edges.len() > bounds.edges as usize {
+        edges.truncate(bounds.edges as usize);
+        if let Some(last) = set.last() {
+            mistakes.push(Mistake::new(&last.name, ServiceError::CapacityExhausted(Capacity::Edges)));
+        }
+    }
     // A conflict binds both sides, whichever wrote it down.
     let mirrored: Vec<Edge> = edges
         .iter()
@@ -363,6 +370,32 @@ fn connect(
         .collect();
     edges.extend(mirrored);
     edges
+}
+
+/// A target wants what is installed in it and enabled; the others named in a definition must exist as well.
+fn install(
+    names: &BTreeMap<Name, ServiceId>,
+    set: &[Definition],
+    offers: &BTreeMap<&Name, Vec<&Definition>>,
+    edges: &mut Vec<Edge>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    for definition in set {
+        let Some(&to) = names.get(&definition.name) else { continue };
+        for target in definition.install.iter().chain(&definition.isolate) {
+            if !offers.get(target).is_some_and(|all| all.iter().any(|other| other.name == *target)) {
+                mistakes.push(Mistake {
+                    dependency: Some(target.clone()),
+                    nearest: nearest(target, offers.keys().copied()),
+                    ..Mistake::new(&definition.name, ServiceError::DependencyUnsatisfied(Unsatisfied::Missing))
+                });
+            }
+        }
+        let into = definition.install.as_ref().filter(|_| definition.enabled).and_then(|target| names.get(target));
+        if let Some(&from) = into {
+            edges.push(Edge { from, to, kind: DependencyKind::Wants });
+        }
+    }
 }
 
 /// The member of a cycle to be set aside: least critical, latest loaded, greatest name.

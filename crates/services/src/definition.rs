@@ -3,6 +3,7 @@
 //! Parsing is user space's; whoever builds a [`Definition`], the supervisor validates it again here.
 
 mod dependency;
+mod endpoint;
 mod name;
 mod policy;
 mod security;
@@ -12,6 +13,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use dependency::{Dependency, DependencyKind};
+pub use endpoint::{Endpoint, Listen, ProbeTarget, SocketKind};
 pub use name::Name;
 pub use policy::{
     Balance, Health, Limits, OnFailure, OnLoss, OnMemory, Probe, Readiness, Restart, RestartPolicy, Scaling, Stop,
@@ -19,7 +21,7 @@ pub use policy::{
 pub use security::{Allow, Export, Isolation, Security, Subject};
 pub use semver::{Version, VersionReq};
 use types::{Gid, Nanos, Uid};
-pub use validate::{MAX_COUNT, MAX_DEPENDENCIES};
+pub use validate::{MAX_COUNT, MAX_DEPENDENCIES, MAX_LISTEN};
 
 /// What a service is for; it does not change how it is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,8 +80,10 @@ pub struct Definition {
     pub critical: bool,
     /// Keeps running in an emergency.
     pub keep_in_emergency: bool,
-    /// Wanted from boot on.
+    /// Wanted from boot on; with `install`, whenever that target is.
     pub enabled: bool,
+    /// The target that wants it while it is enabled.
+    pub install: Option<Name>,
     /// How it tells that it is ready.
     pub ready: Readiness,
     /// Longest time from spawn to ready; zero means no limit.
@@ -94,14 +98,20 @@ pub struct Definition {
     pub preempt: bool,
     /// What follows a failure.
     pub restart: Restart,
+    /// The target of `OnFailure::Isolate`.
+    pub isolate: Option<Name>,
     /// How it is stopped.
     pub stop: Stop,
     /// Signs of life.
     pub health: Health,
+    /// What its probe asks, if it has one.
+    pub probe: ProbeTarget,
     /// Quotas.
     pub limits: Limits,
     /// How many, and how work is spread.
     pub scaling: Scaling,
+    /// Sockets that it owns, passed from `LISTEN_FDS_START` on in this order.
+    pub listen: Vec<Listen>,
     /// Who may do what.
     pub security: Security,
 }
@@ -124,6 +134,7 @@ impl Definition {
             critical: false,
             keep_in_emergency: false,
             enabled: false,
+            install: None,
             ready: Readiness::Execute,
             start_timeout: Nanos::from_secs(30),
             dependencies: Vec::new(),
@@ -131,10 +142,13 @@ impl Definition {
             loss_grace: Nanos::from_secs(1),
             preempt: false,
             restart: Restart::default(),
+            isolate: None,
             stop: Stop::default(),
             health: Health::default(),
+            probe: ProbeTarget::default(),
             limits: Limits::default(),
             scaling: Scaling::default(),
+            listen: Vec::new(),
             security: Security::default(),
         }
     }

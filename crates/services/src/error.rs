@@ -98,6 +98,9 @@ pub enum Field {
     Exports,
     Uses,
     Isolation,
+    Listen,
+    Isolate,
+    Install,
 }
 
 /// Why a dependency cannot be had.

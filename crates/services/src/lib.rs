@@ -32,12 +32,12 @@ mod why;
 
 pub use action::{Action, Actions};
 pub use audit::{Actor, Audit, Deed, Hash, Record};
-pub use balance::{Balancer, Work};
+pub use balance::{Balancer, Caller, Work};
 pub use catalog::{Bounds, Catalog, Edge, Mistake};
 pub use definition::{
-    Allow, Balance, Definition, Dependency, DependencyKind, Export, Health as HealthPolicy, Isolation, Kind, Limits,
-    MAX_COUNT, MAX_DEPENDENCIES, Name, OnFailure, OnLoss, OnMemory, Probe, Readiness, Restart, RestartPolicy, Run,
-    Scaling, Security, Stop, Subject, Version, VersionReq,
+    Allow, Balance, Definition, Dependency, DependencyKind, Endpoint, Export, Health as HealthPolicy, Isolation, Kind,
+    Limits, Listen, MAX_COUNT, MAX_DEPENDENCIES, MAX_LISTEN, Name, OnFailure, OnLoss, OnMemory, Probe, ProbeTarget,
+    Readiness, Restart, RestartPolicy, Run, Scaling, Security, SocketKind, Stop, Subject, Version, VersionReq,
 };
 pub use error::{
     Capacity, Field, Health, Resource, Result, Retry, Role, ServiceError, SpawnError, SpawnStep, Unsatisfied,

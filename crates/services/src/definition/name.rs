@@ -1,6 +1,7 @@
 //! Names of services and capabilities.
 
 use alloc::boxed::Box;
+use core::borrow::Borrow;
 use core::fmt;
 
 use crate::error::{Field, Result, ServiceError};
@@ -26,6 +27,13 @@ impl Name {
 
     /// As text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Orders and hashes as its text.
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -52,6 +52,8 @@ pub enum OnFailure {
     Reboot,
     /// The machine is switched off.
     PowerOff,
+    /// Everything stops that the definition's `isolate` target does not need.
+    Isolate,
 }
 
 /// The one restart limiter.
@@ -71,6 +73,13 @@ pub struct Restart {
     pub permanent: [Option<u8>; 4],
     /// What follows giving up.
     pub on_failure: OnFailure,
+}
+
+impl Restart {
+    /// What a critical service has if nothing else is said: it is never given up.
+    pub fn of_critical() -> Self {
+        Self { max_failures: 0, on_failure: OnFailure::Emergency, ..Self::default() }
+    }
 }
 
 impl Default for Restart {
@@ -174,6 +183,8 @@ pub enum Balance {
     RoundRobin,
     /// By the hash of the caller.
     Hash,
+    /// To one that waits on the caller's CPU; if there is none, the least.
+    LocalCpu,
 }
 
 /// How many instances, and how work is spread over them.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Definition, Isolation, Kind, Probe, Readiness, Run};
+use super::{Definition, Isolation, Kind, OnFailure, Probe, ProbeTarget, Readiness, Run, SocketKind};
 use crate::error::Field;
 use types::Nanos;
 
@@ -10,6 +10,8 @@ use types::Nanos;
 pub const MAX_DEPENDENCIES: usize = 64;
 /// Instances of one service; as many as the supervisor's table has by default.
 pub const MAX_COUNT: u16 = 1024;
+/// Sockets one service may own; with the three standard ones they fit in the smallest table of open files.
+pub const MAX_LISTEN: usize = 16;
 const HOUR: Nanos = Nanos::from_secs(3600);
 /// The whole shutdown takes 35 s; a longer time could never be honoured there but may make sense for a single stop.
 const STOP_MAX: Nanos = Nanos::from_secs(600);
@@ -52,6 +54,7 @@ impl Definition {
         // A probe that has no time to be answered could never make it ready.
         let probed = self.ready == Readiness::Probe && self.start_timeout > Nanos::ZERO;
         check(!probed || self.health.live.is_none_or(|probe| probe.timeout < self.start_timeout), Field::StartTimeout);
+        check(self.health.live.is_none() || self.can_probe(), Field::Probe);
         check(self.limits.memory != Some(0), Field::Memory);
         check(self.limits.memory.is_none_or(|most| self.limits.memory_reserve <= most), Field::MemoryReserve);
         check(self.limits.cpu != Some(0), Field::Cpu);
@@ -60,10 +63,30 @@ impl Definition {
         check(self.limits.files.is_none_or(|most| most >= 3), Field::Files);
         check((1..=MAX_COUNT).contains(&self.scaling.count), Field::Instances);
         check(self.run == Run::Daemon || self.scaling.count == 1, Field::Instances);
+        check(self.listen.len() <= MAX_LISTEN && self.listen.iter().all(|listen| listen.at.is_sound()), Field::Listen);
+        check(self.listen.is_empty() || self.run == Run::Daemon, Field::Listen);
+        check(self.listen.iter().all(|listen| listen.backlog > 0 && listen.mode <= 0o777), Field::Listen);
+        check(distinct(self.listen.iter().map(|listen| &listen.name)), Field::Listen);
+        check((self.restart.on_failure == OnFailure::Isolate) == self.isolate.is_some(), Field::Isolate);
+        check(self.isolate.as_ref() != Some(&self.name), Field::Isolate);
+        check(self.install.as_ref() != Some(&self.name), Field::Install);
         check(distinct(self.security.exports.iter().map(|export| &export.name)), Field::Exports);
         check(distinct(self.security.uses.iter()), Field::Uses);
         check(self.security.isolation < Isolation::Container || self.security.no_new_privileges, Field::Isolation);
         wrong
+    }
+
+    /// Whether its probe has something to ask.
+    fn can_probe(&self) -> bool {
+        match &self.probe {
+            // Datagrams have no connection that could be refused.
+            ProbeTarget::Own => self
+                .listen
+                .first()
+                .is_some_and(|listen| !matches!(listen.at.kind, SocketKind::Datagram | SocketKind::Udp)),
+            ProbeTarget::Connect(endpoint) => endpoint.is_sound(),
+            ProbeTarget::Execute(command) => command.first().is_some_and(|program| program.starts_with('/')),
+        }
     }
 }
 

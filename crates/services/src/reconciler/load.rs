@@ -82,7 +82,8 @@ impl Reconciler {
             let known = old.definition(id).is_some_and(|old| old.name == definition.name);
             let mut service = if known { self.services[id].clone() } else { Service::default() };
             if !known || service.retired {
-                service.explicit = definition.enabled;
+                // What is installed in a target is pulled in by it.
+                service.explicit = definition.enabled && definition.install.is_none();
                 service.enabled = definition.enabled;
                 service.hold = Hold::None;
             }

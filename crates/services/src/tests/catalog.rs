@@ -51,6 +51,51 @@ fn all_mistakes_of_a_set_are_reported_at_once() {
 }
 
 #[test]
+fn a_target_wants_what_is_installed_in_it() {
+    let target = Definition::target(Name::new("multi-user").unwrap());
+    let mut web = Definition { enabled: true, install: Some(target.name.clone()), ..daemon("web") };
+    let mut off = Definition { enabled: false, ..web.clone() };
+    off.name = Name::new("off").unwrap();
+    let mut engine = Reconciler::new(Config::default());
+    let mut actions = Actions::new(1024);
+    engine.load(Nanos::ZERO, vec![target.clone(), web.clone(), off], &mut actions).unwrap();
+    let id = |engine: &Reconciler, name| engine.catalog().find(name).unwrap();
+    assert!(!engine.service(id(&engine, "web")).unwrap().goal);
+    let start = crate::Command::Start(id(&engine, "multi-user"));
+    engine.command(Nanos::ZERO, crate::Actor::ROOT, start, &mut actions).unwrap();
+    assert!(engine.service(id(&engine, "web")).unwrap().goal && !engine.service(id(&engine, "off")).unwrap().goal);
+    web.install = Some(Name::new("multi-usr").unwrap());
+    let mistakes = resolve(vec![target, web]).unwrap_err();
+    assert_eq!(mistakes[0].error, ServiceError::DependencyUnsatisfied(Unsatisfied::Missing));
+    assert_eq!(mistakes[0].nearest.as_ref().unwrap().as_str(), "multi-user");
+}
+
+#[test]
+fn sockets_probes_and_targets_are_checked() {
+    use crate::{Endpoint, Listen, OnFailure, Probe, ProbeTarget, SocketKind};
+    let sound = |kind, address: &str| Endpoint { kind, address: address.into() }.is_sound();
+    for address in ["/run/echo", "@echo"] {
+        assert!(sound(SocketKind::Packet, address) && !sound(SocketKind::Tcp, address), "{address}");
+    }
+    for address in ["8080", "127.0.0.1:80"] {
+        assert!(sound(SocketKind::Udp, address) && !sound(SocketKind::Stream, address), "{address}");
+    }
+    for address in ["", "/", "@", "run/echo", "/a\0b", "0", ":80", "1.2.3:80", "65536"] {
+        assert!(!sound(SocketKind::Stream, address) && !sound(SocketKind::Tcp, address), "{address:?}");
+    }
+    assert!(!sound(SocketKind::Stream, &format!("/{}", "x".repeat(107))));
+    let mut probed = daemon("probed");
+    probed.health.live = Some(Probe::default());
+    assert_eq!(probed.mistakes(), [Field::Probe], "nothing to ask");
+    probed.listen.push(Listen::new(SocketKind::Stream, "/run/echo".into(), Name::new("echo").unwrap()));
+    assert_eq!(probed.mistakes(), []);
+    probed.probe = ProbeTarget::Execute(vec!["true".into()]);
+    probed.listen.push(probed.listen[0].clone());
+    probed.restart.on_failure = OnFailure::Isolate;
+    assert_eq!(probed.mistakes(), [Field::Probe, Field::Listen, Field::Isolate]);
+}
+
+#[test]
 fn the_highest_matching_version_is_chosen_ties_by_name() {
     let mut set = Vec::new();
     for (text, version) in [("pg-a", "2.5.0"), ("pg-b", "2.9.1"), ("pg-c", "3.1.0"), ("pg-0", "2.9.1")] {

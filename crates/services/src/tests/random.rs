@@ -3,7 +3,7 @@
 use std::format;
 use std::vec::Vec;
 
-use crate::{Definition, DependencyKind, Name, OnLoss, Probe, Readiness, RestartPolicy};
+use crate::{Definition, DependencyKind, Name, OnLoss, Probe, ProbeTarget, Readiness, RestartPolicy};
 use types::Nanos;
 
 pub(super) struct Random(u64);
@@ -91,6 +91,7 @@ pub(super) fn definition(random: &mut Random, at: u64) -> Definition {
             made.health.watchdog = Some(Nanos::from_secs(2));
         }
         if random.percent(20) {
+            made.probe = ProbeTarget::Execute(std::vec![std::string::String::from("/bin/probe")]);
             made.health.live = Some(Probe { period: Nanos::from_secs(2), ..Probe::default() });
             if random.percent(30) {
                 made.ready = Readiness::Probe;

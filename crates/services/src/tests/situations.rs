@@ -300,28 +300,29 @@ fn a_tampered_audit_record_breaks_the_chain() {
 #[test]
 fn balancing_follows_its_policy() {
     let identity = |at| Identity { instance: InstanceId(at), generation: Generation(1) };
-    for policy in [Balance::Least, Balance::TwoChoices, Balance::RoundRobin, Balance::Hash] {
+    let from = |hash| crate::Caller { hash, cpu: 0 };
+    for policy in [Balance::Least, Balance::TwoChoices, Balance::RoundRobin, Balance::Hash, Balance::LocalCpu] {
         let mut balancer = Balancer::new(policy, Nanos::ZERO, 8, 9);
-        assert_eq!(balancer.pick(Nanos::ZERO, 0), None);
+        assert_eq!(balancer.pick(Nanos::ZERO, from(0)), None);
         for at in 0..8 {
             balancer.publish(Nanos::ZERO, identity(at)).unwrap();
         }
         assert!(balancer.publish(Nanos::ZERO, identity(0)).is_err());
         for caller in 0..8000 {
-            assert!(balancer.pick(Nanos::ZERO, caller).is_some());
+            assert!(balancer.pick(Nanos::ZERO, from(caller)).is_some());
         }
         let loads: Vec<u32> = balancer.loads().map(|(_, load)| load).collect();
         assert_eq!(loads.iter().sum::<u32>(), 8000);
         let most = *loads.iter().max().unwrap();
         let bound = match policy {
-            Balance::Least | Balance::RoundRobin => 1000,
+            Balance::Least | Balance::RoundRobin | Balance::LocalCpu => 1000,
             Balance::TwoChoices => 1010,
             Balance::Hash => 1150,
         };
         assert!(most <= bound, "{policy:?}: {loads:?}");
         if policy == Balance::Hash {
-            let first = balancer.pick(Nanos::ZERO, 5);
-            assert_eq!(balancer.pick(Nanos::ZERO, 5), first);
+            let first = balancer.pick(Nanos::ZERO, from(5));
+            assert_eq!(balancer.pick(Nanos::ZERO, from(5)), first);
         }
         // A faulty one is passed over, for a while, and never the last.
         for _ in 0..5 {
@@ -329,7 +330,7 @@ fn balancing_follows_its_policy() {
         }
         assert_eq!(balancer.ejected(Nanos::ZERO), 1);
         for caller in 0..500 {
-            assert_ne!(balancer.pick(Nanos::ZERO, caller), Some(identity(3)));
+            assert_ne!(balancer.pick(Nanos::ZERO, from(caller)), Some(identity(3)));
         }
         assert_eq!(balancer.ejected(Nanos::from_secs(31)), 0);
         assert!(balancer.unpublish(identity(3)) > 0);
@@ -338,10 +339,27 @@ fn balancing_follows_its_policy() {
     young.publish(Nanos::ZERO, identity(0)).unwrap();
     young.publish(Nanos::from_secs(100), identity(1)).unwrap();
     for _ in 0..110 {
-        young.pick(Nanos::from_secs(100), 0);
+        young.pick(Nanos::from_secs(100), from(0));
     }
     let loads: Vec<u32> = young.loads().map(|(_, load)| load).collect();
     assert!((8..=12).contains(&loads[1]), "a new instance begins with a tenth: {loads:?}");
+}
+
+#[test]
+fn work_stays_on_its_cpu_where_somebody_waits() {
+    let identity = |at| Identity { instance: InstanceId(at), generation: Generation(1) };
+    let mut balancer = Balancer::new(Balance::LocalCpu, Nanos::ZERO, 4, 9);
+    for at in 0..4 {
+        balancer.publish(Nanos::ZERO, identity(at)).unwrap();
+    }
+    balancer.waits_on(identity(2), Some(5));
+    for _ in 0..10 {
+        assert_eq!(balancer.pick(Nanos::ZERO, crate::Caller { hash: 0, cpu: 5 }), Some(identity(2)));
+    }
+    balancer.waits_on(identity(2), None);
+    for _ in 0..30 {
+        assert_ne!(balancer.pick(Nanos::ZERO, crate::Caller { hash: 0, cpu: 5 }), Some(identity(2)));
+    }
 }
 
 #[test]
