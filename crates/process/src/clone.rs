@@ -154,8 +154,6 @@ pub struct InitRequest<R: Resources> {
     pub root: R::Path,
     /// Its view.
     pub namespaces: R::Namespaces,
-    /// Its cell, if it has one.
-    pub cell: Option<R::Cell>,
     /// CPUs it may run on.
     pub affinity: CpuSet,
     /// Its limits.
@@ -184,7 +182,7 @@ impl<R: Resources> ProcessTable<R> {
             pid: Pid(number),
             generation: self.next_generation(number),
             created_at: request.now,
-            cell: request.cell,
+            cell: None,
             pids: None,
             flags: 0,
             exit_signal: Some(Signal::CHLD),
@@ -250,7 +248,11 @@ impl<R: Resources> ProcessTable<R> {
         }
         let identity = parent.identity();
         self.check_creation(parent, &identity)?;
-        let number = self.claim_number()?;
+        let cell = parent.process().cell();
+        if let Some(cell) = cell {
+            cell.take_task()?;
+        }
+        let number = self.claim_number().inspect_err(|_| give_task(parent.process()))?;
         let pids = request.pids.as_ref().or(parent.process().pids()).cloned();
         let named = pids.as_ref().map_or(Ok(()), |pids| self.claim_inner(number, pids));
         let made = named.and_then(|()| self.clone_as(number, parent, identity, pids, request));
@@ -261,6 +263,7 @@ impl<R: Resources> ProcessTable<R> {
             Err(error) => {
                 trace!("clone: parent={} failed: {error:?}", parent.pid());
                 self.unclaim_number(number);
+                give_task(parent.process());
             }
         }
         made
@@ -279,6 +282,7 @@ impl<R: Resources> ProcessTable<R> {
             let mut tree = self.tree();
             self.delist(thread, &mut effects);
             thread.identity().user.remove_thread();
+            give_task(process);
             let removed = self.set_slot(tid, None, None);
             removed.thread.into_iter().for_each(|thread| effects.drop_thread(thread));
             removed.process.into_iter().for_each(|process| effects.drop_process(process));
@@ -286,6 +290,9 @@ impl<R: Resources> ProcessTable<R> {
                 process.life().advance(ProcessState::Terminated).ok();
                 process.life().advance(ProcessState::Defunct).ok();
                 process.pids().into_iter().flat_map(PidNamespace::outwards).for_each(|pids| _ = pids.leave());
+                if let Some(cell) = process.cell() {
+                    cell.leave();
+                }
                 tree.remove(tid).into_iter().for_each(|process| effects.drop_process(process));
                 self.uncount_process();
             } else {
@@ -456,6 +463,13 @@ impl<R: Resources> ProcessTable<R> {
             if let Some(pids) = process.pids() {
                 pids.enter()?;
             }
+            // Asked under the lock that the kill of a cell is done under: nobody is born after it.
+            if let Some(cell) = process.cell()
+                && !cell.enter()
+            {
+                process.pids().into_iter().flat_map(PidNamespace::outwards).for_each(|pids| _ = pids.leave());
+                return Err(ProcessError::Restart);
+            }
             let caller = parent.pid().0;
             let (group, session) = (tree.node(caller).group, tree.node(caller).session);
             let (parent_number, creator) = if flags.contains(CloneFlags::PARENT) {
@@ -487,7 +501,7 @@ impl<R: Resources> ProcessTable<R> {
     }
 
     /// Adds a thread to its process's lists; all or nothing.
-    fn enlist(&self, thread: &Arc<Thread<R>>) -> Result<()> {
+    pub(crate) fn enlist(&self, thread: &Arc<Thread<R>>) -> Result<()> {
         let process = thread.process();
         let mut group = process.thread_group().lock();
         if matches!(group.exit, GroupExit::Group(_)) || group.exec.is_some() {
@@ -510,5 +524,12 @@ impl<R: Resources> ProcessTable<R> {
         removed.into_iter().for_each(|thread| effects.drop_thread(thread));
         let (kick, _stopped) = process.signals().detach(thread.tid());
         effects.kick_threads(process, kick);
+    }
+}
+
+/// A thread or zombie of `process` is gone, as its cell counts them.
+pub(crate) fn give_task<R: Resources>(process: &Process<R>) {
+    if let Some(cell) = process.cell() {
+        cell.give_task();
     }
 }

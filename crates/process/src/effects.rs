@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use types::Sid;
 
 use crate::signal::{Kick, SendEffect, Sent};
-use crate::{Process, Resources, Thread};
+use crate::{Cell, Process, Resources, Thread};
 
 /// Entries that need no allocation: enough for an ordinary exit.
 const INLINE: usize = 4;
@@ -46,6 +46,7 @@ enum Effect<R: Resources> {
     WakeSignalReaders(Arc<Process<R>>),
     DropProcess(Arc<Process<R>>),
     DropThread(Arc<Thread<R>>),
+    Post(Arc<Cell>),
 }
 
 impl<R: Resources> Effects<R> {
@@ -123,6 +124,11 @@ impl<R: Resources> Effects<R> {
         self.push(Effect::DropThread(thread));
     }
 
+    /// Tell the supervisor of what happened to a cell.
+    pub(crate) fn post(&mut self, cell: Arc<Cell>) {
+        self.push(Effect::Post(cell));
+    }
+
     /// Carries out what sending a signal to `process` asked for.
     pub(crate) fn after_send(&mut self, process: &Arc<Process<R>>, sent: SendEffect) {
         if sent.sent == Sent::Queued && process.signals().has_readers() {
@@ -174,6 +180,7 @@ impl<R: Resources> Effect<R> {
                     watchers.wake_all();
                 }
             }
+            Self::Post(cell) => cell.post(),
             Self::WakeSignalReaders(process) => {
                 process.signals().wake_readers();
             }

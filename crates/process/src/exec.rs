@@ -180,6 +180,7 @@ impl<R: Resources> ProcessTable<R> {
         }
         // Two places in the user's account become one: the old leader's stayed with the process.
         thread.identity().user.remove_thread();
+        crate::clone::give_task(process);
     }
 
     /// The state a thread takes that stops running to wait: stopped ones are Suspended, all others Blocked.

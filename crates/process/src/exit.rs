@@ -15,6 +15,7 @@ use alloc::sync::Arc;
 
 use types::Sid;
 
+use crate::clone::give_task;
 use crate::notify::{self, Verdict};
 use crate::process::GroupExit;
 use crate::thread::TakenResources;
@@ -136,6 +137,7 @@ impl<R: Resources> ProcessTable<R> {
             tree.node_mut(tid).thread = false;
             tree.release_if_unused(tid);
             thread.identity().user.remove_thread();
+            give_task(process);
         }
         match heir {
             Some(heir) => {
@@ -190,6 +192,11 @@ impl<R: Resources> ProcessTable<R> {
         let verdict = notify::notify_end(tree, process, event, effects);
         process.life().advance(ProcessState::Zombie).ok();
         effects.wake_watchers(process);
+        if let Some(cell) = process.cell()
+            && cell.ended(number, status, &process.usage().snapshot())
+        {
+            effects.post(cell.clone());
+        }
         if let Verdict::Reap = verdict {
             self.reap(tree, number, effects);
         }
@@ -276,6 +283,7 @@ impl<R: Resources> ProcessTable<R> {
         trace!("reap: pid={number}");
         process.life().advance(ProcessState::Defunct).ok();
         process.identity().user.remove_thread();
+        give_task(&process);
         self.uncount_process();
         let removed = self.set_slot(number, None, None);
         // The tree's own reference outlives the table's.
@@ -318,7 +326,7 @@ enum Closed {
     InPart,
 }
 
-fn end_group<R: Resources>(
+pub(crate) fn end_group<R: Resources>(
     process: &Arc<Process<R>>,
     status: ExitStatus,
     caller: Option<&Thread<R>>,

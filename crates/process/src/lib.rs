@@ -14,6 +14,8 @@ extern crate std;
 #[cfg_attr(not(feature = "process-debug"), path = "trace_off.rs")]
 mod trace;
 
+mod cell;
+mod cell_members;
 mod clone;
 mod credentials;
 mod effects;
@@ -38,6 +40,7 @@ mod process;
 mod resources;
 pub mod script;
 pub mod signal;
+mod spawn;
 pub mod stack;
 mod state;
 mod status;
@@ -54,6 +57,7 @@ mod user;
 mod violations;
 mod wait;
 
+pub use cell::{Cell, CellBoard, CellLimits};
 pub use clone::{CloneCall, CloneFlags, CloneRequest, InitRequest};
 pub use credentials::{
     CapabilitySets, ExecCredentials, ExecRights, capset, credentials_for_exec, drop_bounding, lower_ambient,
@@ -83,6 +87,7 @@ pub use priority::{
 };
 pub use process::{Dumpable, ImageRanges, IsolationLevel, Process, ProcessFlag, ProcessTimers};
 pub use resources::Resources;
+pub use spawn::SpawnRequest;
 pub use state::{ProcessState, StateCell};
 pub use status::{ChildEvent, ExitStatus};
 pub use table::{Broken, PID_MAX, ProcessTable, Sound, TableConfig};

@@ -78,6 +78,10 @@ pub(crate) fn notify_end<R: Resources>(
         // It only waits for the others of its namespace to end.
         return Verdict::Reap;
     }
+    if process.cell().is_some_and(|cell| !parent.cell().is_some_and(|own| Arc::ptr_eq(own, cell))) {
+        // Whoever it was given to as an orphan never asked for it: the supervisor hears of the cell.
+        return Verdict::Reap;
+    }
     if let Some(signal) = process.exit_signal() {
         let mut ignored = false;
         if signal == Signal::CHLD {

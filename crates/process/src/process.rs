@@ -14,7 +14,7 @@ use types::{Nanos, Pgid, Pid, Sid, Tid};
 use crate::signal::ProcessSignals;
 use crate::timers::{IntervalTimers, PosixTimers};
 use crate::{
-    ExitStatus, Identity, LimitDecision, NAME_LEN, PidNamespace, ProcessError, ProcessState, RateMeter, Resource,
+    Cell, ExitStatus, Identity, LimitDecision, NAME_LEN, PidNamespace, ProcessError, ProcessState, RateMeter, Resource,
     ResourceLimits, ResourceUsage, Resources, Result, StateCell, Thread, Violations,
 };
 
@@ -27,7 +27,7 @@ pub struct Process<R: Resources> {
     pid: Pid,
     generation: u32,
     created_at: Nanos,
-    cell: Option<R::Cell>,
+    cell: Option<Arc<Cell>>,
     pids: Option<Arc<PidNamespace>>,
 
     // ---- one value each, no lock. The relations are copies of what the tree says, written under its lock.
@@ -144,7 +144,7 @@ pub(crate) struct NewProcess<R: Resources> {
     pub(crate) pid: Pid,
     pub(crate) generation: u32,
     pub(crate) created_at: Nanos,
-    pub(crate) cell: Option<R::Cell>,
+    pub(crate) cell: Option<Arc<Cell>>,
     pub(crate) pids: Option<Arc<PidNamespace>>,
     pub(crate) flags: u32,
     pub(crate) exit_signal: Option<Signal>,
@@ -319,8 +319,8 @@ impl<R: Resources> Process<R> {
         self.created_at
     }
 
-    /// The service generation it belongs to; inherited, never changed.
-    pub const fn cell(&self) -> Option<&R::Cell> {
+    /// The life of a service that it belongs to; inherited, never changed.
+    pub const fn cell(&self) -> Option<&Arc<Cell>> {
         self.cell.as_ref()
     }
 

@@ -1,7 +1,5 @@
 //! What processes keep for other rooms without knowing it.
 
-use core::fmt::Debug;
-
 /// The types a kernel plugs into a process. A test uses plain numbers.
 ///
 /// Cloning a value must be cheap and must not fail (a shared pointer or a small copy); dropping one may do work, and is
@@ -17,8 +15,6 @@ pub trait Resources: Sized + Send + Sync + 'static {
     type Terminal: Clone + Send + Sync;
     /// The process's view of pids, mounts, host name and IPC objects.
     type Namespaces: Clone + Send + Sync;
-    /// Which service generation the process belongs to.
-    type Cell: Clone + Send + Sync + Debug;
     /// The chain of call filters that the thread is under.
     type Filter: Clone + Send + Sync;
 }

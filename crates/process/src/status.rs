@@ -26,6 +26,15 @@ impl ExitStatus {
         Self::Exited(code as u8)
     }
 
+    /// What a status word of wait4 says of an end.
+    #[must_use]
+    pub(crate) fn from_wait_status(status: i32) -> Self {
+        match Signal::new(u64::from(status as u32 & 0x7f)) {
+            Some(signal) => Self::Signaled { signal, core: status & 0x80 != 0 },
+            None => Self::Exited((status >> 8) as u8),
+        }
+    }
+
     /// The status word of wait4: code << 8, or the signal with 0x80 for a core dump.
     #[must_use]
     pub const fn wait_status(self) -> i32 {

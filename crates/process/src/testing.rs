@@ -69,7 +69,6 @@ impl Resources for Plain {
     type Path = u32;
     type Terminal = u32;
     type Namespaces = u32;
-    type Cell = u32;
     type Filter = u32;
 }
 
@@ -93,7 +92,6 @@ impl World {
                 space: Arc::new(1),
                 root: 0,
                 namespaces: 0,
-                cell: Some(9),
                 affinity: CpuSet(0b11),
                 limits: ResourceLimits::new(),
                 name: b"init",

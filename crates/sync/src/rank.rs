@@ -84,6 +84,8 @@ impl Rank {
     pub const ADDRESS_SPACE: Self = Self(60);
     /// Pages of a file.
     pub const FILE_PAGES: Self = Self(70);
+    /// Cells of services that have news.
+    pub const CELLS: Self = Self(77);
     /// Processes that were created and wait for a program.
     pub const CREATED: Self = Self(78);
     /// The log of crossed limits.

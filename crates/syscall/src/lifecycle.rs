@@ -69,7 +69,6 @@ impl System {
             space: image.space.clone(),
             root,
             namespaces,
-            cell: None,
             affinity: self.platform.online(),
             limits,
             name: b"init",

@@ -21,6 +21,5 @@ impl process::Resources for Resources {
     type Path = vfs::Location;
     type Terminal = Arc<vfs::terminal::Terminal>;
     type Namespaces = Arc<crate::NamespaceSet>;
-    type Cell = u64;
     type Filter = Arc<process::filter::CallFilter>;
 }

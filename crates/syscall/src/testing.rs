@@ -263,7 +263,6 @@ impl World {
                 space: space.clone(),
                 root: files.namespace().root(),
                 namespaces: NamespaceSet::first(files.namespace().clone(), system.names.clone()),
-                cell: None,
                 affinity: self.platform.online(),
                 limits: ResourceLimits::new(),
                 name: b"init",

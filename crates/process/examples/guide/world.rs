@@ -22,7 +22,6 @@ impl Resources for Plain {
     type Path = u32;
     type Terminal = u32;
     type Namespaces = u32;
-    type Cell = u32;
     type Filter = u32;
 }
 
@@ -133,7 +132,6 @@ impl<S: Fn(&str)> HostWorld<S> {
             space: Arc::new(1),
             root: 0,
             namespaces: 0,
-            cell: None,
             affinity: CpuSet(1),
             limits: ResourceLimits::new(),
             name: b"init",

@@ -1,5 +1,6 @@
 //! Rules of processes as scenarios, a naive model against random sequences, and races between real threads.
 
+mod cells;
 mod exec;
 mod groups;
 mod inheritance;

@@ -1,0 +1,242 @@
+//! The cell: all processes of one life of one service, however they try to get away.
+//!
+//! A process is in a cell from its first moment or never: fork, vfork and clone hand it on, and nothing leaves it (no
+//! session, group, new parent or program changes it). Processes enter and end under the lock of the tree, and so does
+//! the kill of all of them: who is about to be born meanwhile is refused, so that none survives it.
+//!
+//! ```text
+//!             first process            last process ends
+//!   empty ─────────────────► living ──────────────────────► empty again, told once
+//!                              │ kill: nobody enters any more     ▲
+//!                              └──────► dying ───────────────────┘
+//! ```
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use sync::{Rank, SpinLock, WaitQueue};
+use types::Pid;
+
+use crate::{ExitStatus, ProcessError, ResourceUsage, Result, UsageSnapshot};
+
+/// What a cell may use at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CellLimits {
+    /// Threads of all its processes, zombies included.
+    pub tasks: u32,
+}
+
+impl Default for CellLimits {
+    fn default() -> Self {
+        Self { tasks: u32::MAX }
+    }
+}
+
+/// One life of one service.
+pub struct Cell {
+    /// What the supervisor calls it; means nothing here.
+    id: u64,
+    limits: CellLimits,
+    /// Processes that have not ended. Changes under the tree's lock.
+    members: AtomicU32,
+    /// Threads, and zombies.
+    tasks: AtomicU32,
+    /// Times somebody was refused because of `limits.tasks`.
+    refused: AtomicU32,
+    /// It has been killed: nobody enters. Changes under the tree's lock.
+    dying: AtomicBool,
+    /// The process whose end is the service's. Changes under the tree's lock.
+    main: AtomicU32,
+    /// How that ended: 0 for not yet, else the wait status and [`ENDED`].
+    end: AtomicU64,
+    usage: ResourceUsage,
+    /// It stands on the board.
+    posted: AtomicBool,
+    board: Arc<CellBoard>,
+}
+
+/// A bit of [`Cell::end`] that no wait status has.
+const ENDED: u64 = 1 << 32;
+
+/// Cells that something has happened to, for the one who looks after them.
+pub struct CellBoard {
+    // Each cell at most once, so no longer than there are cells.
+    posted: SpinLock<VecDeque<Arc<Cell>>>,
+    news: WaitQueue,
+}
+
+impl Default for CellBoard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CellBoard {
+    /// Nothing on it.
+    pub const fn new() -> Self {
+        Self { posted: SpinLock::new(Rank::CELLS, VecDeque::new()), news: WaitQueue::new() }
+    }
+
+    /// Room for one more cell.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    fn reserve(&self, cells: usize) -> Result<()> {
+        let mut posted = self.posted.lock();
+        let missing = cells.saturating_sub(posted.len());
+        posted.try_reserve(missing).map_err(|_| ProcessError::NoMemory)
+    }
+
+    /// The cell that has waited longest.
+    pub fn take(&self) -> Option<Arc<Cell>> {
+        let cell = self.posted.lock().pop_front()?;
+        // Before its state is looked at: what happens after that posts it again.
+        cell.posted.store(false, Ordering::SeqCst);
+        Some(cell)
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.posted.lock().is_empty()
+    }
+
+    /// Woken when a cell is put on it, and by whoever else has news.
+    pub const fn news(&self) -> &WaitQueue {
+        &self.news
+    }
+}
+
+impl Cell {
+    /// A cell without processes that the supervisor calls `id`. Of those on one board there are at most `cells`.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub fn new(id: u64, limits: CellLimits, board: &Arc<CellBoard>, cells: usize) -> Result<Arc<Self>> {
+        board.reserve(cells)?;
+        Ok(Arc::new(Self {
+            id,
+            limits,
+            members: AtomicU32::new(0),
+            tasks: AtomicU32::new(0),
+            refused: AtomicU32::new(0),
+            dying: AtomicBool::new(false),
+            main: AtomicU32::new(0),
+            end: AtomicU64::new(0),
+            usage: ResourceUsage::default(),
+            posted: AtomicBool::new(false),
+            board: board.clone(),
+        }))
+    }
+
+    /// What the supervisor calls it.
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Processes that have not ended.
+    pub fn members(&self) -> u32 {
+        self.members.load(Ordering::SeqCst)
+    }
+
+    /// Threads, and processes that wait to be reaped.
+    pub fn tasks(&self) -> u32 {
+        self.tasks.load(Ordering::Relaxed)
+    }
+
+    /// How often a thread or process was refused because there were too many.
+    pub fn refused(&self) -> u32 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has been killed.
+    pub fn is_dying(&self) -> bool {
+        self.dying.load(Ordering::SeqCst)
+    }
+
+    /// The process whose end is the service's.
+    pub fn main(&self) -> Pid {
+        Pid(self.main.load(Ordering::SeqCst))
+    }
+
+    /// How that ended, if it has.
+    pub fn main_end(&self) -> Option<ExitStatus> {
+        let end = self.end.load(Ordering::SeqCst);
+        (end & ENDED != 0).then(|| ExitStatus::from_wait_status(end as i32))
+    }
+
+    /// What its ended processes have used.
+    pub fn ended_usage(&self) -> UsageSnapshot {
+        self.usage.snapshot()
+    }
+
+    /// A thread is about to be made: takes its place.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` if there are as many as there may be.
+    #[inline]
+    pub(crate) fn take_task(&self) -> Result<()> {
+        let add = |tasks: u32| (tasks < self.limits.tasks).then(|| tasks + 1);
+        match self.tasks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add) {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(ProcessError::ResourceExhausted)
+            }
+        }
+    }
+
+    pub(crate) fn give_task(&self) {
+        self.tasks.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A process is born, under the tree's lock; whether it may.
+    #[inline]
+    pub(crate) fn enter(&self) -> bool {
+        if self.is_dying() {
+            return false;
+        }
+        self.members.fetch_add(1, Ordering::SeqCst);
+        true
+    }
+
+    /// A process that was born never ran, under the tree's lock.
+    pub(crate) fn leave(&self) {
+        self.members.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Process `number` has ended, under the tree's lock; whether the supervisor must hear of it.
+    pub(crate) fn ended(&self, number: u32, status: ExitStatus, usage: &UsageSnapshot) -> bool {
+        self.usage.add(usage);
+        let main = self.main.load(Ordering::SeqCst) == number && self.end.load(Ordering::SeqCst) == 0;
+        if main {
+            self.end.store(ENDED | u64::from(status.wait_status() as u32), Ordering::SeqCst);
+        }
+        let last = self.members.fetch_sub(1, Ordering::SeqCst) == 1;
+        main || last
+    }
+
+    pub(crate) fn set_main(&self, number: u32) {
+        self.main.store(number, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_dying(&self) {
+        self.dying.store(true, Ordering::SeqCst);
+    }
+
+    /// Puts it on the board, with no lock held.
+    pub fn post(self: Arc<Self>) {
+        let board = self.board.clone();
+        if !self.posted.swap(true, Ordering::SeqCst) {
+            board.posted.lock().push_back(self);
+        }
+        board.news.wake_all();
+    }
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cell {:#x}: {} members", self.id, self.members())
+    }
+}

@@ -1,0 +1,281 @@
+//! Cells: nobody leaves, nobody survives a kill, the end is told once and rightly.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use std::thread;
+
+use abi::Signal;
+use types::{CpuSet, Credentials, Gid, Nanos, Pid, Uid};
+
+use crate::testing::{Plain, PlainThread, Random, World};
+use crate::{
+    Cell, CellBoard, CellLimits, CloneFlags, ExitStatus, Places, ProcessError, ProcessFlag, ResourceLimits,
+    SpawnRequest,
+};
+
+struct Cells {
+    world: World,
+    board: Arc<CellBoard>,
+}
+
+impl Cells {
+    fn new() -> Self {
+        Self { world: World::new(), board: Arc::new(CellBoard::new()) }
+    }
+
+    fn cell(&self, id: u64, tasks: u32) -> Arc<Cell> {
+        Cell::new(id, CellLimits { tasks }, &self.board, 16).unwrap()
+    }
+
+    fn spawn(&self, cell: &Arc<Cell>) -> PlainThread {
+        self.try_spawn(cell).unwrap()
+    }
+
+    fn try_spawn(&self, cell: &Arc<Cell>) -> crate::Result<PlainThread> {
+        self.world.table.spawn_in_cell(SpawnRequest::<Plain> {
+            cell: cell.clone(),
+            space: Arc::new(77),
+            places: Places { cwd: 5, root: 6 },
+            namespaces: 3,
+            credentials: Credentials::user(Uid(33), Gid(34)),
+            limits: ResourceLimits::new(),
+            affinity: CpuSet(1),
+            no_new_privs: true,
+            name: b"daemon",
+            now: Nanos(9),
+        })
+    }
+
+    fn news(&self) -> Vec<u64> {
+        core::iter::from_fn(|| self.board.take()).map(|cell| cell.id()).collect()
+    }
+}
+
+#[test]
+fn the_first_process_of_a_cell_inherits_from_nobody() {
+    let cells = Cells::new();
+    let cell = cells.cell(7, 10);
+    let thread = cells.spawn(&cell);
+    let process = thread.process();
+    assert_eq!(
+        (process.parent_pid(), process.sid().0, process.pgid().0),
+        (Pid::INIT, process.pid().0, process.pid().0)
+    );
+    assert_eq!((thread.fs().unwrap().cwd(), thread.fs().unwrap().root(), thread.namespaces()), (5, 6, 3));
+    assert_eq!((thread.credentials().ruid, thread.credentials().egid), (Uid(33), Gid(34)));
+    assert!(thread.credentials().effective.is_empty() && thread.no_new_privs());
+    assert_eq!((cell.main(), cell.members(), cell.tasks(), cell.main_end()), (process.pid(), 1, 1, None));
+    assert!(cells.world.table.check().is_ok());
+    assert!(cells.news().is_empty());
+}
+
+#[test]
+fn the_end_of_the_main_process_and_of_the_last_are_told() {
+    let cells = Cells::new();
+    let cell = cells.cell(7, 10);
+    let main = cells.spawn(&cell);
+    let child = cells.world.fork(&main);
+    child.process().usage().user_ns.add(100);
+    main.process().usage().user_ns.add(11);
+    cells.world.exit(&main, 3);
+    assert_eq!((cells.news(), cell.members(), cell.main_end()), (alloc::vec![7], 1, Some(ExitStatus::Exited(3))));
+    // An orphan of a cell goes to the first process, but is none of its business.
+    assert_eq!(child.process().parent_pid(), Pid::INIT);
+    assert!(cells.world.process(main.pid().0).is_none(), "nobody has to reap it");
+    assert_eq!(cells.world.table.cell_usage(&cell).user_ns, 111);
+    cells.world.send(&child, Signal::SEGV);
+    cells.world.settle(&child);
+    assert_eq!((cells.news(), cell.members(), cell.tasks()), (alloc::vec![7], 0, 0));
+    assert_eq!(cell.main_end(), Some(ExitStatus::Exited(3)), "not the orphan's end");
+    assert_eq!(cell.ended_usage().user_ns, 111);
+    assert!(matches!(cells.world.wait(&cells.world.init), Err(ProcessError::NoChild)));
+    assert!(cells.world.table.check().is_ok());
+}
+
+#[test]
+fn a_death_by_signal_keeps_its_name() {
+    let cells = Cells::new();
+    for (signal, core) in [(Signal::KILL, false), (Signal::SEGV, true), (Signal::TERM, false), (Signal::ABRT, true)] {
+        let cell = cells.cell(1, 10);
+        let main = cells.spawn(&cell);
+        cells.world.send(&main, signal);
+        cells.world.settle(&main);
+        assert_eq!(cell.main_end(), Some(ExitStatus::Signaled { signal, core }));
+    }
+}
+
+#[test]
+fn inside_a_cell_children_are_waited_for_as_ever() {
+    let cells = Cells::new();
+    let main = cells.spawn(&cells.cell(7, 10));
+    let child = cells.world.fork(&main);
+    let number = child.pid().0;
+    cells.world.exit(&child, 5);
+    assert_eq!(cells.world.wait(&main).unwrap(), Some((number, 5 << 8)));
+}
+
+#[test]
+fn nothing_leaves_a_cell() {
+    let cells = Cells::new();
+    let cell = cells.cell(7, 100);
+    let main = cells.spawn(&cell);
+    let table = &cells.world.table;
+    let child = cells.world.fork(&main);
+    let grandchild = cells.world.fork(&child);
+    table.setsid(&grandchild).unwrap();
+    let sibling = cells.world.clone(&child, CloneFlags::PARENT, Some(Signal::CHLD)).unwrap();
+    let vforked = cells.world.clone(&child, CloneFlags::VFORK_CALL, Some(Signal::CHLD)).unwrap();
+    sibling.process().set_flag(ProcessFlag::Subreaper);
+    cells.world.exit(&child, 0);
+    for thread in [&main, &grandchild, &sibling, &vforked] {
+        assert!(thread.process().cell().is_some_and(|own| Arc::ptr_eq(own, &cell)));
+    }
+    assert_eq!(cell.members(), 4);
+    table.kill_cell(&cell).run();
+    for thread in [&main, &grandchild, &sibling, &vforked] {
+        assert_eq!(thread.process().exit_status(), Some(ExitStatus::KILLED));
+        cells.world.end(thread, ExitStatus::KILLED);
+    }
+    assert_eq!((cell.members(), cell.tasks()), (0, 0));
+}
+
+#[test]
+fn a_dying_cell_takes_nobody_in() {
+    let cells = Cells::new();
+    let cell = cells.cell(7, 10);
+    let main = cells.spawn(&cell);
+    let before = cells.world.table.process_count();
+    cells.world.table.kill_cell(&cell).run();
+    let refused = cells.world.clone(&main, CloneFlags::FORK, Some(Signal::CHLD)).map(|_| ());
+    assert_eq!(refused, Err(ProcessError::Restart));
+    assert_eq!(cells.try_spawn(&cell).map(|_| ()), Err(ProcessError::Restart));
+    assert_eq!((cells.world.table.process_count(), cell.members(), cell.tasks()), (before, 1, 1));
+    assert!(cells.world.table.check().is_ok());
+}
+
+#[test]
+fn the_quota_of_tasks_counts_threads_processes_and_zombies() {
+    let cells = Cells::new();
+    let cell = cells.cell(7, 4);
+    let main = cells.spawn(&cell);
+    let thread = cells.world.spawn_thread(&main);
+    let child = cells.world.fork(&main);
+    let grandchild = cells.world.fork(&child);
+    let refused = |of: &PlainThread| cells.world.clone(of, CloneFlags::FORK, Some(Signal::CHLD)).map(|_| ());
+    assert_eq!(refused(&main), Err(ProcessError::ResourceExhausted));
+    cells.world.exit(&child, 0);
+    assert_eq!(refused(&main), Err(ProcessError::ResourceExhausted), "a zombie has its place");
+    assert_eq!(cell.refused(), 2);
+    cells.world.wait(&main).unwrap();
+    assert_eq!(refused(&main), Ok(()));
+    cells.world.exit(&thread, 0);
+    assert_eq!(refused(&main), Ok(()));
+    cells.world.exit(&grandchild, 0);
+    assert_eq!(cell.tasks(), 3, "an orphan needs no reaping");
+    let outside = cells.world.fork(&cells.world.init);
+    assert!(outside.process().cell().is_none());
+}
+
+#[test]
+fn a_thread_that_never_ran_leaves_no_trace() {
+    let cells = Cells::new();
+    let cell = cells.cell(7, 4);
+    let main = cells.spawn(&cell);
+    let child = cells.world.fork(&main);
+    let thread = cells.world.spawn_thread(&main);
+    cells.world.table.abandon(&child).run();
+    cells.world.table.abandon(&thread).run();
+    assert_eq!((cell.members(), cell.tasks()), (1, 1));
+    cells.world.table.abandon(&main).run();
+    assert_eq!((cell.members(), cell.tasks()), (0, 0));
+    assert!(cells.world.table.check().is_ok());
+}
+
+#[test]
+fn signals_go_to_the_main_process_or_to_all_never_to_a_successor_of_its_number() {
+    let cells = Cells::new();
+    let cell = cells.cell(7, 10);
+    let main = cells.spawn(&cell);
+    let child = cells.world.fork(&main);
+    let table = &cells.world.table;
+    let pending = |thread: &PlainThread| thread.process().signals().shared_pending().contains(Signal::TERM);
+    table.signal_main(&cell, Signal::TERM).run();
+    assert!(pending(&main) && !pending(&child));
+    table.signal_cell(&cell, Signal::TERM).run();
+    assert!(pending(&child));
+    cells.world.settle(&main);
+    let other = cells.spawn(&cells.cell(8, 10));
+    assert_eq!(table.set_main(&cell, child.pid()), Err(ProcessError::InvalidState));
+    assert_eq!(table.set_main(other.process().cell().unwrap(), child.pid()), Err(ProcessError::ProcessNotFound));
+    table.signal_main(&cell, Signal::KILL).run();
+    assert!(!child.process().is_ending() && !other.process().is_ending());
+}
+
+#[test]
+fn another_member_can_be_made_the_main_process() {
+    let cells = Cells::new();
+    let cell = cells.cell(7, 10);
+    let main = cells.spawn(&cell);
+    let child = cells.world.fork(&main);
+    cells.world.table.set_main(&cell, child.pid()).unwrap();
+    cells.world.exit(&main, 1);
+    assert_eq!((cell.main_end(), cells.news()), (None, alloc::vec![]));
+    cells.world.exit(&child, 2);
+    assert_eq!((cell.main_end(), cells.news()), (Some(ExitStatus::Exited(2)), alloc::vec![7]));
+}
+
+#[test]
+fn a_cell_stands_on_the_board_once_until_it_is_taken() {
+    let cells = Cells::new();
+    let (a, b) = (cells.cell(1, 10), cells.cell(2, 10));
+    for cell in [&a, &b, &a, &a] {
+        cell.clone().post();
+    }
+    assert_eq!(cells.news(), [1, 2]);
+    a.post();
+    assert_eq!(cells.news(), [1]);
+    assert!(cells.board.is_empty());
+}
+
+/// Forks of many host threads against one kill: whoever was born is killed, whoever was not born never is.
+#[test]
+fn no_racing_fork_survives_a_kill() {
+    let mut forks = 0;
+    for seed in 0..200 {
+        let cells = Cells::new();
+        let cell = cells.cell(seed, u32::MAX);
+        let main = cells.spawn(&cell);
+        let parents: Vec<_> = (0..3).map(|_| cells.world.fork(&main)).collect();
+        let born = thread::scope(|scope| {
+            let bombs: Vec<_> = parents
+                .iter()
+                .map(|parent| {
+                    let world = &cells.world;
+                    scope.spawn(move || {
+                        let mut made = alloc::vec![parent.clone()];
+                        while let Ok(child) = world.clone(made.last().unwrap(), CloneFlags::FORK, Some(Signal::CHLD)) {
+                            // The same lineage goes on: sessions of their own on the way.
+                            let _ = world.table.setsid(&child);
+                            made.push(child);
+                        }
+                        made
+                    })
+                })
+                .collect();
+            for _ in 0..Random::new(seed).below(2000) {
+                core::hint::spin_loop();
+            }
+            cells.world.table.kill_cell(&cell).run();
+            bombs.into_iter().flat_map(|bomb| bomb.join().unwrap()).collect::<Vec<_>>()
+        });
+        forks += born.len();
+        assert_eq!(cell.members() as usize, born.len() + 1);
+        for thread in born.iter().chain([&main]).rev() {
+            assert_eq!(thread.process().exit_status(), Some(ExitStatus::KILLED), "seed {seed}");
+            cells.world.end(thread, ExitStatus::KILLED);
+        }
+        assert_eq!((cell.members(), cells.news()), (0, alloc::vec![seed]));
+        assert!(cells.world.table.check().is_ok());
+    }
+    assert!(forks > 1000, "only {forks} forks raced");
+}
