@@ -102,7 +102,9 @@ fn main() {
         (0..NODES as u16).map(|at| engine.why(services::ServiceId(at)).len()).sum::<usize>()
     });
     actions.clear();
-    timed("shutdown, its first step", || engine.command(now, Actor::ROOT, Command::Shutdown, &mut actions).is_ok());
+    timed("shutdown, its first step", || {
+        engine.command(now, Actor::ROOT, Command::Shutdown(services::Ending::Halt), &mut actions).is_ok()
+    });
 }
 
 fn spawned(actions: &Actions) -> Vec<Identity> {

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::definition::OnFailure;
 use crate::id::{Identity, ServiceId};
+use crate::reconciler::{Ending, Level};
 use crate::state::{Cause, State};
 
 /// One thing to do. Actions are to be done in order.
@@ -31,10 +32,16 @@ pub enum Action {
     Reload(Identity),
     /// It changed state.
     Changed(ServiceId, Identity, State, Cause),
-    /// A service gave up, and its definition asks for more than that.
+    /// Let no process of the cell run.
+    Pause(Identity),
+    /// Let them run again.
+    Resume(Identity),
+    /// A service gave up, and its definition asks for more than that: the supervisor sees to it; for people.
     Escalate(ServiceId, OnFailure),
+    /// It is now this bad; for people.
+    Level(Level),
     /// Nothing runs any more after a shutdown.
-    Halted,
+    Halted(Ending),
 }
 
 /// Room for the actions of one step, allocated once.

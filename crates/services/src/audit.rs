@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 use types::{Nanos, Uid};
 
+use crate::definition::OnFailure;
 use crate::id::ServiceId;
 use crate::state::{Cause, State};
 
@@ -50,6 +51,10 @@ pub enum Deed {
     Allowed(u8),
     /// A command was refused, so many times in a row.
     Denied(u8, u32),
+    /// More refusals of this caller, whatever they were, than are worth a record each.
+    Flood(u32),
+    /// A service was given up, and this followed.
+    Escalated(OnFailure),
 }
 
 /// One record.
@@ -88,6 +93,8 @@ impl Record {
             }
             Deed::Allowed(verb) => (1, 0, verb, 0, 0, 0),
             Deed::Denied(verb, times) => (2, 0, verb, 0, 0, times),
+            Deed::Flood(times) => (3, 0, 0, 0, 0, times),
+            Deed::Escalated(wish) => (4, 0, wish as u8, 0, 0, 0),
         };
         hash.update(index.to_le_bytes());
         hash.update([kind, from, to, code]);

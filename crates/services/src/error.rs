@@ -135,6 +135,11 @@ pub enum Resource {
     Io,
 }
 
+impl Resource {
+    /// All, by number.
+    pub const ALL: [Self; 5] = [Self::Memory, Self::Cpu, Self::Tasks, Self::Files, Self::Io];
+}
+
 /// Which of the supervisor's tables is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Capacity {
@@ -179,6 +184,11 @@ pub enum SpawnStep {
     Execute,
 }
 
+impl SpawnStep {
+    /// All, by number.
+    pub const ALL: [Self; 5] = [Self::Open, Self::Format, Self::Memory, Self::Credentials, Self::Execute];
+}
+
 /// Which health check failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Health {
@@ -188,6 +198,11 @@ pub enum Health {
     Watchdog,
     /// The cell was chosen when memory ran out.
     OutOfMemory,
+}
+
+impl Health {
+    /// All, by number.
+    pub const ALL: [Self; 3] = [Self::Probe, Self::Watchdog, Self::OutOfMemory];
 }
 
 /// What a caller may do with a service; each includes those before it.

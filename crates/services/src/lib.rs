@@ -19,6 +19,7 @@ mod catalog;
 mod definition;
 mod error;
 pub mod graph;
+mod history;
 mod id;
 mod plan;
 mod reconciler;
@@ -42,9 +43,13 @@ pub use definition::{
 pub use error::{
     Capacity, Field, Health, Resource, Result, Retry, Role, ServiceError, SpawnError, SpawnStep, Unsatisfied,
 };
+pub use history::Transition;
 pub use id::{Generation, Identity, InstanceId, ServiceId};
 pub use plan::{Change, Step};
-pub use reconciler::{Closed, Command, Config, Hold, InstanceView, Reconciler, ServiceView, Stage, StopMode, delay};
+pub use reconciler::{
+    Closed, Command, Config, Ending, Hold, InstanceView, Level, RebootGuard, Reconciler, ServiceView, Stage, StopMode,
+    delay,
+};
 pub use state::{Cause, Event, Exit, Phase, ProbeResult, State};
 pub use table::{Effect, Guard, Next, Row, TABLE, Trigger};
 pub use victim::Usage;

@@ -42,7 +42,7 @@ impl Reconciler {
                 }
                 _ => self.plan_start(id),
             },
-            Command::Shutdown => {
+            Command::Shutdown(_) | Command::KillAll(_) => {
                 let all: Vec<ServiceId> = self.catalog().services().map(|(id, _)| id).collect();
                 self.plan_stop(&all)
             }

@@ -8,6 +8,7 @@
 
 mod admission;
 mod command;
+mod emergency;
 mod evaluate;
 mod gates;
 mod goals;
@@ -21,10 +22,11 @@ mod view;
 mod worklist;
 
 pub use command::{Command, StopMode};
+pub use emergency::{Level, RebootGuard};
 pub use gates::Closed;
 pub use goals::Hold;
 pub use restart::delay;
-pub use shutdown::Stage;
+pub use shutdown::{Ending, Stage};
 pub use view::{InstanceView, ServiceView};
 
 use admission::Governor;
@@ -36,7 +38,8 @@ use worklist::{Bits, Worklist};
 use crate::action::{Action, Actions};
 use crate::audit::Audit;
 use crate::catalog::{Bounds, Catalog};
-use crate::definition::Run;
+use crate::definition::{OnFailure, Run};
+use crate::history::History;
 use crate::id::{Identity, InstanceId, ServiceId};
 use crate::slots::Slots;
 use crate::state::{Cause, Event, Exit, State};
@@ -60,6 +63,14 @@ pub struct Config {
     pub shutdown_timeout: Nanos,
     /// How long every process has after that.
     pub shutdown_grace: Nanos,
+    /// Transitions remembered of every instance.
+    pub history: u8,
+    /// Rounds of work after which a step leaves the rest to the next one.
+    pub rounds: u32,
+    /// Emergency reboots before this boot.
+    pub reboots: RebootGuard,
+    /// The wall clock at the supervisor's time zero.
+    pub booted_at: Nanos,
 }
 
 impl Default for Config {
@@ -73,6 +84,11 @@ impl Default for Config {
             audit_records: 4096,
             shutdown_timeout: Nanos::from_secs(30),
             shutdown_grace: Nanos::from_secs(5),
+            history: 32,
+            // Some hundred microseconds.
+            rounds: 512,
+            reboots: RebootGuard::default(),
+            booted_at: Nanos::ZERO,
         }
     }
 }
@@ -106,14 +122,26 @@ pub struct Reconciler {
     reserved: u64,
     live_cells: u32,
     shutdown: Option<shutdown::Shutdown>,
-    emergency: bool,
+    emergency: Option<emergency::Emergency>,
+    /// What a service that gave up asks for.
+    escalation: Option<(ServiceId, OnFailure)>,
+    /// Instances of critical services that failed or are tried again.
+    troubled: u16,
+    /// Services most of whose instances are passed over.
+    panicking: u16,
+    level: Level,
+    /// What each layer may use of a shutdown.
+    layers: Vec<u64>,
+    history: History,
     frozen: bool,
     random: u64,
     audit: Audit,
     now: Nanos,
     stale_events: u64,
-    /// Rows applied by the longest step.
+    /// Rounds of the longest step.
     longest_step: u32,
+    /// Rounds since there was last nothing to do.
+    spent: u32,
 }
 
 impl Reconciler {
@@ -143,13 +171,20 @@ impl Reconciler {
             reserved: 0,
             live_cells: 0,
             shutdown: None,
-            emergency: false,
+            emergency: None,
+            escalation: None,
+            troubled: 0,
+            panicking: 0,
+            level: Level::Normal,
+            layers: Vec::new(),
+            history: History::new(instances, config.history),
             frozen: false,
             random: config.seed | 1,
             audit: Audit::new(config.audit_records),
             now: Nanos::ZERO,
             stale_events: 0,
             longest_step: 0,
+            spent: 0,
         }
     }
 
@@ -175,15 +210,14 @@ impl Reconciler {
             return Some(self.now);
         }
         let waiting = if self.startable.is_empty() { None } else { Some(self.governor.next(self.now)) };
-        [self.timers.earliest(), waiting, self.shutdown.and_then(|shutdown| shutdown.deadline(&self.config))]
-            .into_iter()
-            .flatten()
-            .min()
+        let shutdown = self.shutdown.and_then(|shutdown| shutdown.deadline());
+        let emergency = self.emergency.filter(|_| self.shutdown.is_none()).and_then(|emergency| emergency.deadline());
+        [self.timers.earliest(), waiting, shutdown, emergency].into_iter().flatten().min()
     }
 
     /// Whether a step stopped for want of room.
     pub fn has_pending(&self) -> bool {
-        !self.dirty_services.is_empty() || !self.dirty_instances.is_empty()
+        !self.dirty_services.is_empty() || !self.dirty_instances.is_empty() || self.escalation.is_some()
     }
 
     fn advance(&mut self, now: Nanos) {
@@ -218,12 +252,13 @@ impl Reconciler {
         let fuel = 64 * (self.instances.len() + self.services.len() + 64) as u32;
         let mut used = 0;
         loop {
-            used += 1;
-            if used > fuel {
-                self.frozen = true;
+            if used >= self.config.rounds || !actions.has_room() {
                 break;
             }
-            if !actions.has_room() {
+            used += 1;
+            self.spent += 1;
+            if self.spent > fuel {
+                self.frozen = true;
                 break;
             }
             if let Some(service) = self.dirty_services.pop() {
@@ -232,16 +267,26 @@ impl Reconciler {
                 self.evaluate_instance(InstanceId(instance), actions);
             } else if let Some((id, kind)) = self.timers.pop(self.now) {
                 self.fire(id, kind, actions);
-            } else if !self.advance_shutdown(actions) && !self.dispatch(actions) {
+            } else if !self.escalate(actions)
+                && !self.advance_shutdown(actions)
+                && !self.advance_emergency(actions)
+                && !self.dispatch(actions)
+            {
+                self.spent = 0;
                 break;
             }
         }
         self.longest_step = self.longest_step.max(used);
+        let level = self.level();
+        if level != core::mem::replace(&mut self.level, level) {
+            actions.push(Action::Level(level));
+        }
     }
 
     fn take(&mut self, event: Event, actions: &mut Actions) {
         let identity = match event {
             Event::Tick => return,
+            Event::Ejected(service, count) => return self.note_ejected(service, count),
             Event::SpawnFailed(identity, _)
             | Event::Ready(identity)
             | Event::ExtendStart(identity, _)
@@ -263,7 +308,7 @@ impl Reconciler {
             return;
         };
         match event {
-            Event::Tick => {}
+            Event::Tick | Event::Ejected(..) => {}
             Event::SpawnFailed(_, error) => self.apply(id, Trigger::SpawnFailed, Cause::Spawn(error), actions),
             Event::Ready(_) => {
                 // A program that runs once is ready when it has ended.

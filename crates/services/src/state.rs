@@ -1,6 +1,6 @@
 //! The states of one instance, and why it is in them.
 
-use crate::error::{Health, Resource, SpawnError};
+use crate::error::{Health, Resource, Retry, SpawnError, SpawnStep};
 use crate::id::{Identity, ServiceId};
 
 /// Where an instance is.
@@ -164,6 +164,44 @@ impl Cause {
         !matches!(self, Self::Exited(_))
     }
 
+    /// Its code, and all that goes with it if that fits in 16 bits; the rest reads as none.
+    pub(crate) const fn pack(self) -> (u8, u16) {
+        let detail = match self {
+            Self::Exited(status) => status as u16,
+            Self::Signalled(signal) => signal as u16,
+            Self::Health(health) => health as u16,
+            Self::Quota(resource) => resource as u16,
+            Self::Spawn(error) => (error.step as u16) << 13 | (error.retry as u16) << 12 | error.errno & 0xfff,
+            Self::DependencyLost(service) => service.0,
+            _ => 0,
+        };
+        (self.code(), detail)
+    }
+
+    /// The reverse of `pack`.
+    pub(crate) fn unpack(code: u8, detail: u16) -> Self {
+        let of = usize::from(detail);
+        match code {
+            1 => Self::Goal,
+            2 => Self::Exited(detail as u8),
+            3 => Self::Signalled(detail as u8),
+            4 => Self::StartTimeout,
+            5 => Health::ALL.get(of).map_or(Self::None, |health| Self::Health(*health)),
+            6 => Resource::ALL.get(of).map_or(Self::None, |resource| Self::Quota(*resource)),
+            7 => {
+                let step = SpawnStep::ALL.get(of >> 13).copied().unwrap_or(SpawnStep::Execute);
+                let retry = if detail >> 12 & 1 == 0 { Retry::Later } else { Retry::Never };
+                Self::Spawn(SpawnError { step, errno: detail & 0xfff, retry })
+            }
+            8 => Self::DependencyLost(ServiceId(detail)),
+            9 => Self::Restart,
+            10 => Self::Shutdown,
+            11 => Self::NoReserve { need: 0, have: 0 },
+            12 => Self::Governor,
+            _ => Self::None,
+        }
+    }
+
     /// A small number for records.
     pub const fn code(self) -> u8 {
         match self {
@@ -224,6 +262,8 @@ pub enum Event {
     QuotaHit(Identity, Resource),
     /// It was chosen as a victim when memory ran out.
     OutOfMemory(Identity),
+    /// So many instances of a service are passed over when work is given out.
+    Ejected(ServiceId, u16),
 }
 
 /// How a process ended.

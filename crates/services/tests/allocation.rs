@@ -52,7 +52,8 @@ fn steps_and_commands_allocate_nothing() {
     }
     actions.clear();
     let used = measure(|| {
-        let _ = engine.command(Nanos::from_secs(100), Actor::ROOT, Command::Shutdown, &mut actions);
+        let _ =
+            engine.command(Nanos::from_secs(100), Actor::ROOT, Command::Shutdown(services::Ending::Halt), &mut actions);
     });
     assert_eq!(used.count_total, 0);
     assert!(checked > 1000);

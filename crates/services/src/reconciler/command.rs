@@ -1,7 +1,7 @@
 //! What operators ask for. Authorised by the caller's role, recorded in the audit ring whether allowed or refused.
 
 use super::runtime::Roll;
-use super::shutdown::Wanted;
+use super::shutdown::{Ending, Wanted};
 use super::{Hold, Reconciler};
 use crate::action::{Action, Actions};
 use crate::audit::{Actor, Deed};
@@ -10,6 +10,7 @@ use crate::error::{Capacity, Result, Role, ServiceError, Unsatisfied};
 use crate::id::ServiceId;
 use crate::state::{Cause, State};
 use crate::table::Trigger;
+use crate::timers::TimerKind;
 use types::Nanos;
 
 /// What happens to those who need a service that is to stop.
@@ -46,6 +47,10 @@ pub enum Command {
     Scale(ServiceId, u16),
     /// Restart its instances one after the other.
     Roll(ServiceId),
+    /// Let its processes stand still.
+    Pause(ServiceId),
+    /// Let them go on.
+    Resume(ServiceId),
     /// Stop everything that this one does not need.
     Isolate(ServiceId),
     /// Stop everything not marked as kept in an emergency.
@@ -53,7 +58,9 @@ pub enum Command {
     /// Leave the emergency.
     Recover,
     /// Stop everything, and the machine.
-    Shutdown,
+    Shutdown(Ending),
+    /// Kill everything, and stop the machine.
+    KillAll(Ending),
 }
 
 impl Command {
@@ -71,19 +78,28 @@ impl Command {
             | Self::Unhold(id)
             | Self::Scale(id, _)
             | Self::Roll(id)
+            | Self::Pause(id)
+            | Self::Resume(id)
             | Self::Isolate(id) => Some(id),
-            Self::Emergency | Self::Recover | Self::Shutdown => None,
+            Self::Emergency | Self::Recover | Self::Shutdown(_) | Self::KillAll(_) => None,
         }
     }
 
     /// The role it needs.
     pub const fn role(self) -> Role {
         match self {
-            Self::Start(_) | Self::Stop(..) | Self::Restart(_) | Self::Reload(_) | Self::Reset(_) | Self::Roll(_) => {
-                Role::Operate
-            }
+            Self::Start(_)
+            | Self::Stop(..)
+            | Self::Restart(_)
+            | Self::Reload(_)
+            | Self::Reset(_)
+            | Self::Roll(_)
+            | Self::Pause(_)
+            | Self::Resume(_) => Role::Operate,
             Self::Enable(_) | Self::Disable(_) | Self::Hold(_) | Self::Unhold(_) | Self::Scale(..) => Role::Configure,
-            Self::Isolate(_) | Self::Emergency | Self::Recover | Self::Shutdown => Role::Emergency,
+            Self::Isolate(_) | Self::Emergency | Self::Recover | Self::Shutdown(_) | Self::KillAll(_) => {
+                Role::Emergency
+            }
         }
     }
 
@@ -105,7 +121,14 @@ impl Command {
             Self::Isolate(_) => 12,
             Self::Emergency => 13,
             Self::Recover => 14,
-            Self::Shutdown => 15,
+            Self::Shutdown(Ending::Halt) => 15,
+            Self::Shutdown(Ending::Reboot) => 16,
+            Self::Shutdown(Ending::PowerOff) => 17,
+            Self::KillAll(Ending::Halt) => 18,
+            Self::KillAll(Ending::Reboot) => 19,
+            Self::KillAll(Ending::PowerOff) => 20,
+            Self::Pause(_) => 21,
+            Self::Resume(_) => 22,
         }
     }
 }
@@ -141,7 +164,7 @@ impl Reconciler {
     }
 
     fn carry_out(&mut self, command: Command, actions: &mut Actions) -> Result<()> {
-        if self.shutdown.is_some() && command != Command::Shutdown {
+        if self.shutdown.is_some() && !matches!(command, Command::Shutdown(_) | Command::KillAll(_)) {
             return Err(ServiceError::ShuttingDown);
         }
         match command {
@@ -189,17 +212,25 @@ impl Reconciler {
             }
             Command::Isolate(id) => {
                 self.start(id, actions)?;
-                for other in 0..self.services.len() as u16 {
-                    if other != id.0 {
-                        self.set_explicit(ServiceId(other), Wanted::No);
-                    }
-                }
+                self.isolate(id);
                 Ok(())
             }
-            Command::Emergency => self.set_emergency(true),
-            Command::Recover => self.set_emergency(false),
-            Command::Shutdown => {
-                self.begin_shutdown(actions);
+            Command::Pause(id) => self.pause(id, actions),
+            Command::Resume(id) => self.resume(id, actions),
+            Command::Emergency => {
+                self.begin_emergency();
+                Ok(())
+            }
+            Command::Recover => {
+                self.end_emergency();
+                Ok(())
+            }
+            Command::Shutdown(ending) => {
+                self.begin_shutdown(ending, actions);
+                Ok(())
+            }
+            Command::KillAll(ending) => {
+                self.begin_kill(ending, actions);
                 Ok(())
             }
         }
@@ -244,7 +275,7 @@ impl Reconciler {
     }
 
     /// Lifts soft holds of a service and of everything it pulls in.
-    fn lift_stops(&mut self, id: ServiceId) {
+    pub(super) fn lift_stops(&mut self, id: ServiceId) {
         self.marked.clear();
         self.walk.clear();
         self.walk.push(id);
@@ -314,12 +345,37 @@ impl Reconciler {
         Ok(())
     }
 
-    fn set_emergency(&mut self, emergency: bool) -> Result<()> {
-        self.emergency = emergency;
-        for id in 0..self.services.len() as u16 {
-            self.dirty_services.push(id);
+    /// Stops the clock of its health as well. What is paused gets no work, and goes on when it is stopped.
+    fn pause(&mut self, id: ServiceId, actions: &mut Actions) -> Result<()> {
+        let (mut at, mut any) = (self.services[id].first, false);
+        while let Some(instance) = at {
+            at = self.instances[instance].next;
+            if self.instances[instance].state == State::Running && !self.instances[instance].paused {
+                any = true;
+                self.instances[instance].paused = true;
+                self.instances[instance].probing = false;
+                self.timers.disarm(instance, TimerKind::Watchdog);
+                self.timers.disarm(instance, TimerKind::Probe);
+                actions.push(Action::Unpublish(id, self.identity(instance)));
+                actions.push(Action::Pause(self.identity(instance)));
+            }
         }
-        Ok(())
+        if any { Ok(()) } else { Err(self.wrong_state(id)) }
+    }
+
+    fn resume(&mut self, id: ServiceId, actions: &mut Actions) -> Result<()> {
+        let (mut at, mut any) = (self.services[id].first, false);
+        while let Some(instance) = at {
+            at = self.instances[instance].next;
+            if self.instances[instance].paused {
+                any = true;
+                self.instances[instance].paused = false;
+                self.watch_running(instance);
+                actions.push(Action::Resume(self.identity(instance)));
+                actions.push(Action::Publish(id, self.identity(instance)));
+            }
+        }
+        if any { Ok(()) } else { Err(self.wrong_state(id)) }
     }
 
     fn wrong_state(&self, id: ServiceId) -> ServiceError {

@@ -81,6 +81,7 @@ impl Reconciler {
         // The generation goes on counting: an event of the old owner must not fit the new one.
         let generation = self.instances[id].generation;
         self.instances[id] = super::Instance { generation, ..Default::default() };
+        self.history.forget(id);
         self.free.push(id);
         self.touch_dependents(service);
     }

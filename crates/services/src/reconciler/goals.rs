@@ -42,7 +42,7 @@ impl Reconciler {
 
     fn is_wanted(&self, id: ServiceId) -> bool {
         let service = &self.services[id];
-        let asked = if self.emergency {
+        let asked = if self.emergency.is_some() {
             self.catalog.definition(id).is_some_and(|definition| definition.keep_in_emergency) && service.explicit
                 || service.pulled > 0
         } else {

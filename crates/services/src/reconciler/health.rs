@@ -47,6 +47,7 @@ impl Reconciler {
 
     pub(super) fn alive(&mut self, id: InstanceId) {
         if self.instances[id].state == State::Running
+            && !self.instances[id].paused
             && let Some(span) = self.watchdog(id)
         {
             self.timers.arm(id, TimerKind::Watchdog, self.now + span);
@@ -54,7 +55,8 @@ impl Reconciler {
     }
 
     pub(super) fn runnable(&mut self, id: InstanceId, since: Nanos, actions: &mut Actions) {
-        let Some(span) = self.watchdog(id).filter(|_| self.instances[id].state == State::Running) else { return };
+        let watched = self.instances[id].state == State::Running && !self.instances[id].paused;
+        let Some(span) = self.watchdog(id).filter(|_| watched) else { return };
         if since >= span {
             self.apply(id, Trigger::Unhealthy, Cause::Health(Health::Watchdog), actions);
         } else {

@@ -5,8 +5,8 @@ use super::worklist::{Bits, Worklist};
 use super::{Hold, Reconciler};
 use crate::action::Actions;
 use crate::catalog::{Catalog, Mistake};
-use crate::definition::Definition;
-use crate::id::{ServiceId, SlotId};
+use crate::definition::{Definition, DependencyKind};
+use crate::id::{InstanceId, ServiceId, SlotId};
 use crate::slots::Slots;
 use crate::state::{Cause, State};
 use crate::table::Trigger;
@@ -33,6 +33,7 @@ impl Reconciler {
         let old = core::mem::take(&mut self.catalog);
         self.adopt(catalog, &old, &names);
         self.apply_changes(&old, actions);
+        self.part_rivals(actions);
         self.settle(actions);
         Ok(())
     }
@@ -70,6 +71,36 @@ impl Reconciler {
         }
     }
 
+    /// Of two that run and now conflict, the later one makes room, and starts again when the other is gone.
+    fn part_rivals(&mut self, actions: &mut Actions) {
+        for at in 0..self.catalog.edges().len() {
+            let Some(&edge) = self.catalog.edges().get(at) else { return };
+            if edge.kind == DependencyKind::Conflicts
+                && edge.from > edge.to
+                && self.services[edge.from].live > 0
+                && self.services[edge.to].live > 0
+            {
+                let mut next = self.services[edge.from].first;
+                while let Some(instance) = next {
+                    next = self.instances[instance].next;
+                    self.apply(instance, Trigger::Restart, Cause::Restart, actions);
+                }
+            }
+        }
+    }
+
+    /// What is counted over all services may count otherwise under new definitions.
+    fn recount(&mut self) {
+        (self.troubled, self.panicking) = (0, 0);
+        for (id, definition) in self.catalog.services() {
+            self.panicking += u16::from(self.services[id].panicking);
+            let bad = |at: &InstanceId| matches!(self.instances[*at].state, State::Failed | State::Backoff);
+            if definition.critical {
+                self.troubled += self.instances_of(id).filter(bad).count() as u16;
+            }
+        }
+    }
+
     /// Whether nothing is left of a service that is no longer in the set.
     fn is_gone(&self, id: ServiceId) -> bool {
         self.services[id].retired && self.services[id].first.is_none()
@@ -101,6 +132,8 @@ impl Reconciler {
         self.walk = Vec::with_capacity(slots);
         self.dirty_services = Worklist::new(slots);
         self.catalog = catalog;
+        self.layers = alloc::vec![0; slots];
+        self.recount();
         for slot in 0..slots {
             let id = ServiceId(slot as u16);
             let count = self.services[id].count;

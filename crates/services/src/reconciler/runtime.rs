@@ -32,6 +32,10 @@ pub(super) struct Service {
     /// Times in a row that it was lost although wanted.
     pub(super) blinks: u8,
     pub(super) blink_since: Nanos,
+    /// Instances passed over when work is given out.
+    pub(super) ejected: u16,
+    /// Most of them are.
+    pub(super) panicking: bool,
     pub(super) roll: Option<Roll>,
     /// The last rolling restart stopped at a failure.
     pub(super) roll_failed: bool,
@@ -84,6 +88,8 @@ pub(super) struct Instance {
     pub(super) spawned: Nanos,
     /// Smoothed time from spawn to ready.
     pub(super) start_time: Nanos,
+    /// An operator lets it stand still.
+    pub(super) paused: bool,
     pub(super) misses: u8,
     pub(super) probing: bool,
     /// Memory promised to this generation.

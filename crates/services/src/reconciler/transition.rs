@@ -5,9 +5,10 @@ use super::gates::Loss;
 use super::runtime::Outcome;
 use crate::action::{Action, Actions};
 use crate::audit::{Actor, Deed};
-use crate::definition::{DependencyKind, OnFailure, Run, Stop};
+use crate::definition::{DependencyKind, Run, Stop};
 use crate::error::Retry;
-use crate::id::InstanceId;
+use crate::history::Transition;
+use crate::id::{InstanceId, ServiceId};
 use crate::state::{Cause, State};
 use crate::table::{Effect, Guard, Next, Trigger};
 use crate::timers::TimerKind;
@@ -92,11 +93,12 @@ impl Reconciler {
                 self.timers.arm(id, TimerKind::Stable, self.now + span);
             }
             Effect::StartHealth => self.watch_running(id),
-            Effect::ArmDrain => self.arm_within(id, stop.drain, self.config.shutdown_timeout),
-            Effect::ArmTerminate => self.arm_within(id, stop.timeout, self.config.shutdown_timeout),
-            Effect::ArmAbort => self.arm_within(id, stop.timeout.min(ABORT_TIMEOUT), self.config.shutdown_timeout),
+            Effect::ArmDrain => self.arm(id, stop.drain.min(self.share(service))),
+            Effect::ArmTerminate => self.arm(id, stop.timeout.min(self.share(service))),
+            Effect::ArmAbort => self.arm(id, stop.timeout.min(ABORT_TIMEOUT).min(self.share(service))),
             Effect::ArmGrace => {
-                self.arm_within(id, stop.grace, self.config.shutdown_timeout + self.config.shutdown_grace);
+                let latest = self.shutdown.map_or(Nanos::MAX, |shutdown| self.end_of_grace(shutdown.started));
+                self.arm(id, stop.grace.min(latest.saturating_sub(self.now)));
             }
             Effect::ArmKill => self.arm(id, KILL_ALARM),
             Effect::BlameExit => {
@@ -166,7 +168,11 @@ impl Reconciler {
             self.instances[id].loss_expired = false;
         }
         if from == State::Running {
-            actions.push(Action::Unpublish(service, identity));
+            if core::mem::take(&mut self.instances[id].paused) {
+                actions.push(Action::Resume(identity));
+            } else {
+                actions.push(Action::Unpublish(service, identity));
+            }
         }
         if to == State::Running {
             self.note_start(id);
@@ -188,15 +194,22 @@ impl Reconciler {
         };
         actions.push(Action::Changed(service, identity, to, cause));
         self.audit.add(self.now, Actor::Supervisor, service, Deed::Transition { index, from, to, cause });
-        if to == State::Failed
-            && let Some(definition) = self.catalog.definition(service)
-            && definition.restart.on_failure != OnFailure::None
-        {
-            actions.push(Action::Escalate(service, definition.restart.on_failure));
+        self.history.add(id, Transition { time: self.now, from, to, cause });
+        self.count_trouble(service, from, to);
+        if to == State::Failed {
+            self.note_failure(service, actions);
         }
         self.dirty_instances.push(id.0);
         if self.services[service].roll.is_some() {
             self.dirty_services.push(service.0);
+        }
+    }
+
+    /// Critical services that failed, or are tried again.
+    fn count_trouble(&mut self, service: ServiceId, from: State, to: State) {
+        let bad = |state| matches!(state, State::Failed | State::Backoff);
+        if bad(from) != bad(to) && self.catalog.definition(service).is_some_and(|definition| definition.critical) {
+            self.troubled = if bad(to) { self.troubled + 1 } else { self.troubled.saturating_sub(1) };
         }
     }
 
@@ -216,8 +229,8 @@ impl Reconciler {
                 if self.services[service].live == 0 {
                     self.touch_dependencies(service);
                 }
-                if self.live_cells == 0 && self.shutdown.is_some() {
-                    actions.push(Action::Halted);
+                if let Some(shutdown) = self.shutdown.filter(|_| self.live_cells == 0) {
+                    actions.push(Action::Halted(shutdown.ending));
                 }
             }
             _ => {}
@@ -249,12 +262,15 @@ impl Reconciler {
                     self.touch_dependents(service);
                 }
             }
-            _ => {}
+            _ => return,
+        }
+        if self.services[service].ejected > 0 {
+            self.weigh_ejected(service);
         }
     }
 
     /// Those who failed because this was away need not sit out their back-off.
-    fn wake_dependents(&mut self, service: crate::id::ServiceId, actions: &mut Actions) {
+    fn wake_dependents(&mut self, service: ServiceId, actions: &mut Actions) {
         for position in self.catalog.dependent_positions(service) {
             let Some(edge) = self.catalog.dependent_at(position) else { return };
             if !(edge.kind.is_hard() || edge.kind == DependencyKind::Wants) {
@@ -270,12 +286,6 @@ impl Reconciler {
 
     pub(super) fn arm(&mut self, id: InstanceId, span: Nanos) {
         self.timers.arm(id, TimerKind::State, self.now + span);
-    }
-
-    /// As `arm`, but during a shutdown not beyond `budget` from its start: one slow layer cannot eat the others' time.
-    fn arm_within(&mut self, id: InstanceId, span: Nanos, budget: Nanos) {
-        let latest = self.shutdown.map_or(Nanos::MAX, |shutdown| shutdown.started + budget);
-        self.timers.arm(id, TimerKind::State, (self.now + span).min(latest.max(self.now)));
     }
 
     pub(super) fn run(&self, id: InstanceId) -> Run {

@@ -5,6 +5,7 @@ use super::{Hold, Reconciler, Stage};
 use crate::audit::Audit;
 use crate::catalog::Catalog;
 use crate::definition::DependencyKind;
+use crate::history::Transition;
 use crate::id::{Identity, InstanceId, ServiceId};
 use crate::state::{Cause, State};
 use crate::timers::TimerKind;
@@ -35,6 +36,8 @@ pub struct InstanceView {
     pub deadline: Option<Nanos>,
     /// When the grace for a lost dependency ends.
     pub loss_deadline: Option<Nanos>,
+    /// An operator lets it stand still.
+    pub paused: bool,
     /// Memory promised to it.
     pub reserved: u64,
     /// Smoothed time from spawn to ready.
@@ -70,6 +73,8 @@ pub struct ServiceView {
     pub rolling: bool,
     /// The last rolling restart stopped at a failure.
     pub roll_failed: bool,
+    /// Instances that are passed over when work is given out.
+    pub ejected: u16,
     /// Flaps: its dependents give it no more grace.
     pub flapping: bool,
     /// No longer in the set.
@@ -105,6 +110,7 @@ impl Reconciler {
             count: service.count,
             rolling: service.roll.is_some(),
             roll_failed: service.roll_failed,
+            ejected: service.ejected,
             flapping: service.blinks > 5,
             retired: service.retired,
         })
@@ -122,7 +128,14 @@ impl Reconciler {
 
     /// Instances that may get new work: what `discover` gives to a caller that may see the service.
     pub fn published(&self, id: ServiceId) -> impl Iterator<Item = Identity> {
-        self.instances_of(id).filter(|&at| self.instances[at].state == State::Running).map(|at| self.identity(at))
+        self.instances_of(id)
+            .filter(|&at| self.instances[at].state == State::Running && !self.instances[at].paused)
+            .map(|at| self.identity(at))
+    }
+
+    /// The last transitions of an instance, oldest first.
+    pub fn history(&self, id: InstanceId) -> impl Iterator<Item = Transition> {
+        self.history.of(id)
     }
 
     /// Every dependency that keeps an instance from starting.
@@ -142,7 +155,7 @@ impl Reconciler {
 
     /// Whether an emergency was declared.
     pub const fn in_emergency(&self) -> bool {
-        self.emergency
+        self.emergency.is_some()
     }
 
     /// Whether the reconciler found itself in contradiction and stopped; everything that runs goes on.
@@ -184,6 +197,7 @@ impl Reconciler {
             cause: instance.cause,
             deadline: self.timers.deadline(at, TimerKind::State),
             loss_deadline: self.timers.deadline(at, TimerKind::Loss),
+            paused: instance.paused,
             reserved: instance.reserved,
             start_time: instance.start_time,
         }

@@ -119,7 +119,7 @@ pub(super) fn check(world: &World, fired: &mut Fired) -> Result<(), &'static str
             return Err("I13 runs long enough, and is not stable");
         }
         count("I16");
-        if world.published.contains(&view.identity) != (view.state == State::Running) {
+        if world.published.contains(&view.identity) != (view.state == State::Running && !view.paused) {
             return Err("I16 published without running, or the reverse");
         }
         if view.state == State::Done && definition.run == Run::Daemon {

@@ -202,12 +202,12 @@ fn shut_down(world: &mut World, tally: &mut Tally, seed: u64, random: &mut Rando
         return Ok(());
     }
     world.mix.ignores_term = 10;
-    world.command(Actor::ROOT, Command::Shutdown);
+    world.command(Actor::ROOT, Command::Shutdown(crate::Ending::Halt));
     tally_check(world, tally, seed, 2000)?;
     let limit = begun + Nanos::from_secs(35) + Nanos::from_millis(10);
     while !world.halted && world.next_event().is_some_and(|at| at <= limit) {
         if random.percent(5) {
-            world.command(Actor::ROOT, Command::Shutdown);
+            world.command(Actor::ROOT, Command::Shutdown(crate::Ending::Halt));
         }
         advance(world, tally, seed, 2000)?;
     }

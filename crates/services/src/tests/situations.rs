@@ -258,7 +258,7 @@ fn roles_are_needed_refusals_recorded_and_names_not_probed() {
         assert_eq!(give(spy, Command::Restart(db)), Err(ServiceError::PermissionDenied(Role::Operate)));
     }
     assert_eq!(give(web, Command::Hold(db)), Err(ServiceError::PermissionDenied(Role::Configure)));
-    assert_eq!(give(web, Command::Shutdown), Err(ServiceError::PermissionDenied(Role::Emergency)));
+    assert_eq!(give(web, Command::Shutdown(crate::Ending::Halt)), Err(ServiceError::PermissionDenied(Role::Emergency)));
     let catalog = bench.engine.catalog();
     assert_eq!(catalog.discover(web, "sql"), Ok(db));
     assert_eq!(catalog.discover(spy, "sql"), Err(ServiceError::NotFound));

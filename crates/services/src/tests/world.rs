@@ -220,8 +220,13 @@ impl World {
                 let span = if stuck { Nanos::from_secs(60) } else { self.random.millis(1500) };
                 self.schedule(self.now, Event::Runnable(identity, span));
             }
-            Action::Halted => self.halted = true,
-            Action::Changed(..) | Action::Reload(_) | Action::Escalate(..) => {}
+            Action::Halted(_) => self.halted = true,
+            Action::Changed(..)
+            | Action::Reload(_)
+            | Action::Escalate(..)
+            | Action::Level(_)
+            | Action::Pause(_)
+            | Action::Resume(_) => {}
         }
     }
 
