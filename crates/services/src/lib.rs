@@ -30,6 +30,7 @@ mod table;
 mod timers;
 mod victim;
 mod why;
+pub mod wire;
 
 pub use action::{Action, Actions};
 pub use audit::{Actor, Audit, Deed, Hash, Record};
