@@ -16,7 +16,7 @@ use memory::PagingFeatures;
 use process::{ProcessManagerConfig, ProcessTable, TableConfig};
 use sync::{Hooks, Once, TimerQueue};
 use syscall::{
-    CreatedProcesses, FileSystems, InitProgram, LoadAverage, Machine, MissingCalls, System, UtsNamespace, ViolationLog,
+    CreatedProcesses, FileSystems, InitProgram, LoadAverage, Machine, MappedFiles, MissingCalls, System, UtsNamespace, ViolationLog,
     WallClock,
 };
 use types::{CpuId, MAX_CPUS, Nanos, PAGE_SIZE};
@@ -147,6 +147,7 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
         ipc: syscall::Ipc::new(),
         timers: TimerQueue::new(),
         wall_clock,
+        mapped_files: MappedFiles::new(),
         missing: MissingCalls::new(),
         names: UtsNamespace::first(),
         exit_status: AtomicI32::new(0),

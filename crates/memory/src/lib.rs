@@ -31,8 +31,8 @@ pub use pager::{ObjectId, PageAccess, Pager, PagerError};
 pub use pte::Pte;
 pub use raw::{DirectMap, HeapStats, KernelHeap};
 pub use request::{
-    Advice, AreaInfo, AreaKind, Backing, FaultKind, FaultOutcome, FutexKey, FutexScope, MapFlags, MapRequest,
-    Placement, Prot, RemapPlacement, Sharing, SpaceLimits, Usage,
+    Advice, AreaInfo, AreaKind, Backing, FaultKind, FaultOutcome, FutexKey, FutexScope, LockMode, MapFlags, MapRequest,
+    Placement, PrivateCopies, Prot, RemapPlacement, Sharing, SpaceLimits, Usage,
 };
 pub use shared_memory::SharedMemory;
 pub use space::{AddressSpace, Launch};

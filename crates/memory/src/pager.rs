@@ -51,6 +51,23 @@ pub trait Pager: Send + Sync {
         let _ = (first, frames);
     }
 
+    /// Whether page `index` has memory already, so that nothing would have to be made for it.
+    fn has_page(&self, index: u64) -> bool {
+        let _ = index;
+        true
+    }
+
+    /// What [`crate::AddressSpace::drop_object`] finds it by; 0: never.
+    fn object(&self) -> usize {
+        0
+    }
+
+    /// Takes whole pages out of the object and out of every mapping of it; whether it can. Not called under any lock.
+    fn make_hole(&self, offset: u64, len: u64) -> bool {
+        let _ = (offset, len);
+        false
+    }
+
     /// Size of the object in bytes, now.
     fn len_bytes(&self) -> u64;
 

@@ -67,6 +67,10 @@ bitflags! {
         const DONT_FORK = 8;
         /// Zeroed in the child of a fork (`MADV_WIPEONFORK`).
         const WIPE_ON_FORK = 16;
+        /// Counted against the limit of locked memory and brought in at once (`MAP_LOCKED`); not passed on by fork.
+        const LOCKED = 32;
+        /// With `LOCKED`: brought in when touched, as other memory (`MLOCK_ONFAULT`).
+        const LOCK_ON_FAULT = 64;
     }
 }
 
@@ -141,11 +145,45 @@ pub enum RemapPlacement {
     Fixed(u64),
 }
 
+/// How pages are locked (`mlock`). None leaves memory anyway: what counts is how many they are and that they are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// Brought in at once.
+    Present,
+    /// Brought in when touched.
+    OnFault,
+}
+
+impl LockMode {
+    /// The flags of areas locked so.
+    pub(crate) const fn flags(self) -> MapFlags {
+        match self {
+            Self::Present => MapFlags::LOCKED,
+            Self::OnFault => MapFlags::LOCKED.union(MapFlags::LOCK_ON_FAULT),
+        }
+    }
+}
+
+/// What becomes of a private mapping's pages when their object loses its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrivateCopies {
+    /// They are dropped: the object was truncated.
+    Drop,
+    /// They stay: the object got a hole.
+    Keep,
+}
+
 /// What a program says about its memory (`madvise`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// Drop the pages: private anonymous ones read as zeroes afterwards, others come from the object again.
     DontNeed,
+    /// The same, of locked pages, too.
+    DontNeedLocked,
+    /// May be paged out: not locked memory.
+    Cold,
+    /// Make a hole in the file (`MADV_REMOVE`).
+    Remove,
     /// The contents are not needed; may be dropped at once or later.
     Free,
     /// Bring pages in.
@@ -236,6 +274,8 @@ pub struct Usage {
     pub tables: u64,
     /// Number of areas.
     pub areas: u64,
+    /// Locked (`VmLck`).
+    pub locked: u64,
 }
 
 /// What an area is for, as `/proc/PID/maps` names it.
@@ -268,6 +308,8 @@ pub struct AreaInfo {
     pub kind: AreaKind,
     /// The object.
     pub pager: Option<Arc<dyn Pager>>,
+    /// It is locked.
+    pub locked: bool,
 }
 
 /// Identity of a futex word: equal for everybody who waits on the same memory.

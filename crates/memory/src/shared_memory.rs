@@ -52,6 +52,10 @@ impl Pager for SharedMemory {
         }
     }
 
+    fn has_page(&self, index: u64) -> bool {
+        self.pages.lock().contains_key(&index)
+    }
+
     fn len_bytes(&self) -> u64 {
         self.len
     }

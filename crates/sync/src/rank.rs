@@ -84,6 +84,8 @@ impl Rank {
     pub const ADDRESS_SPACE: Self = Self(60);
     /// Pages of a file.
     pub const FILE_PAGES: Self = Self(70);
+    /// Files that are mapped.
+    pub const MAPPED_FILES: Self = Self(76);
     /// Cells of services that have news.
     pub const CELLS: Self = Self(77);
     /// Processes that were created and wait for a program.

@@ -7,7 +7,7 @@ use abi::Errno;
 use abi::linux::general as linux;
 
 use crate::calls::{
-    clone, exec, files, futex, ids, info, inspect, memory, namespaces, pidfd, poll, posix_timers, power, prctl,
+    clone, exec, files, futex, ids, info, inspect, memory, memory_lock, namespaces, pidfd, poll, posix_timers, power, prctl,
     process, resource, seccomp, signal, sysv, time, timers,
 };
 use crate::{Caller, Registers, RestartBlock, SysError, SysResult, own_limits, shortage};
@@ -125,11 +125,11 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         linux::__NR_msync => memory::sys_msync(caller, a, b, c),
         linux::__NR_mincore => memory::sys_mincore(caller, a, b, c),
         linux::__NR_madvise => memory::sys_madvise(caller, a, b, c),
-        linux::__NR_mlock => memory::sys_mlock(caller, a, b),
-        linux::__NR_mlock2 => memory::sys_mlock2(caller, a, b, c),
-        linux::__NR_mlockall => memory::sys_mlockall(a),
-        linux::__NR_munlockall => Ok(0),
-        linux::__NR_munlock => memory::sys_mlock(caller, a, b),
+        linux::__NR_mlock => memory_lock::sys_mlock(caller, a, b),
+        linux::__NR_mlock2 => memory_lock::sys_mlock2(caller, a, b, c),
+        linux::__NR_munlock => memory_lock::sys_munlock(caller, a, b),
+        linux::__NR_mlockall => memory_lock::sys_mlockall(caller, a),
+        linux::__NR_munlockall => memory_lock::sys_munlockall(caller),
 
         linux::__NR_gettimeofday => time::sys_gettimeofday(caller, a, b),
         linux::__NR_settimeofday => time::sys_settimeofday(caller, a, b),

@@ -169,6 +169,7 @@ impl ProcSource for Processes {
                 name: name.as_bytes(),
                 resident: resident(&space, area.start, area.end),
                 anonymous: 0,
+                locked: area.locked,
             });
         }
     }
@@ -462,7 +463,7 @@ fn memory_of(process: &Process) -> TaskMemory {
     TaskMemory {
         peak_size: usage.peak_size * PAGE,
         size: usage.size * PAGE,
-        locked: 0,
+        locked: usage.locked * PAGE,
         peak_resident: usage.peak_resident * PAGE,
         resident_anonymous: usage.resident * PAGE,
         resident_file: 0,

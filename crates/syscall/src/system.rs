@@ -11,7 +11,7 @@ use sync::{Once, TimerQueue};
 
 use crate::calls::sysv::Ipc;
 use crate::{
-    CreatedProcesses, FileSystems, LoadAverage, MissingCalls, Platform, Resources, UtsNamespace, ViolationLog,
+    CreatedProcesses, FileSystems, LoadAverage, MappedFiles, MissingCalls, Platform, Resources, UtsNamespace, ViolationLog,
     WallClock,
 };
 
@@ -37,6 +37,8 @@ pub struct System {
     pub timers: TimerQueue,
     /// Real time.
     pub wall_clock: Arc<WallClock>,
+    /// Files that are mapped.
+    pub mapped_files: MappedFiles,
     /// Calls we lack.
     pub missing: MissingCalls,
     /// The first process's host and domain name.

@@ -228,6 +228,7 @@ impl World {
             ipc: crate::Ipc::new(),
             timers: TimerQueue::new(),
             wall_clock: Arc::new(WallClock::new(platform, 1_700_000_000)),
+            mapped_files: crate::MappedFiles::new(),
             missing: MissingCalls::new(),
             names: UtsNamespace::first(),
             exit_status: AtomicI32::new(0),

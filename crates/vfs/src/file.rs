@@ -208,6 +208,12 @@ pub trait Pager: Send + Sync {
     /// [`VfsError::BadAddress`] beyond the end of the file (SIGBUS), [`VfsError::NoMemory`], [`VfsError::NoSpace`].
     fn page(&self, index: u64, write: bool) -> Result<PhysAddr>;
 
+    /// Whether page `index` has memory already.
+    fn has_page(&self, index: u64) -> bool {
+        let _ = index;
+        true
+    }
+
     /// Fills `frames` with those of the pages from `first` on, each with one more reference, as far as there are any.
     fn pages_at_hand(&self, first: u64, frames: &mut [Option<PhysAddr>]) {
         let _ = (first, frames);

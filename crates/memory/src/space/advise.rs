@@ -4,7 +4,7 @@ use super::area::Area;
 use super::fault::Access;
 use super::flush::LargeBatch;
 use super::{AddressSpace, Inner, PAGE, page_range};
-use crate::{Advice, FaultOutcome, MapFlags, MemoryError, Pte};
+use crate::{Advice, FaultOutcome, MapFlags, MemoryError, PrivateCopies, Prot, Pte};
 
 impl AddressSpace {
     /// `madvise`.
@@ -24,10 +24,14 @@ impl AddressSpace {
             inner.areas.iter_from(start).take_while(|area| area.start < end).all(|area| area.source.is_none());
         drop(inner);
         match advice {
-            Advice::DontNeed => self.drop_pages(start, end)?,
+            Advice::DontNeed | Advice::Free | Advice::Cold if self.is_locked_in(start, end) => {
+                return Err(MemoryError::Invalid);
+            }
+            Advice::DontNeed | Advice::DontNeedLocked => self.drop_pages(start, end)?,
             Advice::Free | Advice::WipeOnFork if !private_zeroes => return Err(MemoryError::Invalid),
             Advice::Free => self.drop_pages(start, end)?,
-            Advice::WillNeed | Advice::Ignored => {}
+            Advice::Remove => self.remove_from_objects(start, end)?,
+            Advice::WillNeed | Advice::Cold | Advice::Ignored => {}
             Advice::PopulateRead | Advice::PopulateWrite if !whole => {}
             Advice::PopulateRead => self.populate(start, end, Access::Read).map_err(populate_error)?,
             Advice::PopulateWrite => self.populate(start, end, Access::Write).map_err(populate_error)?,
@@ -37,6 +41,55 @@ impl AddressSpace {
             Advice::KeepOnFork => self.set_flag(start, end, MapFlags::WIPE_ON_FORK, false)?,
         }
         if whole { Ok(()) } else { Err(MemoryError::NoMemory) }
+    }
+
+    /// Unmaps the pages of an object's bytes `from .. to`, whole pages: the object has them no more. A private mapping loses
+    /// its copies of them, too, if `private` says so; else it is left alone.
+    ///
+    /// # Errors
+    ///
+    /// `NoMemory`: some may still be mapped.
+    pub fn drop_object(&self, object: usize, from: u64, to: u64, private: PrivateCopies) -> Result<(), MemoryError> {
+        let mut inner = self.inner.lock();
+        let mut next = 0;
+        loop {
+            let Some(area) = inner.areas.get(inner.areas.seek(next)) else { return Ok(()) };
+            next = area.end;
+            let Some(source) = area.source.as_ref().filter(|source| source.pager.object() == object) else { continue };
+            if !area.is_shared() && private == PrivateCopies::Keep {
+                continue;
+            }
+            let place = |offset: u64| area.start.saturating_add(offset.saturating_sub(source.offset)).min(area.end);
+            let (start, end) = (place(from), place(to));
+            if start < end {
+                let mut batch = LargeBatch::new(self.ops, self.target());
+                self.prepare_zap(start, end, &mut batch)?;
+                self.zap(&mut inner.counts, start, end, &mut batch);
+            }
+        }
+    }
+
+    /// Makes holes in the objects of shared mappings (`MADV_REMOVE`).
+    fn remove_from_objects(&self, start: u64, end: u64) -> Result<(), MemoryError> {
+        let mut next = start;
+        while next < end {
+            let (pager, offset, len) = {
+                let inner = self.inner.lock();
+                let area = inner.areas.get(inner.areas.seek(next)).filter(|area| area.start < end);
+                let Some(area) = area else { return Ok(()) };
+                let source = area.source.as_ref().filter(|_| !area.is_locked()).ok_or(MemoryError::Invalid)?;
+                if !area.is_shared() || !area.max_prot.contains(Prot::WRITE) {
+                    return Err(MemoryError::AccessDenied);
+                }
+                let from = area.start.max(next);
+                next = area.end;
+                (source.pager.clone(), source.offset + (from - area.start), area.end.min(end) - from)
+            };
+            if !pager.make_hole(offset, len) {
+                return Err(MemoryError::Invalid);
+            }
+        }
+        Ok(())
     }
 
     fn drop_pages(&self, start: u64, end: u64) -> Result<(), MemoryError> {
@@ -64,8 +117,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// For each page from `start` on, writes 1 if it is present, else 0 (`mincore`). Pages of objects count as present: there
-    /// is nowhere else they could be.
+    /// For each page from `start` on, writes 1 if it is present, else 0 (`mincore`). A page of an object is if the object has
+    /// it: mapping it then costs nothing.
     ///
     /// # Errors
     ///
@@ -77,9 +130,11 @@ impl AddressSpace {
             return Err(MemoryError::NoMemory);
         }
         for (page, out) in (start..end).step_by(PAGE as usize).zip(out) {
-            let from_object = inner.areas.find(page).is_some_and(|area: &Area| area.source.is_some());
-            let present = from_object || self.ops.walk(self.root, page).has(Pte::PRESENT | Pte::HIDDEN);
-            *out = u8::from(present);
+            let mapped = self.ops.walk(self.root, page).has(Pte::PRESENT | Pte::HIDDEN);
+            let at_hand = |area: &Area| {
+                area.source.as_ref().is_some_and(|source| source.pager.has_page(area.page_index(source, page)))
+            };
+            *out = u8::from(mapped || inner.areas.find(page).is_some_and(at_hand));
         }
         Ok(())
     }

@@ -42,6 +42,10 @@ impl Area {
         self.flags.contains(MapFlags::GROWS_DOWN)
     }
 
+    pub(super) const fn is_locked(&self) -> bool {
+        self.flags.contains(MapFlags::LOCKED)
+    }
+
     /// Whether it counts against `RLIMIT_DATA`.
     pub(super) const fn is_data(&self) -> bool {
         self.is_data_with(self.prot)
@@ -109,6 +113,7 @@ impl Area {
             offset: self.source.as_ref().map_or(0, |source| source.offset),
             kind,
             pager: self.source.as_ref().map(|source| source.pager.clone()),
+            locked: self.is_locked(),
         }
     }
 }

@@ -4,7 +4,7 @@ use types::USER_END;
 
 use super::area::Area;
 use super::{AddressSpace, Inner, Let, PAGE};
-use crate::{MapFlags, MemoryError, Prot, Sharing};
+use crate::{MemoryError, Prot, Sharing};
 
 impl AddressSpace {
     /// Sets where the heap begins (and ends, for now): after the program's last segment.
@@ -18,10 +18,19 @@ impl AddressSpace {
     pub fn brk(&self, end: u64) -> u64 {
         let mut let_go = Let::new();
         let mut inner = self.inner.lock();
-        if self.move_brk(&mut inner, end, &mut let_go).is_ok() {
-            inner.layout.brk_end = end;
+        let old = inner.layout.brk_end;
+        if self.move_brk(&mut inner, end, &mut let_go).is_err() {
+            return old;
         }
-        inner.layout.brk_end
+        inner.layout.brk_end = end;
+        if inner.locking.future.is_empty() {
+            return end;
+        }
+        drop(inner);
+        let (old, new) = (old.next_multiple_of(PAGE), end.next_multiple_of(PAGE));
+        // As for mappings, what cannot be brought in comes when it is touched.
+        let _ = self.bring_in(old.min(new), new);
+        end
     }
 
     fn move_brk(&self, inner: &mut Inner, end: u64, let_go: &mut Let) -> Result<(), MemoryError> {
@@ -36,6 +45,8 @@ impl AddressSpace {
         if !inner.is_free(old, new + PAGE) || !self.ops.frames.above_reserve() {
             return Err(MemoryError::NoMemory);
         }
+        let flags = inner.locking.future;
+        inner.check_locked(flags, new - old)?;
         inner.check_limits(old, new, true)?;
         inner.check_count(old, new, 1)?;
         inner.add_area(Area {
@@ -44,7 +55,7 @@ impl AddressSpace {
             prot: Prot::READ | Prot::WRITE,
             max_prot: Prot::all(),
             sharing: Sharing::Private,
-            flags: MapFlags::empty(),
+            flags,
             source: None,
         });
         Ok(())

@@ -245,11 +245,15 @@ fn grow_stack(inner: &mut Inner, address: u64) -> bool {
         || start < room
         || stack.end - start > limits.stack
         || (inner.counts.size + more).saturating_mul(PAGE) > limits.address_space
+        || inner.check_locked(stack.flags, more * PAGE).is_err()
     {
         return false;
     }
     if let Some(stack) = inner.areas.get_mut(place) {
         stack.set_start(start);
+        if stack.is_locked() {
+            inner.counts.locked += more;
+        }
     }
     inner.counts.add_size(more);
     true

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicBool, AtomicU64};
 
 use hal::TlbRange;
 use sync::{Rank, SpinLock};
@@ -32,6 +32,7 @@ impl AddressSpace {
             mmu: self.mmu,
             active: AtomicU64::new(0),
             generation: AtomicU64::new(0),
+            locks: AtomicBool::new(false),
             inner: SpinLock::new(Rank::ADDRESS_SPACE, inner.clone()),
         });
         let mut lost = false;
@@ -53,6 +54,7 @@ impl AddressSpace {
         let special = MapFlags::DONT_FORK | MapFlags::WIPE_ON_FORK;
         let mut let_go = Let::new();
         let mut inner = self.inner.lock();
+        inner.forget_locks();
         let ranges: Vec<_> = inner
             .areas
             .iter_from(0)

@@ -11,6 +11,7 @@ use types::USER_END;
 use super::area::Area;
 use super::fault::{AROUND, Access};
 use super::flush::SmallBatch;
+use super::lock::Locking;
 use super::tables::TOP_LEVEL;
 use super::{AddressSpace, GapHint, Inner, Layout, PAGE, page_range};
 use crate::{MapFlags, MemoryError, Prot, Sharing, SpaceLimits};
@@ -91,8 +92,16 @@ impl AddressSpace {
             return Err(MemoryError::NoMemory);
         }
         let areas = image.areas.followed_by(stack).ok_or(MemoryError::NoMemory)?;
-        let inner =
-            Inner { areas, layout, limits, counts, special_fork: false, dying: false, origin: Some(launch.origin) };
+        let inner = Inner {
+            areas,
+            layout,
+            limits,
+            counts,
+            locking: Locking::NONE,
+            special_fork: false,
+            dying: false,
+            origin: Some(launch.origin),
+        };
         let run = Arc::new(Self::from_parts(self.ops, self.mmu, self.kernel_root, inner)?);
         // An image is never active, so nobody remembers the write bits that its entries lose.
         let mut lost = false;

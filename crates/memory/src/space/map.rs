@@ -27,6 +27,9 @@ impl AddressSpace {
         area.start = inner.place(placement, len)?;
         area.end = area.start + len;
         let (start, end) = (area.start, area.end);
+        area.flags |= inner.locking.future;
+        inner.check_locked(area.flags, len)?;
+        let brought_in = area.brought_in();
         inner.check_limits(start, end, area.is_data())?;
         inner.check_count(start, end, 1)?;
         self.remove_range(&mut inner, start, end, &mut let_go)?;
@@ -36,6 +39,9 @@ impl AddressSpace {
         if let Some(access) = populate {
             // As on Linux: what cannot be brought in now comes, or fails, when it is touched.
             let _ = self.populate(start, end, access);
+        }
+        if brought_in {
+            let _ = self.bring_in(start, end);
         }
         Ok(start)
     }

@@ -13,6 +13,7 @@ mod flush;
 mod fork;
 mod futex;
 mod image;
+mod lock;
 mod map;
 mod protect;
 mod range;
@@ -25,7 +26,7 @@ mod tests;
 mod unmap;
 
 use core::any::Any;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -37,6 +38,7 @@ use types::{CpuId, CpuSet, PhysAddr, USER_END};
 use crate::{Frames, KernelTables, MemoryError, Pager, SpaceLimits};
 use areas::Areas;
 use flush::Target;
+use lock::Locking;
 pub use image::Launch;
 use tables::{SHARED_LEVEL, TableOps};
 
@@ -60,6 +62,8 @@ pub struct AddressSpace {
     active: AtomicU64,
     /// Flushes so far.
     generation: AtomicU64,
+    /// Something is, or will be, locked: see `lock`.
+    locks: AtomicBool,
     inner: SpinLock<Inner>,
 }
 
@@ -70,6 +74,7 @@ struct Inner {
     layout: Layout,
     limits: SpaceLimits,
     counts: Counts,
+    locking: Locking,
     /// Some area wants something at fork.
     special_fork: bool,
     /// Being torn down: nothing may be added.
@@ -106,6 +111,7 @@ struct Counts {
     data: u64,
     resident: u64,
     peak_resident: u64,
+    locked: u64,
 }
 
 /// Objects let go under the lock, to be dropped after it.
@@ -132,6 +138,7 @@ impl AddressSpace {
             layout: Layout { mmap_base: DEFAULT_MMAP_BASE, brk_start: 0, brk_end: 0, gap: GapHint::NONE },
             limits: SpaceLimits::default(),
             counts: Counts::default(),
+            locking: Locking::NONE,
             special_fork: false,
             dying: false,
             origin: None,
@@ -153,6 +160,7 @@ impl AddressSpace {
             mmu,
             active: AtomicU64::new(0),
             generation: AtomicU64::new(0),
+            locks: AtomicBool::new(false),
             inner: SpinLock::new(Rank::ADDRESS_SPACE, inner),
         })
     }

@@ -7,7 +7,7 @@ use super::flush::{Gather, LargeBatch};
 use super::map::check_fixed;
 use super::tables::index;
 use super::{AddressSpace, Inner, Let, PAGE, page_range};
-use crate::{MemoryError, RemapPlacement};
+use crate::{MapFlags, MemoryError, RemapPlacement};
 
 impl AddressSpace {
     /// Grows, shrinks or moves a mapping (`mremap`); gives its address.
@@ -17,9 +17,12 @@ impl AddressSpace {
     /// `Invalid`; `NoMemory`; `Fault` for a range that is not within one mapping.
     pub fn remap(&self, old: u64, old_len: u64, new_len: u64, placement: RemapPlacement) -> Result<u64, MemoryError> {
         let (old, old_end) = page_range(old, old_len).map_err(|_| MemoryError::Invalid)?;
+        if old == old_end {
+            return self.map_again(old, new_len, placement);
+        }
         let new_len = new_len.checked_next_multiple_of(PAGE).filter(|len| *len <= USER_END);
         let new_len = new_len.ok_or(MemoryError::NoMemory)?;
-        if new_len == 0 || old == old_end {
+        if new_len == 0 {
             return Err(MemoryError::Invalid);
         }
         let mut let_go = Let::new();
@@ -40,7 +43,8 @@ impl AddressSpace {
             self.remove_range(&mut inner, old + kept, old_end, &mut let_go)?;
         }
         let area = inner.one_area(old, old + kept)?;
-        match placement {
+        let grows = new_len > kept && area.brought_in();
+        let placed = match placement {
             RemapPlacement::Fixed(new) => self.move_area(&mut inner, &area, old..old + kept, new, new_len, &mut let_go),
             _ if kept == new_len => Ok(old),
             _ if inner.grow_in_place(&area, old_end, old + new_len)? => Ok(old),
@@ -49,7 +53,46 @@ impl AddressSpace {
                 let new = inner.find_gap(new_len).ok_or(MemoryError::NoMemory)?;
                 self.move_area(&mut inner, &area, old..old + kept, new, new_len, &mut let_go)
             }
+        };
+        drop(inner);
+        if let (true, Ok(new)) = (grows, &placed) {
+            let _ = self.bring_in(new + kept, new + new_len);
         }
+        placed
+    }
+
+    /// Maps the object of the shared mapping at `old` a second time, from there on: what an old length of 0 asks for.
+    fn map_again(&self, old: u64, len: u64, placement: RemapPlacement) -> Result<u64, MemoryError> {
+        let len = len.checked_next_multiple_of(PAGE).filter(|len| *len <= USER_END).ok_or(MemoryError::NoMemory)?;
+        if len == 0 {
+            return Err(MemoryError::Invalid);
+        }
+        let mut let_go = Let::new();
+        let mut inner = self.inner.lock();
+        let mut area = inner.one_area(old, old)?;
+        if !area.is_shared() {
+            return Err(MemoryError::Invalid);
+        }
+        let new = match placement {
+            RemapPlacement::InPlace => return Err(MemoryError::NoMemory),
+            RemapPlacement::MayMove => inner.find_gap(len).ok_or(MemoryError::NoMemory)?,
+            RemapPlacement::Fixed(new) => {
+                check_fixed(new, len)?;
+                self.remove_range(&mut inner, new, new + len, &mut let_go)?;
+                new
+            }
+        };
+        if inner.dying {
+            return Err(MemoryError::NoMemory);
+        }
+        inner.check_growth(&area, len)?;
+        inner.check_count(new, new + len, 1)?;
+        if let Some(source) = &mut area.source {
+            source.offset += old - area.start;
+        }
+        (area.start, area.end) = (new, new + len);
+        inner.add_area(area);
+        Ok(new)
     }
 
     /// Moves the pages of a mapping elsewhere and leaves the mapping, without them, where it is (`MREMAP_DONTUNMAP`).
@@ -89,6 +132,7 @@ impl AddressSpace {
             drop(kept.split_off(old_end));
         }
         kept.set_start(old);
+        kept.flags.remove(MapFlags::LOCKED | MapFlags::LOCK_ON_FAULT);
         inner.add_area(kept);
         Ok(new)
     }
@@ -146,6 +190,7 @@ impl Inner {
     fn check_growth(&self, area: &Area, more: u64) -> Result<(), MemoryError> {
         let size = self.counts.size * PAGE + more;
         let data = self.counts.data * PAGE + more;
+        self.check_locked(area.flags, more)?;
         if size > self.limits.address_space || (area.is_data() && data > self.limits.data) {
             return Err(MemoryError::NoMemory);
         }

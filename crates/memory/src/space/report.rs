@@ -45,6 +45,7 @@ impl AddressSpace {
             heap: (inner.layout.brk_end.saturating_sub(inner.layout.brk_start)).div_ceil(PAGE),
             tables: self.ops.tables_below(self.root, TOP_LEVEL),
             areas: inner.areas.count() as u64,
+            locked: counts.locked,
             ..Usage::default()
         };
         for area in inner.areas.iter_from(0) {

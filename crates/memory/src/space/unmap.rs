@@ -17,6 +17,9 @@ impl Counts {
         if area.is_data() {
             self.data += pages;
         }
+        if area.is_locked() {
+            self.locked += pages;
+        }
     }
 
     pub(super) fn remove_area(&mut self, area: &Area) {
@@ -24,6 +27,9 @@ impl Counts {
         self.size = self.size.saturating_sub(pages);
         if area.is_data() {
             self.data = self.data.saturating_sub(pages);
+        }
+        if area.is_locked() {
+            self.locked = self.locked.saturating_sub(pages);
         }
     }
 }

@@ -6,6 +6,7 @@ use types::{Gid, Uid};
 use vfs::{FileType, TimeChange, Timestamp};
 
 use crate::calls::stat::{CWD, Target};
+use crate::mapped_files::object_of;
 use crate::{Caller, SysError, SysResult};
 
 pub(crate) fn sys_fchmodat(caller: Caller<'_>, dirfd: u64, path: u64, mode: u64, flags: u64) -> SysResult {
@@ -61,9 +62,12 @@ pub(crate) fn sys_truncate(caller: Caller<'_>, path: u64, len: u64) -> SysResult
     let target = caller.target_at(CWD, path, 0)?;
     let limit = caller.write_rules().file_size_limit;
     let context = target.standing().context();
-    let outcome = context.truncate(target.location()?, len, limit).map_err(SysError::from);
+    let location = target.location()?;
+    let outcome = context.truncate(location, len, limit).map_err(SysError::from);
     caller.signal_failed_write(&outcome);
-    outcome.map(|()| 0)
+    outcome?;
+    caller.system.file_was_truncated(object_of(location.inode()), len);
+    Ok(0)
 }
 
 pub(crate) fn sys_utimensat(caller: Caller<'_>, dirfd: u64, path: u64, times: u64, flags: u64) -> SysResult {

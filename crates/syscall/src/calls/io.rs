@@ -24,6 +24,7 @@ use crate::calls::message::with_message;
 use crate::own_limits::Way;
 use crate::ready::{Waited, unless_blocked, wait_for, would_block};
 use crate::wait::give_way;
+use crate::mapped_files::object_of;
 use crate::{Caller, OpenFile, SysError, SysResult};
 
 /// Most bytes that are read at a stretch; then others run, and signals end the reading of a device without end.
@@ -490,9 +491,12 @@ pub(crate) fn sys_ftruncate(caller: Caller<'_>, fd: u64, len: u64) -> SysResult 
     if len > i64::MAX as u64 {
         return Err(Errno::EINVAL.into());
     }
-    let outcome = caller.file(fd)?.truncate(len, &caller.write_rules()).map_err(SysError::from);
+    let file = caller.file(fd)?;
+    let outcome = file.truncate(len, &caller.write_rules()).map_err(SysError::from);
     caller.signal_failed_write(&outcome);
-    outcome.map(|()| 0)
+    outcome?;
+    caller.system.file_was_truncated(object_of(file.file()), len);
+    Ok(0)
 }
 
 pub(crate) fn sys_fallocate(caller: Caller<'_>, fd: u64, mode: u64, offset: u64, len: u64) -> SysResult {
@@ -508,7 +512,11 @@ pub(crate) fn sys_fallocate(caller: Caller<'_>, fd: u64, mode: u64, offset: u64,
     }
     let outcome = file.allocate(mode, offset, len, &caller.write_rules()).map_err(SysError::from);
     caller.signal_failed_write(&outcome);
-    outcome.map(|()| 0)
+    outcome?;
+    if mode & (linux::FALLOC_FL_PUNCH_HOLE | linux::FALLOC_FL_ZERO_RANGE) != 0 {
+        caller.system.file_got_hole(object_of(file.file()), offset, len);
+    }
+    Ok(0)
 }
 
 pub(crate) fn sys_fsync(caller: Caller<'_>, fd: u64) -> SysResult {

@@ -1,4 +1,4 @@
-//! Mappings: brk, mmap, munmap, mprotect, mremap, madvise, mincore, msync, mlock.
+//! Mappings: brk, mmap, munmap, mprotect, mremap, madvise, mincore, msync.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -12,6 +12,8 @@ use memory::{
 use types::{PAGE_SIZE, PhysAddr, USER_END};
 use vfs::{ExecutionGuard, Mapping, VfsError};
 
+use super::memory_lock::{may_lock, note_lock_limit};
+use crate::mapped_files::object_of;
 use crate::{Caller, OpenFile, SysResult, System, own_limits};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -20,6 +22,7 @@ pub(crate) fn sys_brk(caller: Caller<'_>, end: u64) -> SysResult {
     if caller.process.is_limited() && !own_limits::heap_limit(caller, end) {
         return Ok(caller.space.brk(0));
     }
+    note_lock_limit(caller);
     Ok(caller.space.brk(end))
 }
 
@@ -81,6 +84,7 @@ pub(crate) fn sys_mmap(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     let mut wishes = MapFlags::empty();
     wishes.set(MapFlags::GROWS_DOWN, flags & linux::MAP_GROWSDOWN != 0);
     wishes.set(MapFlags::POPULATE, flags & linux::MAP_POPULATE != 0);
+    wishes.set(MapFlags::LOCKED, flags & linux::MAP_LOCKED != 0);
     let mut max_prot = Prot::all();
     let backing = match file {
         None => Backing::Anonymous,
@@ -90,6 +94,11 @@ pub(crate) fn sys_mmap(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
             backing
         }
     };
+    if wishes.contains(MapFlags::LOCKED) {
+        caller.space.set_lock_limit(may_lock(caller)?);
+    } else {
+        note_lock_limit(caller);
+    }
     let request = MapRequest { placement, len, prot, max_prot, sharing, backing, flags: wishes };
     Ok(caller.space.map(request)?)
 }
@@ -118,6 +127,7 @@ pub(crate) fn sys_mremap(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     if flags & !known != 0 || old % PAGE != 0 || new_len == 0 {
         return Err(Errno::EINVAL.into());
     }
+    note_lock_limit(caller);
     if flags & linux::MREMAP_DONTUNMAP != 0 {
         if flags & linux::MREMAP_MAYMOVE == 0 || old_len != new_len {
             return Err(Errno::EINVAL.into());
@@ -140,8 +150,11 @@ pub(crate) fn sys_mremap(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
 
 pub(crate) fn sys_madvise(caller: Caller<'_>, start: u64, len: u64, advice: u64) -> SysResult {
     let advice = match advice as u32 {
-        linux::MADV_DONTNEED | linux::MADV_DONTNEED_LOCKED => Advice::DontNeed,
+        linux::MADV_DONTNEED => Advice::DontNeed,
+        linux::MADV_DONTNEED_LOCKED => Advice::DontNeedLocked,
+        linux::MADV_COLD | linux::MADV_PAGEOUT => Advice::Cold,
         linux::MADV_FREE => Advice::Free,
+        linux::MADV_REMOVE => Advice::Remove,
         linux::MADV_WILLNEED => Advice::WillNeed,
         linux::MADV_POPULATE_READ => Advice::PopulateRead,
         linux::MADV_POPULATE_WRITE => Advice::PopulateWrite,
@@ -157,9 +170,7 @@ pub(crate) fn sys_madvise(caller: Caller<'_>, start: u64, len: u64, advice: u64)
         | linux::MADV_MERGEABLE
         | linux::MADV_UNMERGEABLE
         | linux::MADV_DONTDUMP
-        | linux::MADV_DODUMP
-        | linux::MADV_COLD
-        | linux::MADV_PAGEOUT => Advice::Ignored,
+        | linux::MADV_DODUMP => Advice::Ignored,
         _ => return Err(Errno::EINVAL.into()),
     };
     if !start.is_multiple_of(PAGE) {
@@ -193,7 +204,7 @@ pub(crate) fn sys_mincore(caller: Caller<'_>, start: u64, len: u64, out: u64) ->
     Ok(0)
 }
 
-/// Everything is in memory already: only the arguments are checked.
+/// Everything is in memory already: only the arguments are checked, and locked pages cannot be made invalid.
 pub(crate) fn sys_msync(caller: Caller<'_>, start: u64, len: u64, flags: u64) -> SysResult {
     let flags = flags as u32;
     let known = linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC;
@@ -201,40 +212,15 @@ pub(crate) fn sys_msync(caller: Caller<'_>, start: u64, len: u64, flags: u64) ->
     if flags & !known != 0 || flags & both == both || !start.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL.into());
     }
-    check_mapped(caller, start, len)
-}
-
-/// Pages are never swapped out, so they are locked as soon as they are present.
-pub(crate) fn sys_mlock(caller: Caller<'_>, start: u64, len: u64) -> SysResult {
-    let first = start & !(PAGE - 1);
-    check_mapped(caller, first, start.wrapping_sub(first).saturating_add(len))
-}
-
-/// mlock2(2).
-pub(crate) fn sys_mlock2(caller: Caller<'_>, start: u64, len: u64, flags: u64) -> SysResult {
-    if flags as u32 & !linux::MLOCK_ONFAULT != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    sys_mlock(caller, start, len)
-}
-
-/// mlockall(2): nothing to do, since memory never leaves for a disk.
-pub(crate) fn sys_mlockall(flags: u64) -> SysResult {
-    let flags = flags as u32;
-    let what = linux::MCL_CURRENT | linux::MCL_FUTURE;
-    if flags & what == 0 || flags & !(what | linux::MCL_ONFAULT) != 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    Ok(0)
-}
-
-fn check_mapped(caller: Caller<'_>, start: u64, len: u64) -> SysResult {
     if len == 0 {
         return Ok(0);
     }
     let len = len.checked_next_multiple_of(PAGE).ok_or(Errno::EINVAL)?;
     if start.checked_add(len).is_none_or(|end| end > USER_END) {
         return Err(Errno::ENOMEM.into());
+    }
+    if flags & linux::MS_INVALIDATE != 0 && caller.space.has_locks() && caller.space.has_locked(start, len)? {
+        return Err(Errno::EBUSY.into());
     }
     caller.space.advise(start, len, Advice::Ignored)?;
     Ok(0)
@@ -290,6 +276,8 @@ pub(crate) struct FilePager {
     system: &'static System,
     /// The file is being executed: nobody may write to it meanwhile.
     executed: Option<ExecutionGuard>,
+    /// What its file is known by among those that are mapped; 0: not among them.
+    object: usize,
 }
 
 impl FilePager {
@@ -305,7 +293,19 @@ impl FilePager {
         system: &'static System,
         executed: Option<ExecutionGuard>,
     ) -> Self {
-        Self { pages, file, system, executed }
+        let object = if executed.is_some() { 0 } else { object_of(file.file()) };
+        if object != 0 {
+            system.mapped_files.add(object);
+        }
+        Self { pages, file, system, executed, object }
+    }
+}
+
+impl Drop for FilePager {
+    fn drop(&mut self) {
+        if self.object != 0 {
+            self.system.mapped_files.remove(self.object);
+        }
     }
 }
 
@@ -322,6 +322,23 @@ impl Pager for FilePager {
         if self.executed.is_some() {
             self.pages.pages_at_hand(first, frames);
         }
+    }
+
+    fn has_page(&self, index: u64) -> bool {
+        self.pages.has_page(index)
+    }
+
+    fn object(&self) -> usize {
+        self.object
+    }
+
+    fn make_hole(&self, offset: u64, len: u64) -> bool {
+        const MODE: u32 = linux::FALLOC_FL_PUNCH_HOLE | linux::FALLOC_FL_KEEP_SIZE;
+        let made = self.file.file().allocate(MODE, offset, len).is_ok();
+        if made {
+            self.system.file_got_hole(self.object, offset, len);
+        }
+        made
     }
 
     fn len_bytes(&self) -> u64 {

@@ -15,6 +15,7 @@ pub(crate) mod inspect;
 pub(crate) mod io;
 pub(crate) mod ioctl;
 pub(crate) mod memory;
+pub(crate) mod memory_lock;
 pub(crate) mod message;
 pub(crate) mod names;
 pub(crate) mod namespaces;

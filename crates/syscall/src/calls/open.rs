@@ -9,6 +9,7 @@ use vfs::{Confine, Opened};
 
 use crate::actor::{Standing, on_exec};
 use crate::wait::interruptible;
+use crate::mapped_files::object_of;
 use crate::{Caller, OpenFile, SysError, SysResult};
 
 /// Flags that open(2) knows; it ignores others, openat2(2) does not.
@@ -170,6 +171,9 @@ impl Reserved {
 
     fn fill(mut self, caller: Caller<'_>, file: Arc<OpenFile>, flags: u32) -> u64 {
         caller.adopt_terminal(&file, flags);
+        if flags & linux::O_TRUNC != 0 {
+            caller.system.file_was_truncated(object_of(file.file()), 0);
+        }
         match self.fd.take() {
             Some(fd) => {
                 self.files.install(fd, file);

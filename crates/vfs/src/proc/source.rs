@@ -357,6 +357,8 @@ pub struct MapsLine<'a> {
     pub resident: u64,
     /// Resident private bytes.
     pub anonymous: u64,
+    /// Locked.
+    pub locked: bool,
 }
 
 /// How busy the system is.

@@ -295,13 +295,13 @@ pub(super) fn smaps_entry(out: &mut Text, line: &MapsLine<'_>) -> fmt::Result {
         ("Anonymous", line.anonymous),
         ("Swap", 0),
         ("SwapPss", 0),
-        ("Locked", 0),
+        ("Locked", if line.locked { line.resident } else { 0 }),
     ] {
         writeln!(out, "{:<16}{:>8} kB", alloc::format!("{name}:"), kib(bytes))?;
     }
     let flag = |on: bool, name: &'static str| if on { name } else { "" };
     let (read, write) = (flag(line.read, "rd "), flag(line.write, "wr "));
-    writeln!(out, "VmFlags: {read}{write}{}{}", flag(line.execute, "ex "), flag(line.shared, "sh "))
+    writeln!(out, "VmFlags: {read}{write}{}{}{}", flag(line.execute, "ex "), flag(line.shared, "sh "), flag(line.locked, "lo "))
 }
 
 /// Mounts as mount(8) wants them.

@@ -141,6 +141,7 @@ impl ProcSource for Fake {
             name: b"/usr/bin/head",
             resident: 8192,
             anonymous: 0,
+            locked: false,
         };
         visit(&line);
         visit(&MapsLine { device: DeviceNumber::new(0, 0), ino: 0, name: b"", ..line });

@@ -247,6 +247,11 @@ impl Content {
         Ok(frame)
     }
 
+    /// Whether a page has memory.
+    pub(super) fn has_page(&self, index: u64) -> bool {
+        self.pages.lock().frame(index).is_some()
+    }
+
     /// Frames of the pages from `first` on that are there and within the file, each with one more reference.
     pub(super) fn pages_at_hand(&self, first: u64, frames: &mut [Option<PhysAddr>]) {
         let pages = self.pages.lock();

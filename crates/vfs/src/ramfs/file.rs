@@ -115,6 +115,10 @@ impl Pager for RamNode {
         self.content()?.page(index)
     }
 
+    fn has_page(&self, index: u64) -> bool {
+        self.content().is_ok_and(|content| content.has_page(index))
+    }
+
     fn pages_at_hand(&self, first: u64, frames: &mut [Option<PhysAddr>]) {
         if let Ok(content) = self.content() {
             content.pages_at_hand(first, frames);
@@ -128,6 +132,10 @@ struct WritablePages(Arc<RamNode>);
 impl Pager for WritablePages {
     fn page(&self, index: u64, _write: bool) -> Result<PhysAddr> {
         self.0.content()?.page(index)
+    }
+
+    fn has_page(&self, index: u64) -> bool {
+        Pager::has_page(&*self.0, index)
     }
 }
 

@@ -4,6 +4,7 @@ mod failing;
 mod figures;
 mod hardware;
 mod image;
+mod lock;
 mod model;
 mod operations;
 mod racing;

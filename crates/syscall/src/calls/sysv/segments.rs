@@ -37,6 +37,10 @@ impl Pager for SegmentMemory {
         self.pages.pages_at_hand(first, frames);
     }
 
+    fn has_page(&self, index: u64) -> bool {
+        self.pages.has_page(index)
+    }
+
     fn len_bytes(&self) -> u64 {
         self.pages.len_bytes()
     }
