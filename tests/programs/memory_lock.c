@@ -162,6 +162,14 @@ static void advice(void) {
     munlock(p, 2 * PAGE);
     locked("unlocked");
 }
+static void map_locked(void) {
+    char *p = mmap(0, 4 * PAGE, PROT_READ | PROT_WRITE, ANON | MAP_LOCKED, -1, 0);
+    SAY("present %d\n", there(p, 4));
+    SHOW(msync(p, PAGE, MS_INVALIDATE));
+    SHOW(madvise(p, PAGE, MADV_DONTNEED));
+    locked("MAP_LOCKED");
+    CHILD("child", locked("in the child"); SHOW(msync(p, PAGE, MS_INVALIDATE)));
+}
 static void executed(char *self) {
     mlockall(MCL_CURRENT | MCL_FUTURE);
     execl(self, self, "again", (char *)0);
@@ -176,6 +184,7 @@ int main(int argc, char **argv) {
     CHILD("nothing allowed", nothing_allowed());
     CHILD("future", future());
     CHILD("advice", advice());
+    CHILD("MAP_LOCKED", map_locked());
     CHILD("exec", executed("/proc/self/exe"));
     return 0;
 }

@@ -53,7 +53,7 @@ impl AddressSpace {
     pub fn lock(&self, start: u64, len: u64, mode: LockMode, limit: u64) -> Result<(), MemoryError> {
         let end = start.checked_add(len).ok_or(MemoryError::Invalid)?;
         let mut inner = self.inner.lock();
-        self.locks.store(true, Ordering::Relaxed);
+        self.note_locks(&mut inner);
         inner.locking.limit = limit;
         if (inner.counts.locked * PAGE).saturating_add(len) > limit {
             let already: u64 = inner
@@ -101,8 +101,7 @@ impl AddressSpace {
         if current.is_some() && inner.counts.size * PAGE > limit {
             return Err(MemoryError::NoMemory);
         }
-        self.locks.store(true, Ordering::Relaxed);
-        inner.special_fork = true;
+        self.note_locks(&mut inner);
         inner.locking = Locking { future: future.map_or(MapFlags::empty(), LockMode::flags), limit };
         let Some(mode) = current else { return Ok(()) };
         inner.relabel(0, u64::MAX, mode.flags());
@@ -119,6 +118,12 @@ impl AddressSpace {
         if inner.counts.locked > 0 {
             inner.relabel(0, u64::MAX, MapFlags::empty());
         }
+    }
+
+    /// Something is about to be locked.
+    pub(super) fn note_locks(&self, inner: &mut Inner) {
+        self.locks.store(true, Ordering::Relaxed);
+        inner.special_fork = true;
     }
 
     /// Whether any page of `start .. end` is locked.
@@ -205,7 +210,6 @@ impl Inner {
         }
         if stop > start {
             self.check_count(start, stop, 0)?;
-            self.special_fork = true;
             self.areas.split(start);
             self.areas.split(stop);
             self.relabel(start, stop, flags);

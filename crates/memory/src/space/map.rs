@@ -30,6 +30,9 @@ impl AddressSpace {
         area.flags |= inner.locking.future;
         inner.check_locked(area.flags, len)?;
         let brought_in = area.brought_in();
+        if area.is_locked() {
+            self.note_locks(&mut inner);
+        }
         inner.check_limits(start, end, area.is_data())?;
         inner.check_count(start, end, 1)?;
         self.remove_range(&mut inner, start, end, &mut let_go)?;

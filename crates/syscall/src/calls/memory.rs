@@ -167,8 +167,6 @@ pub(crate) fn sys_madvise(caller: Caller<'_>, start: u64, len: u64, advice: u64)
         | linux::MADV_SEQUENTIAL
         | linux::MADV_HUGEPAGE
         | linux::MADV_NOHUGEPAGE
-        | linux::MADV_MERGEABLE
-        | linux::MADV_UNMERGEABLE
         | linux::MADV_DONTDUMP
         | linux::MADV_DODUMP => Advice::Ignored,
         _ => return Err(Errno::EINVAL.into()),
