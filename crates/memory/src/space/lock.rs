@@ -91,12 +91,7 @@ impl AddressSpace {
     /// # Errors
     ///
     /// `NoMemory`: more is mapped than `limit` bytes.
-    pub fn lock_all(
-        &self,
-        current: Option<LockMode>,
-        future: Option<LockMode>,
-        limit: u64,
-    ) -> Result<(), MemoryError> {
+    pub fn lock_all(&self, current: Option<LockMode>, future: Option<LockMode>, limit: u64) -> Result<(), MemoryError> {
         let mut inner = self.inner.lock();
         if current.is_some() && inner.counts.size * PAGE > limit {
             return Err(MemoryError::NoMemory);
@@ -129,8 +124,7 @@ impl AddressSpace {
     /// Whether any page of `start .. end` is locked.
     pub(super) fn is_locked_in(&self, start: u64, end: u64) -> bool {
         let inner = self.inner.lock();
-        inner.counts.locked > 0
-            && inner.areas.iter_from(start).take_while(|area| area.start < end).any(Area::is_locked)
+        inner.counts.locked > 0 && inner.areas.iter_from(start).take_while(|area| area.start < end).any(Area::is_locked)
     }
 
     /// Whether any page of the whole pages `start .. start + len` is locked: such do not let themselves be made invalid.

@@ -65,7 +65,11 @@ fn hole_ends_a_lock_and_what_lies_before_it_is_locked() {
     assert_eq!(space.unlock(at, 4 * PAGE), Err(MemoryError::NoMemory));
     assert_eq!(locked(&space), 0);
     space.protect(at, PAGE, Prot::empty()).unwrap();
-    assert_eq!(space.lock(at, PAGE, LockMode::Present, NO_LIMIT), Err(MemoryError::NoMemory), "nothing can be brought in");
+    assert_eq!(
+        space.lock(at, PAGE, LockMode::Present, NO_LIMIT),
+        Err(MemoryError::NoMemory),
+        "nothing can be brought in"
+    );
     assert_eq!(locked(&space), 1);
 }
 
