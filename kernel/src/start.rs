@@ -16,8 +16,8 @@ use memory::PagingFeatures;
 use process::{ProcessManagerConfig, ProcessTable, TableConfig};
 use sync::{Hooks, Once, TimerQueue};
 use syscall::{
-    CreatedProcesses, FileSystems, InitProgram, LoadAverage, Machine, MappedFiles, MissingCalls, System, UtsNamespace, ViolationLog,
-    WallClock,
+    CreatedProcesses, FileSystems, InitProgram, LoadAverage, Machine, MappedFiles, MissingCalls, System, UtsNamespace,
+    ViolationLog, WallClock,
 };
 use types::{CpuId, MAX_CPUS, Nanos, PAGE_SIZE};
 

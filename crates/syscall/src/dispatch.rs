@@ -7,8 +7,8 @@ use abi::Errno;
 use abi::linux::general as linux;
 
 use crate::calls::{
-    clone, exec, files, futex, ids, info, inspect, memory, memory_lock, namespaces, pidfd, poll, posix_timers, power, prctl,
-    process, resource, seccomp, signal, sysv, time, timers,
+    clone, exec, files, futex, ids, info, inspect, memory, memory_lock, namespaces, pidfd, poll, posix_timers, power,
+    prctl, process, resource, seccomp, signal, sysv, time, timers,
 };
 use crate::{Caller, Registers, RestartBlock, SysError, SysResult, own_limits, shortage};
 

@@ -11,8 +11,8 @@ use sync::{Once, TimerQueue};
 
 use crate::calls::sysv::Ipc;
 use crate::{
-    CreatedProcesses, FileSystems, LoadAverage, MappedFiles, MissingCalls, Platform, Resources, UtsNamespace, ViolationLog,
-    WallClock,
+    CreatedProcesses, FileSystems, LoadAverage, MappedFiles, MissingCalls, Platform, Resources, UtsNamespace,
+    ViolationLog, WallClock,
 };
 
 /// The state behind all system calls.

@@ -38,8 +38,8 @@ use types::{CpuId, CpuSet, PhysAddr, USER_END};
 use crate::{Frames, KernelTables, MemoryError, Pager, SpaceLimits};
 use areas::Areas;
 use flush::Target;
-use lock::Locking;
 pub use image::Launch;
+use lock::Locking;
 use tables::{SHARED_LEVEL, TableOps};
 
 const PAGE: u64 = 4096;

@@ -21,10 +21,10 @@ use vfs::{PollEvents, Positioning, SeekFrom, VfsError, WriteRules};
 
 use crate::calls::buffers::{Buffers, STEP, with_step};
 use crate::calls::message::with_message;
+use crate::mapped_files::object_of;
 use crate::own_limits::Way;
 use crate::ready::{Waited, unless_blocked, wait_for, would_block};
 use crate::wait::give_way;
-use crate::mapped_files::object_of;
 use crate::{Caller, OpenFile, SysError, SysResult};
 
 /// Most bytes that are read at a stretch; then others run, and signals end the reading of a device without end.

@@ -8,8 +8,8 @@ use process::signal::Restart;
 use vfs::{Confine, Opened};
 
 use crate::actor::{Standing, on_exec};
-use crate::wait::interruptible;
 use crate::mapped_files::object_of;
+use crate::wait::interruptible;
 use crate::{Caller, OpenFile, SysError, SysResult};
 
 /// Flags that open(2) knows; it ignores others, openat2(2) does not.

@@ -301,7 +301,13 @@ pub(super) fn smaps_entry(out: &mut Text, line: &MapsLine<'_>) -> fmt::Result {
     }
     let flag = |on: bool, name: &'static str| if on { name } else { "" };
     let (read, write) = (flag(line.read, "rd "), flag(line.write, "wr "));
-    writeln!(out, "VmFlags: {read}{write}{}{}{}", flag(line.execute, "ex "), flag(line.shared, "sh "), flag(line.locked, "lo "))
+    writeln!(
+        out,
+        "VmFlags: {read}{write}{}{}{}",
+        flag(line.execute, "ex "),
+        flag(line.shared, "sh "),
+        flag(line.locked, "lo ")
+    )
 }
 
 /// Mounts as mount(8) wants them.
