@@ -10,6 +10,24 @@ thread_local! {
     static HELD: RefCell<Vec<Rank>> = const { RefCell::new(Vec::new()) };
 }
 
+/// A lock's own place in the order.
+pub(crate) struct Place(Rank);
+
+impl Place {
+    pub(crate) const fn new(rank: Rank) -> Self {
+        Self(rank)
+    }
+
+    pub(crate) fn acquire(&self) -> Held {
+        Held::acquire(self.0)
+    }
+
+    /// For `try_lock`, which cannot deadlock.
+    pub(crate) fn acquire_any(&self) -> Held {
+        Held::acquire_any(self.0)
+    }
+}
+
 /// Proof of a lock held by this thread.
 pub(crate) struct Held(Rank);
 
@@ -23,8 +41,7 @@ impl Held {
         Self::acquire_any(rank)
     }
 
-    /// For `try_lock`, which cannot deadlock.
-    pub(crate) fn acquire_any(rank: Rank) -> Self {
+    fn acquire_any(rank: Rank) -> Self {
         HELD.with_borrow_mut(|held| held.push(rank));
         Self(rank)
     }

@@ -20,6 +20,24 @@ mod checked {
     static HELD: [Stack; MAX_CPUS] =
         [const { Stack { len: AtomicU16::new(0), ranks: [const { AtomicU8::new(0) }; DEPTH] } }; MAX_CPUS];
 
+    /// A lock's own place in the order.
+    pub(crate) struct Place(Rank);
+
+    impl Place {
+        pub(crate) const fn new(rank: Rank) -> Self {
+            Self(rank)
+        }
+
+        pub(crate) fn acquire(&self) -> Held {
+            Held::acquire(self.0)
+        }
+
+        /// For `try_lock`, which cannot deadlock.
+        pub(crate) fn acquire_any(&self) -> Held {
+            Held::acquire_any(self.0)
+        }
+    }
+
     /// Proof of a lock held by this CPU.
     pub(crate) struct Held(Rank);
 
@@ -39,7 +57,7 @@ mod checked {
             Self::acquire_any(rank)
         }
 
-        pub(crate) fn acquire_any(rank: Rank) -> Self {
+        fn acquire_any(rank: Rank) -> Self {
             if let Some(stack) = stack() {
                 let len = stack.len.load(Ordering::Relaxed);
                 if let Some(slot) = stack.ranks.get(usize::from(len)) {
@@ -74,6 +92,25 @@ mod checked {
 mod unchecked {
     use crate::Rank;
 
+    /// Nothing: a lock need not know its place where nobody asks.
+    pub(crate) struct Place;
+
+    impl Place {
+        pub(crate) const fn new(_rank: Rank) -> Self {
+            Self
+        }
+
+        #[inline(always)]
+        pub(crate) fn acquire(&self) -> Held {
+            Held
+        }
+
+        #[inline(always)]
+        pub(crate) fn acquire_any(&self) -> Held {
+            Held
+        }
+    }
+
     /// Nothing: release builds trust the checks of the debug build.
     pub(crate) struct Held;
 
@@ -82,15 +119,10 @@ mod unchecked {
         pub(crate) fn acquire(_rank: Rank) -> Self {
             Self
         }
-
-        #[inline(always)]
-        pub(crate) fn acquire_any(_rank: Rank) -> Self {
-            Self
-        }
     }
 }
 
 #[cfg(debug_assertions)]
-pub(crate) use checked::Held;
+pub(crate) use checked::{Held, Place};
 #[cfg(not(debug_assertions))]
-pub(crate) use unchecked::Held;
+pub(crate) use unchecked::{Held, Place};

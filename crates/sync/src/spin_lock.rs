@@ -7,7 +7,7 @@ use core::ops::{Deref, DerefMut};
 use spin::mutex::spin::{SpinMutex, SpinMutexGuard};
 
 use crate::Rank;
-use crate::held::Held;
+use crate::held::{Held, Place};
 use crate::hooks::Relax;
 
 /// Mutual exclusion between CPUs, for short sections: no waiting, no wake-up, no drop of foreign values inside.
@@ -20,14 +20,14 @@ use crate::hooks::Relax;
 /// needs_send(lock.lock());
 /// ```
 pub struct SpinLock<T: ?Sized> {
-    rank: Rank,
+    place: Place,
     inner: SpinMutex<T, Relax>,
 }
 
 impl<T> SpinLock<T> {
     /// An open lock of that rank around `value`.
     pub const fn new(rank: Rank, value: T) -> Self {
-        Self { rank, inner: SpinMutex::new(value) }
+        Self { place: Place::new(rank), inner: SpinMutex::new(value) }
     }
 
     /// The value, once nobody else has the lock.
@@ -40,7 +40,7 @@ impl<T: ?Sized> SpinLock<T> {
     /// Spins until the lock is free, and takes it.
     #[inline]
     pub fn lock(&self) -> SpinGuard<'_, T> {
-        let held = Held::acquire(self.rank);
+        let held = self.place.acquire();
         SpinGuard { inner: self.inner(), _held: held, _not_send: PhantomData }
     }
 
@@ -71,7 +71,7 @@ impl<T: ?Sized> SpinLock<T> {
     #[inline]
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         let inner = self.inner.try_lock()?;
-        Some(SpinGuard { inner, _held: Held::acquire_any(self.rank), _not_send: PhantomData })
+        Some(SpinGuard { inner, _held: self.place.acquire_any(), _not_send: PhantomData })
     }
 
     /// The value through exclusive access, without locking.
