@@ -11,7 +11,7 @@ use hal::{Trap, UserContext};
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user;
 use process::{ExitStatus, SwitchKind};
-use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, System, Thread, VectorState};
+use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, Serving, System, Thread, VectorState};
 use types::{CpuId, CpuSet};
 
 use crate::entry::{self, ATTEND, EXIT_GROUP, SCHED_YIELD, SIGRETURN, SlotFpu, ThreadSlot};
@@ -135,107 +135,124 @@ impl ThreadTask {
     }
 }
 
-async fn live(system: &'static System, slot: Arc<ThreadSlot>, mut context: UserContext) {
-    let mut restart = None;
-    let mut next = attend(system, &slot, &mut context, &mut restart).await;
-    while next == Next::User {
-        slot.load_registers(&context);
-        slot.enter_user();
-        let trap = user::enter_user(&mut context);
-        slot.leave_user();
-        user::save_bases(&mut context);
-        // Whatever else was noted is looked at below.
-        let work = hal_x86_64::cpu::take_work();
-        if let Trap::Interrupt { .. } = trap {
-            if work == ATTEND {
-                // No interrupt: a call served in the stub has left a signal. Interrupts that wait come in user mode.
-                next = attend(system, &slot, &mut context, &mut restart).await;
+#[expect(clippy::manual_async_fn, reason = "an async function keeps room for its arguments twice")]
+fn live(
+    system: &'static System,
+    slot: Arc<ThreadSlot>,
+    mut context: UserContext,
+) -> impl Future<Output = ()> + Send + 'static {
+    async move {
+        let mut restart = None;
+        // Whether there is a signal, or an interrupted call to decide about.
+        let mut attend = true;
+        loop {
+            if attend {
+                match self::attend(system, &slot, &mut context, &mut restart) {
+                    Next::User => {}
+                    Next::Exit => break,
+                    Next::Stopped => {
+                        syscall::parked(&slot.thread).await;
+                        continue;
+                    }
+                }
+            }
+            slot.load_registers(&context);
+            slot.enter_user();
+            let trap = user::enter_user(&mut context);
+            slot.leave_user();
+            user::save_bases(&mut context);
+            // Whatever else was noted is looked at below.
+            let work = hal_x86_64::cpu::take_work();
+            if let Trap::Interrupt { .. } = trap {
+                if work == ATTEND {
+                    // No interrupt: a call served in the stub has left a signal. Interrupts that wait come in user mode.
+                    attend = true;
+                    continue;
+                }
+                // A program that never blocks is charged once per tick.
+                slot.charge();
+                cpu::serve_interrupt(system);
+                slot.reconsider_way();
+            }
+            let is_call = matches!(trap, Trap::Syscall);
+            // Calls that are filtered or translated go no short way.
+            if is_call && context.orig_rax == SCHED_YIELD && !slot.thread.is_detoured() {
+                context.rax = 0;
+                slot.give_way(SwitchKind::Voluntary).await;
+                attend = slot.thread.signals().needs_attention();
                 continue;
             }
-            // A program that never blocks is charged once per tick.
-            slot.charge();
-            cpu::serve_interrupt(system);
-            slot.reconsider_way();
-        }
-        // Calls that are filtered or translated go no short way.
-        if trap == Trap::Syscall && context.orig_rax == SCHED_YIELD && !slot.thread.is_detoured() {
-            context.rax = 0;
-            slot.give_way(SwitchKind::Voluntary).await;
-            if slot.thread.signals().needs_attention() {
-                next = attend(system, &slot, &mut context, &mut restart).await;
+            if is_call && context.orig_rax == SIGRETURN && !slot.thread.is_detoured() {
+                sigreturn(system, &slot, &mut context, &mut restart);
+                attend = slot.thread.signals().needs_attention();
+                continue;
             }
-            continue;
-        }
-        if trap == Trap::Syscall && context.orig_rax == SIGRETURN && !slot.thread.is_detoured() {
-            sigreturn(system, &slot, &mut context, &mut restart);
-            if slot.thread.signals().needs_attention() {
-                next = attend(system, &slot, &mut context, &mut restart).await;
+            // The most frequent reason to wait, without the ceremony of the others.
+            if let Some(pipe) = slot.take_empty_pipe() {
+                let result = pipe.wait(slot.caller(system), &context).await;
+                context.rax = syscall::return_value(result);
+                attend = result.is_err() || slot.thread.signals().needs_attention();
+                continue;
             }
-            continue;
-        }
-        // The most frequent reason to wait, without the ceremony of the others.
-        if let Some(pipe) = slot.take_empty_pipe() {
-            let result = pipe.wait(slot.caller(system), &context).await;
-            context.rax = syscall::return_value(result);
-            if result.is_err() || slot.thread.signals().needs_attention() {
-                next = attend(system, &slot, &mut context, &mut restart).await;
-            }
-            continue;
-        }
-        // Never comes back: nothing of what follows is needed.
-        if trap == Trap::Syscall && context.orig_rax == EXIT_GROUP && !slot.thread.is_filtered() {
-            let status = syscall::exit_group(slot.caller(system), context.rdi);
-            system.thread_exit(&slot.thread, Some(status));
-            return;
-        }
-        match serve(system, &slot, &mut context, &mut restart, trap).await {
-            Served::Done => {}
-            Served::Attend => next = attend(system, &slot, &mut context, &mut restart).await,
-            Served::Exit(status) => {
+            // Never comes back: nothing of what follows is needed.
+            if is_call && context.orig_rax == EXIT_GROUP && !slot.thread.is_filtered() {
+                let status = syscall::exit_group(slot.caller(system), context.rdi);
                 system.thread_exit(&slot.thread, Some(status));
                 return;
             }
-        }
-        // After a fork the child runs first where only it waits for a CPU: most end or execute a program soon, and every page
-        // and table that the parent writes to before that has to be copied.
-        let here = hal_x86_64::cpu::current();
-        let child_first = slot.take_forked() && executor().sole_waiter(here);
-        // Whoever changes its CPUs sees to it that it comes by here: the executor then brings it to where it belongs.
-        let misplaced = matches!(trap, Trap::Interrupt { .. }) && !slot.thread.affinity().contains(here);
-        if (cpu::slice_is_over(here) || child_first || misplaced) && next == Next::User {
-            slot.give_way(SwitchKind::Involuntary).await;
-            // Nobody interrupts a thread that waits for a CPU.
-            if slot.thread.signals().needs_attention() {
-                next = attend(system, &slot, &mut context, &mut restart).await;
+            let interrupted = matches!(trap, Trap::Interrupt { .. });
+            let served = {
+                let bases = (context.fs_base, context.gs_base);
+                let mut fpu = SlotFpu(&slot);
+                let mut registers = Registers {
+                    context: &mut context,
+                    fpu: &mut fpu,
+                    restart: &mut restart,
+                    exit: None,
+                    new_space: None,
+                };
+                let (result, unchanged) = 'served: {
+                    let (waiting, is_call) = match syscall::serve(slot.caller(system), &mut registers, trap) {
+                        Serving::Answered(result) => break 'served (Some(result), Some(bases)),
+                        Serving::Settled => break 'served (None, Some(bases)),
+                        Serving::Call(waiting) => (waiting, true),
+                        Serving::Fault(waiting) => (waiting, false),
+                    };
+                    let result = waiting.await;
+                    // What was before is not worth remembering: the registers are loaded anew after most waits.
+                    (is_call.then_some(result), None)
+                };
+                if unchanged != Some((registers.context.fs_base, registers.context.gs_base)) {
+                    slot.bases_changed(registers.context);
+                }
+                let served = syscall::served(slot.caller(system), &mut registers, result);
+                if let Some(space) = registers.new_space.take() {
+                    slot.replace_space(space);
+                }
+                served
+            };
+            attend = match served {
+                Served::Done => false,
+                Served::Attend => true,
+                Served::Exit(status) => {
+                    system.thread_exit(&slot.thread, Some(status));
+                    return;
+                }
+            };
+            // After a fork the child runs first where only it waits for a CPU: most end or execute a program soon, and every
+            // page and table that the parent writes to before that has to be copied.
+            let here = hal_x86_64::cpu::current();
+            let child_first = slot.take_forked() && executor().sole_waiter(here);
+            // Whoever changes its CPUs sees to it that it comes by here: the executor then brings it to where it belongs.
+            let misplaced = interrupted && !slot.thread.affinity().contains(here);
+            if cpu::slice_is_over(here) || child_first || misplaced {
+                slot.give_way(SwitchKind::Involuntary).await;
+                // Nobody interrupts a thread that waits for a CPU.
+                attend |= slot.thread.signals().needs_attention();
             }
         }
+        system.thread_exit(&slot.thread, None);
     }
-    system.thread_exit(&slot.thread, None);
-}
-
-/// Serves a trap and takes over the memory that exec made. Whether signals must be looked at.
-async fn serve(
-    system: &'static System,
-    slot: &ThreadSlot,
-    context: &mut UserContext,
-    restart: &mut Option<RestartBlock>,
-    trap: Trap,
-) -> Served {
-    let bases = (context.fs_base, context.gs_base);
-    let mut fpu = SlotFpu(slot);
-    let (served, new_space) = {
-        let caller = slot.caller(system);
-        let mut registers = Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None };
-        let served = syscall::serve(caller, &mut registers, trap).await;
-        (served, registers.new_space.take())
-    };
-    if let Some(space) = new_space {
-        slot.replace_space(space);
-    }
-    if (context.fs_base, context.gs_base) != bases {
-        slot.bases_changed(context);
-    }
-    served
 }
 
 /// Goes back to where a handler has interrupted the program.
@@ -243,24 +260,24 @@ fn sigreturn(
     system: &'static System,
     slot: &ThreadSlot,
     context: &mut UserContext,
-    restart: &mut Option<RestartBlock>,
+    restart: &mut Option<Box<RestartBlock>>,
 ) {
     let mut fpu = SlotFpu(slot);
     let mut registers = Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None };
     syscall::sigreturn(slot.caller(system), &mut registers);
 }
 
-/// Delivers signals, stops and ends.
-async fn attend(
+/// Delivers signals, begins stops and ends.
+fn attend(
     system: &'static System,
     slot: &ThreadSlot,
     context: &mut UserContext,
-    restart: &mut Option<RestartBlock>,
+    restart: &mut Option<Box<RestartBlock>>,
 ) -> Next {
     if !slot.thread.signals().needs_attention() && !syscall::was_interrupted(context) {
         return Next::User;
     }
     let mut fpu = SlotFpu(slot);
     let caller = slot.caller(system);
-    syscall::attend(caller, &mut Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None }).await
+    syscall::attend(caller, &mut Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None })
 }

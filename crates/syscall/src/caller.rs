@@ -1,5 +1,6 @@
 //! Who makes a call.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use hal::UserContext;
@@ -54,7 +55,7 @@ pub struct Registers<'a> {
     /// Vector registers.
     pub fpu: &'a mut dyn FpuState,
     /// What `restart_syscall` goes on with.
-    pub restart: &'a mut Option<RestartBlock>,
+    pub restart: &'a mut Option<Box<RestartBlock>>,
     /// Set by exit(2): how the thread ends.
     pub exit: Option<ExitStatus>,
     /// Set by exec: the memory the thread goes on with.

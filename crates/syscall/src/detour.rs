@@ -8,7 +8,8 @@ use process::ExitStatus;
 use process::filter::{ARCH_X86_64, Call, Verdict};
 use process::signal::SigInfo;
 
-use crate::{Caller, Registers, SysError, SysResult, dispatch, dispatch_now, identity, trap};
+use crate::dispatch::dispatch;
+use crate::{Caller, Registers, SysError, SysResult, dispatch_now, identity, trap};
 
 /// Serves a system call that no fast way has looked at, if the caller's filters let it.
 pub(crate) async fn call(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {

@@ -1,6 +1,5 @@
 //! From number and arguments to the function of a call.
 
-use alloc::boxed::Box;
 use core::task::Poll;
 
 use abi::Errno;
@@ -10,7 +9,7 @@ use crate::calls::{
     clone, exec, files, futex, ids, info, inspect, memory, memory_lock, namespaces, pidfd, poll, posix_timers, power,
     prctl, process, resource, seccomp, signal, sysv, time, timers,
 };
-use crate::{Caller, Registers, RestartBlock, SysError, SysResult, own_limits, shortage};
+use crate::{Call, Caller, Registers, RestartBlock, SysError, SysResult, own_limits, shortage};
 
 /// Serves a call that need not wait; `None`: it must, or is none of these, and goes to [`dispatch`].
 #[inline]
@@ -158,71 +157,81 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
     })
 }
 
-/// Serves a call that [`dispatch_now`] has declined (a call from user mode always goes there first); waits where it must.
-pub async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+/// Serves a call that [`dispatch_now`] has declined, to its end.
+pub(crate) async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
+    begin(caller, registers).answer().await
+}
+
+/// Begins a call that [`dispatch_now`] has declined (a call from user mode always goes there first).
+pub(crate) fn begin<'a>(caller: Caller<'a>, registers: &'a mut Registers<'_>) -> Call<'a> {
     let number = registers.context.orig_rax;
     let args = registers.context.syscall_args();
-    let [a, b, c, d, ..] = args;
     if caller.process.is_limited() && own_limits::makes_process(number as u32) {
-        Box::pin(own_limits::await_creation(caller, number as u32, args)).await?;
+        return Call::waits(async move {
+            own_limits::await_creation(caller, number as u32, args).await?;
+            begin_permitted(caller, registers, number, args).answer().await
+        });
     }
-    // What is large is boxed: the future of a thread has room for the largest call that is not, and is moved when it is made.
+    begin_permitted(caller, registers, number, args)
+}
+
+/// [`begin`] for a process that may make another one, if it is about that.
+fn begin_permitted<'a>(caller: Caller<'a>, registers: &'a mut Registers<'_>, number: u64, args: [u64; 6]) -> Call<'a> {
+    let [a, b, c, d, ..] = args;
     match number as u32 {
-        linux::__NR_fork => clone::finish(caller, clone::sys_fork(caller, registers)).await,
-        linux::__NR_vfork => clone::finish(caller, clone::sys_vfork(caller, registers)).await,
-        linux::__NR_clone => clone::finish(caller, clone::sys_clone(caller, registers)).await,
-        linux::__NR_clone3 => clone::finish(caller, clone::sys_clone3(caller, registers)).await,
+        linux::__NR_fork => clone::finish(caller, clone::sys_fork(caller, registers)),
+        linux::__NR_vfork => clone::finish(caller, clone::sys_vfork(caller, registers)),
+        linux::__NR_clone => clone::finish(caller, clone::sys_clone(caller, registers)),
+        linux::__NR_clone3 => clone::finish(caller, clone::sys_clone3(caller, registers)),
         linux::__NR_execve => {
             let begun = exec::sys_execve(caller, registers);
-            exec::finish(caller, registers, begun).await
+            exec::finish(caller, registers, begun)
         }
         linux::__NR_execveat => {
             let begun = exec::sys_execveat(caller, registers);
-            exec::finish(caller, registers, begun).await
+            exec::finish(caller, registers, begun)
         }
-        linux::__NR_exit => process::sys_exit(registers),
-        linux::__NR_exit_group => process::sys_exit_group(caller, registers),
-        linux::__NR_wait4 => process::sys_wait4(caller, args).await,
-        linux::__NR_waitid => Box::pin(process::sys_waitid(caller, args)).await,
-        linux::__NR_arch_prctl => prctl::sys_arch_prctl(caller, registers),
-        linux::__NR_rt_sigreturn => signal::sys_rt_sigreturn(caller, registers),
-        linux::__NR_rt_sigsuspend => signal::sys_rt_sigsuspend(caller, a, b).await,
-        linux::__NR_rt_sigtimedwait => Box::pin(signal::sys_rt_sigtimedwait(caller, a, b, c, d)).await,
-        linux::__NR_sigaltstack => signal::sys_sigaltstack(caller, registers.context.rsp, a, b),
-        linux::__NR_futex => Box::pin(futex::sys_futex(caller, registers.restart, args)).await,
-        linux::__NR_futex_waitv => Box::pin(futex::sys_futex_waitv(caller, args)).await,
-        linux::__NR_sched_yield => sched_yield().await,
-        linux::__NR_restart_syscall => Box::pin(restart(caller, registers)).await,
-        linux::__NR_nanosleep => Box::pin(time::sys_nanosleep(caller, registers.restart, a, b)).await,
-        linux::__NR_clock_nanosleep => Box::pin(time::sys_clock_nanosleep(caller, registers.restart, args)).await,
-        linux::__NR_pause => time::sys_pause(caller).await,
-        linux::__NR_semop => Box::pin(sysv::sys_semtimedop(caller, a, b, c, 0)).await,
-        linux::__NR_semtimedop => Box::pin(sysv::sys_semtimedop(caller, a, b, c, d)).await,
-        linux::__NR_msgsnd => Box::pin(sysv::sys_msgsnd(caller, a, b, c, d)).await,
-        linux::__NR_msgrcv => Box::pin(sysv::sys_msgrcv(caller, args)).await,
-        file_call => {
-            let served = if caller.process.is_limited() {
-                Box::pin(files::wait_and_pay(caller, registers, file_call, args)).await
-            } else {
-                files::wait(caller, registers, file_call, args).await
-            };
-            if let Some(result) = served {
-                return result;
-            }
-            // While call filters are being set, the fast entry declines even these.
-            if let Some(id) = ids::identity(caller.process, caller.thread, number) {
-                return Ok(id);
-            }
-            // The fast entry also declines a call that a signal interrupted before it could wait: it is tried again.
-            if let Some(result) = dispatch_now(caller, number, args) {
-                return result;
-            }
-            if caller.system.missing.note(number) {
-                log::info!("syscall: {} ({number}) is not implemented", abi::syscall_name(number));
-            }
-            Err(SysError::Errno(Errno::ENOSYS))
-        }
+        linux::__NR_exit => Call::Done(process::sys_exit(registers)),
+        linux::__NR_exit_group => Call::Done(process::sys_exit_group(caller, registers)),
+        linux::__NR_wait4 => Call::waits(process::sys_wait4(caller, args)),
+        linux::__NR_waitid => Call::waits(process::sys_waitid(caller, args)),
+        linux::__NR_arch_prctl => Call::Done(prctl::sys_arch_prctl(caller, registers)),
+        linux::__NR_rt_sigreturn => Call::Done(signal::sys_rt_sigreturn(caller, registers)),
+        linux::__NR_rt_sigsuspend => Call::waits(signal::sys_rt_sigsuspend(caller, a, b)),
+        linux::__NR_rt_sigtimedwait => Call::waits(signal::sys_rt_sigtimedwait(caller, a, b, c, d)),
+        linux::__NR_sigaltstack => Call::Done(signal::sys_sigaltstack(caller, registers.context.rsp, a, b)),
+        linux::__NR_futex => Call::waits(futex::sys_futex(caller, registers.restart, args)),
+        linux::__NR_futex_waitv => Call::waits(futex::sys_futex_waitv(caller, args)),
+        linux::__NR_sched_yield => Call::waits(sched_yield()),
+        linux::__NR_restart_syscall => Call::waits(restart(caller, registers)),
+        linux::__NR_nanosleep => Call::waits(time::sys_nanosleep(caller, registers.restart, a, b)),
+        linux::__NR_clock_nanosleep => Call::waits(time::sys_clock_nanosleep(caller, registers.restart, args)),
+        linux::__NR_pause => Call::waits(time::sys_pause(caller)),
+        linux::__NR_semop => Call::waits(sysv::sys_semtimedop(caller, a, b, c, 0)),
+        linux::__NR_semtimedop => Call::waits(sysv::sys_semtimedop(caller, a, b, c, d)),
+        linux::__NR_msgsnd => Call::waits(sysv::sys_msgsnd(caller, a, b, c, d)),
+        linux::__NR_msgrcv => Call::waits(sysv::sys_msgrcv(caller, args)),
+        file_call => match files::begin(caller, registers.restart, file_call, args) {
+            Some(call) => call,
+            None => Call::Done(dispatch_other(caller, number, args)),
+        },
     }
+}
+
+/// Calls that the fast entry serves otherwise, and those that there are not.
+fn dispatch_other(caller: Caller<'_>, number: u64, args: [u64; 6]) -> SysResult {
+    // While call filters are being set, the fast entry declines even these.
+    if let Some(id) = ids::identity(caller.process, caller.thread, number) {
+        return Ok(id);
+    }
+    // The fast entry also declines a call that a signal interrupted before it could wait: it is tried again.
+    if let Some(result) = dispatch_now(caller, number, args) {
+        return result;
+    }
+    if caller.system.missing.note(number) {
+        log::info!("syscall: {} ({number}) is not implemented", abi::syscall_name(number));
+    }
+    Err(SysError::Errno(Errno::ENOSYS))
 }
 
 /// Lets the threads that wait for a CPU run first.
@@ -242,7 +251,7 @@ async fn sched_yield() -> SysResult {
 
 /// Goes on with a call that a signal without handler interrupted.
 async fn restart(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
-    match registers.restart.take() {
+    match registers.restart.take().map(|block| *block) {
         Some(RestartBlock::Sleep { deadline, remaining }) => {
             time::resume_sleep(caller, registers.restart, deadline, remaining).await
         }

@@ -13,6 +13,7 @@ extern crate alloc;
 extern crate std;
 
 mod actor;
+mod call;
 mod caller;
 mod calls;
 mod clock;
@@ -47,6 +48,7 @@ mod trap;
 mod user;
 mod wait;
 
+pub use call::{Call, Waiting};
 pub use caller::{Caller, Registers};
 pub use calls::ids::identity;
 pub use calls::info::{RELEASE, VERSION};
@@ -54,7 +56,7 @@ pub use calls::pipe_io::{EmptyPipe, PipeRead, Short, is_short, short_now};
 pub use calls::process::exit_group;
 pub use calls::sysv::Ipc;
 pub use clock::WallClock;
-pub use dispatch::{dispatch, dispatch_now};
+pub use dispatch::dispatch_now;
 pub use errno::{SysError, SysResult};
 pub use filesystem::{FileSystems, Machine, MachineInfo, REPORTS, RootError};
 pub use lifecycle::InitProgram;
@@ -68,6 +70,8 @@ pub use platform::{FpuState, Hardware, NewThread, OutOfMemory, Platform, VectorS
 pub use resources::{OpenFile, Process, Resources, Thread};
 pub use restart::RestartBlock;
 pub use system::System;
-pub use trap::{Next, Served, attend, charge_fault, return_value, serve, sigreturn, was_interrupted};
+pub use trap::{
+    Next, Served, Serving, attend, charge_fault, parked, return_value, serve, served, sigreturn, was_interrupted,
+};
 pub use user::UserMemory;
 pub use wait::{Interrupted, Sleep, interruptible, until};

@@ -23,7 +23,7 @@ const LOOKS: u32 = 100;
 const NEVER: i32 = -1000;
 
 /// Waits until `fault` can be settled, or the caller has to end itself.
-pub(crate) async fn make_room(caller: Caller<'_>, fault: &PageFault) {
+pub(crate) async fn make_room(caller: Caller<'_>, fault: PageFault) {
     loop {
         if !end_largest(caller.system) {
             return crate::trap::force(caller, SigInfo::kernel(Signal::KILL));
@@ -33,7 +33,7 @@ pub(crate) async fn make_room(caller: Caller<'_>, fault: &PageFault) {
             if signals.has_deliverable() || signals.must_exit() {
                 return;
             }
-            if caller.space.fault(fault) != FaultOutcome::OutOfMemory {
+            if caller.space.fault(&fault) != FaultOutcome::OutOfMemory {
                 // Settled, or the program meets what is wrong with the address when it tries again.
                 return;
             }

@@ -28,10 +28,11 @@ use types::{CpuId, CpuSet, Nanos};
 use vfs::dev::KernelLog;
 use vfs::proc::{CpuInfo, CpuTimes};
 
+use crate::dispatch::dispatch;
 use crate::{
     Caller, CreatedProcesses, FileSystems, FpuState, Hardware, LoadAverage, Machine, MachineInfo, MissingCalls,
     NamespaceSet, NewThread, OutOfMemory, Platform, Process, Registers, RestartBlock, SysError, SysResult, System,
-    Thread, UtsNamespace, ViolationLog, WallClock, dispatch, dispatch_now,
+    Thread, UtsNamespace, ViolationLog, WallClock, dispatch_now,
 };
 
 /// Pages of memory of a test's machine.
@@ -345,7 +346,7 @@ impl Task {
             let mut context = UserContext::new(0x40_0000, 0x7fff_0000);
             context.orig_rax = u64::from(number);
             [context.rdi, context.rsi, context.rdx, context.r10, context.r8, context.r9] = six;
-            let mut restart: Option<RestartBlock> = None;
+            let mut restart: Option<Box<RestartBlock>> = None;
             let mut registers = Registers {
                 context: &mut context,
                 fpu: &mut NoFpu,

@@ -3,6 +3,7 @@
 use abi::Signal;
 use abi::linux::general as linux;
 use alloc::boxed::Box;
+use core::task::Poll;
 use hal::{Exception, PageFault, Trap, UserContext};
 use memory::{FaultKind, FaultOutcome};
 use process::signal::frame::{self, FaultRecord};
@@ -12,7 +13,9 @@ use process::{ExitStatus, filter};
 use types::USER_END;
 
 use crate::calls::{posix_timers, signal};
-use crate::{Caller, Registers, SysError, SysResult, detour, dispatch, native, out_of_memory, own_limits};
+use crate::{
+    Call, Caller, Registers, SysError, SysResult, Thread, Waiting, detour, dispatch, native, out_of_memory, own_limits,
+};
 
 /// Vector of a page fault.
 const PAGE_FAULT: u64 = 14;
@@ -24,6 +27,8 @@ pub enum Next {
     User,
     /// The thread ends.
     Exit,
+    /// The process is stopped: [`parked`], and [`attend`] once more.
+    Stopped,
 }
 
 /// What must follow a served trap.
@@ -37,32 +42,47 @@ pub enum Served {
     Exit(ExitStatus),
 }
 
-/// Serves the reason for which user mode ended.
-pub async fn serve(caller: Caller<'_>, registers: &mut Registers<'_>, trap: Trap) -> Served {
-    let mut interrupted = false;
+/// A trap that has been looked at; [`served`] takes what it comes to.
+pub enum Serving<'a> {
+    /// A call that is over.
+    Answered(SysResult),
+    /// Anything else that is over.
+    Settled,
+    /// A call that has to wait, or may have to.
+    Call(Waiting<'a>),
+    /// A fault for which memory has to be found first; what this answers means nothing.
+    Fault(Waiting<'a>),
+}
+
+/// Serves the reason for which user mode ended, as far as it need not wait.
+pub fn serve<'a>(caller: Caller<'a>, registers: &'a mut Registers<'_>, trap: Trap) -> Serving<'a> {
     match trap {
-        Trap::Syscall => {
-            let result = if caller.thread.is_detoured() {
-                Box::pin(detour::call(caller, registers)).await
-            } else {
-                dispatch(caller, registers).await
-            };
-            interrupted = matches!(result, Err(SysError::Restart(_)));
-            registers.context.rax = return_value(result);
+        Trap::Syscall if caller.thread.is_detoured() => Serving::Call(Box::pin(detour::call(caller, registers))),
+        Trap::Syscall => match dispatch::begin(caller, registers) {
+            Call::Done(result) => Serving::Answered(result),
+            Call::Waits(waiting) => Serving::Call(waiting),
+        },
+        Trap::NativeCall => Serving::Call(Box::pin(native_call(caller, registers))),
+        Trap::PageFault(fault) => match page_fault(caller, &fault) {
+            Settled::ShortOfMemory => Serving::Fault(Box::pin(async move {
+                out_of_memory::make_room(caller, fault).await;
+                Ok(0)
+            })),
+            Settled::Yes => Serving::Settled,
+        },
+        Trap::Exception(exception) => {
+            self::exception(caller, registers, &exception);
+            Serving::Settled
         }
-        Trap::NativeCall => {
-            let result = Box::pin(native_call(caller, registers)).await;
-            interrupted = matches!(result, Err(SysError::Restart(_)));
-            registers.context.rax = return_value(result);
-        }
-        Trap::PageFault(fault) => {
-            if page_fault(caller, &fault) == Settled::ShortOfMemory {
-                // Rare and long: boxed, so that the future of everything else stays small.
-                Box::pin(out_of_memory::make_room(caller, &fault)).await;
-            }
-        }
-        Trap::Exception(exception) => self::exception(caller, registers, &exception),
-        Trap::Interrupt { .. } => {}
+        Trap::Interrupt { .. } => Serving::Settled,
+    }
+}
+
+/// What must follow a trap; with the result of the call, if it was one.
+pub fn served(caller: Caller<'_>, registers: &mut Registers<'_>, result: Option<SysResult>) -> Served {
+    let interrupted = matches!(result, Some(Err(SysError::Restart(_))));
+    if let Some(result) = result {
+        registers.context.rax = return_value(result);
     }
     if let Some(status) = registers.exit.take() {
         return Served::Exit(status);
@@ -84,8 +104,8 @@ pub fn sigreturn(caller: Caller<'_>, registers: &mut Registers<'_>) {
     registers.context.rax = return_value(signal::sys_rt_sigreturn(caller, registers));
 }
 
-/// Delivers signals, stops and ends: all that must happen before user mode.
-pub async fn attend(caller: Caller<'_>, registers: &mut Registers<'_>) -> Next {
+/// Delivers signals, begins stops and ends: all that must happen before user mode.
+pub fn attend(caller: Caller<'_>, registers: &mut Registers<'_>) -> Next {
     loop {
         let Some(delivery) = caller.process.signals().next_deliverable(caller.thread.signals()) else {
             finish_interrupted(registers.context, None);
@@ -110,7 +130,7 @@ pub async fn attend(caller: Caller<'_>, registers: &mut Registers<'_>) -> Next {
                 if let Some(signal) = report {
                     caller.system.run(caller.system.processes.report_stopped(caller.process, signal));
                 }
-                parked(caller).await;
+                return Next::Stopped;
             }
             Delivery::Exit => return Next::Exit,
         }
@@ -127,12 +147,11 @@ pub fn return_value(result: Result<u64, SysError>) -> u64 {
 }
 
 /// Waits until the process is continued or killed.
-async fn parked(caller: Caller<'_>) {
+pub fn parked(thread: &Thread) -> impl Future<Output = ()> {
     core::future::poll_fn(|_| {
         // Whoever ends the stop kicks the task.
-        if caller.thread.signals().is_stopped() { core::task::Poll::Pending } else { core::task::Poll::Ready(()) }
+        if thread.signals().is_stopped() { Poll::Pending } else { Poll::Ready(()) }
     })
-    .await;
 }
 
 /// Stops the process, unless the signal came from a terminal nobody could continue it from.

@@ -1,7 +1,7 @@
 //! Waiting: for a condition, a moment or a signal, whichever is first.
 
 use core::future::Future;
-use core::pin::{Pin, pin};
+use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use sync::TimerToken;
@@ -15,28 +15,32 @@ pub struct Interrupted;
 
 /// Awaits `future`, or ends early when a deliverable signal is pending for `thread`.
 ///
-/// # Errors
-/// [`Interrupted`] for the signal; the future is dropped, whatever it had registered is undone.
-pub async fn interruptible<F: Future>(thread: &Thread, future: F) -> Result<F::Output, Interrupted> {
-    let mut future = pin!(future);
-    core::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+/// Its output is [`Interrupted`] for the signal; the future is dropped with this one, whatever it had registered is undone.
+///
+/// No async function, which would keep room for its arguments twice, each thread that waits being in a nest of these.
+pub fn interruptible<F: Future + Unpin>(
+    thread: &Thread,
+    mut future: F,
+) -> impl Future<Output = Result<F::Output, Interrupted>> + Unpin {
+    core::future::poll_fn(move |cx| match Pin::new(&mut future).poll(cx) {
         Poll::Ready(value) => Poll::Ready(Ok(value)),
         Poll::Pending if thread.signals().has_deliverable() => Poll::Ready(Err(Interrupted)),
         Poll::Pending => Poll::Pending,
     })
-    .await
 }
 
-/// Awaits `future` until `deadline`; `None` when the time is over. No deadline means for ever.
-pub async fn until<F: Future>(system: &'static System, deadline: Option<Nanos>, future: F) -> Option<F::Output> {
-    let Some(deadline) = deadline else { return Some(future.await) };
-    let mut future = pin!(future);
-    let mut sleep = Sleep::new(system, deadline);
-    core::future::poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => Pin::new(&mut sleep).poll(cx).map(|()| None),
+/// Awaits `future` until `deadline`; its output is `None` when the time is over. No deadline means for ever.
+pub fn until<F: Future + Unpin>(
+    system: &'static System,
+    deadline: Option<Nanos>,
+    mut future: F,
+) -> impl Future<Output = Option<F::Output>> + Unpin {
+    let mut sleep = deadline.map(|deadline| Sleep::new(system, deadline));
+    core::future::poll_fn(move |cx| match (Pin::new(&mut future).poll(cx), &mut sleep) {
+        (Poll::Ready(value), _) => Poll::Ready(Some(value)),
+        (Poll::Pending, Some(sleep)) => Pin::new(sleep).poll(cx).map(|()| None),
+        (Poll::Pending, None) => Poll::Pending,
     })
-    .await
 }
 
 /// Lets the others that wait for a CPU run first, those whose time has come among them: in the midst of a long call.

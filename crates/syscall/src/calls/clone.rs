@@ -1,6 +1,8 @@
 //! fork, vfork, clone, clone3.
 
 use alloc::sync::Arc;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 
 use abi::linux::general as linux;
 use abi::{CloneArgs, Errno, Wire};
@@ -9,7 +11,7 @@ use process::{CloneCall, CloneFlags, CloneRequest, ProcessError};
 use types::{Capabilities, USER_END};
 
 use super::namespaces;
-use crate::{Caller, NewThread, Process, Registers, SysError, SysResult, VectorState};
+use crate::{Call, Caller, NewThread, Process, Registers, SysError, SysResult, VectorState};
 
 /// A process or thread that has been made and runs.
 pub(crate) struct Made {
@@ -207,25 +209,34 @@ fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wan
     Ok(Made { number, vfork: flags.contains(CloneFlags::VFORK).then_some(child) })
 }
 
-/// The end of all four calls: with `VFORK` a wait for the child. Apart from the rest, so that the future is small.
-pub(crate) async fn finish(caller: Caller<'_>, made: SysResult<Made>) -> SysResult {
-    let Made { number, vfork } = made?;
-    if let Some(child) = vfork {
-        wait_for_release(caller, &child).await;
+/// The end of all four calls: with `VFORK` a wait for the child.
+pub(crate) fn finish(caller: Caller<'_>, made: SysResult<Made>) -> Call<'_> {
+    match made {
+        Ok(Made { number, vfork: Some(child) }) => Call::waits(Release { caller, child, number }),
+        Ok(Made { number, vfork: None }) => Call::Done(Ok(u64::from(number))),
+        Err(error) => Call::Done(Err(error)),
     }
-    Ok(u64::from(number))
 }
 
 /// Sleeps until the child of a vfork has executed a program or ended. Only the end of the own process ends it early: a stop
 /// or a handler has to wait, for the child runs on this thread's stack.
-async fn wait_for_release(caller: Caller<'_>, child: &Process) {
-    let signals = caller.process.signals();
-    // Whoever releases or kills it kicks the task.
-    core::future::poll_fn(|_| {
-        let released = child.vfork_released() || signals.is_fatally_hit(caller.thread.signals());
-        if released { core::task::Poll::Ready(()) } else { core::task::Poll::Pending }
-    })
-    .await;
+struct Release<'a> {
+    caller: Caller<'a>,
+    child: Arc<Process>,
+    number: u32,
+}
+
+impl Future for Release<'_> {
+    type Output = SysResult;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<SysResult> {
+        // Whoever releases or kills it kicks the task.
+        let Caller { process, thread, .. } = self.caller;
+        if self.child.vfork_released() || process.signals().is_fatally_hit(thread.signals()) {
+            return Poll::Ready(Ok(u64::from(self.number)));
+        }
+        Poll::Pending
+    }
 }
 
 fn read_clone_args(caller: Caller<'_>, address: u64, size: usize) -> SysResult<CloneArgs> {

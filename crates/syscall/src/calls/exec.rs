@@ -24,7 +24,7 @@ use types::{Credentials, PAGE_SIZE, USER_END};
 use vfs::{FileType, Follow, Location};
 
 use crate::actor::Standing;
-use crate::{Caller, OpenFile, Process, Registers, SysError, SysResult, System, Thread};
+use crate::{Call, Caller, OpenFile, Process, Registers, SysError, SysResult, System, Thread};
 use program::{Program, Run};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -139,8 +139,15 @@ fn begin(caller: Caller<'_>, registers: &mut Registers<'_>, request: Request) ->
 }
 
 /// Waits for the end of the caller's other threads if there are any, and becomes the program.
-pub(crate) async fn finish(caller: Caller<'_>, registers: &mut Registers<'_>, begun: Begun) -> SysResult {
-    let Some(prepared) = begun? else { return Ok(0) };
+pub(crate) fn finish<'a>(caller: Caller<'a>, registers: &'a mut Registers<'_>, begun: Begun) -> Call<'a> {
+    match begun {
+        Ok(None) => Call::Done(Ok(0)),
+        Ok(Some(prepared)) => Call::waits(finish_alone(caller, registers, prepared)),
+        Err(error) => Call::Done(Err(error)),
+    }
+}
+
+async fn finish_alone(caller: Caller<'_>, registers: &mut Registers<'_>, prepared: Box<Prepared>) -> SysResult {
     let processes = &caller.system.processes;
     let killed = caller
         .process

@@ -2,12 +2,13 @@
 
 use alloc::boxed::Box;
 
+use abi::Errno;
 use abi::linux::general as linux;
 
 use crate::calls::attributes::{self, XattrCall, XattrPlace};
 use crate::calls::stat::CWD;
 use crate::calls::{epoll, event, fd, io, ioctl, message, names, open, places, poll, socket, splice, stat};
-use crate::{Caller, Registers, SysResult, own_limits};
+use crate::{Call, Caller, RestartBlock, SysResult, own_limits};
 
 /// Serves a call on files that need not wait; `None`: it must, or is none of these.
 pub(crate) fn now(caller: Caller<'_>, number: u32, args: [u64; 6]) -> Option<SysResult> {
@@ -158,60 +159,62 @@ fn streams(caller: Caller<'_>, number: u32, args: [u64; 6]) -> Option<SysResult>
     })
 }
 
-/// As [`wait`], for a process whose bandwidth may be limited.
-pub(crate) async fn wait_and_pay(
-    caller: Caller<'_>,
-    registers: &mut Registers<'_>,
+/// Begins a call on files that may have to wait; `None`: it is none of these.
+pub(crate) fn begin<'a>(
+    caller: Caller<'a>,
+    restart: &'a mut Option<Box<RestartBlock>>,
     number: u32,
     args: [u64; 6],
-) -> Option<SysResult> {
-    if own_limits::moves_bytes(number)
-        && let Err(error) = caller.pay_bandwidth().await
-    {
-        return Some(Err(error));
+) -> Option<Call<'a>> {
+    if caller.process.is_limited() && own_limits::moves_bytes(number) {
+        return Some(Call::waits(async move {
+            caller.pay_bandwidth().await?;
+            match begin_paid(caller, restart, number, args) {
+                Some(call) => call.answer().await,
+                None => Err(Errno::ENOSYS.into()),
+            }
+        }));
     }
-    wait(caller, registers, number, args).await
+    begin_paid(caller, restart, number, args)
 }
 
-/// Serves a call on files that has to wait; `None`: it is none of these.
-///
-/// Each is boxed: only a thread that is blocked in such a call pays for its state.
-pub(crate) async fn wait(
-    caller: Caller<'_>,
-    registers: &mut Registers<'_>,
+/// [`begin`] once the bytes that were moved before are paid for.
+fn begin_paid<'a>(
+    caller: Caller<'a>,
+    restart: &'a mut Option<Box<RestartBlock>>,
     number: u32,
     args: [u64; 6],
-) -> Option<SysResult> {
+) -> Option<Call<'a>> {
     if io::is_transfer(number) {
-        return Some(Box::pin(io::transfer(caller, number, args)).await);
+        return Some(Call::waits(io::transfer(caller, number, args)));
     }
     // Not every way leads through the fast entry: what need not wait must not, whoever asks.
     if let Some(result) = now(caller, number, args) {
-        return Some(result);
+        return Some(Call::Done(result));
     }
     if open::is_open(number) {
-        return Some(Box::pin(open::open_wait(caller, number, args)).await);
+        return Some(Call::waits(open::open_wait(caller, number, args)));
     }
     if message::is_message_call(number) {
-        return Some(Box::pin(message::message(caller, number, args)).await);
+        return Some(Call::waits(message::message(caller, number, args)));
     }
     let [a, b, c, d, ..] = args;
     Some(match number {
-        linux::__NR_epoll_wait => Box::pin(epoll::sys_epoll_wait(caller, args)).await,
-        linux::__NR_epoll_pwait => Box::pin(epoll::sys_epoll_pwait(caller, args)).await,
-        linux::__NR_epoll_pwait2 => Box::pin(epoll::sys_epoll_pwait2(caller, args)).await,
-        linux::__NR_connect => Box::pin(socket::sys_connect(caller, a, b, c)).await,
-        linux::__NR_accept => Box::pin(socket::sys_accept4(caller, [a, b, c, 0, 0, 0])).await,
-        linux::__NR_accept4 => Box::pin(socket::sys_accept4(caller, args)).await,
-        linux::__NR_poll => Box::pin(poll::sys_poll(caller, registers.restart, a, b, c)).await,
-        linux::__NR_ppoll => Box::pin(poll::sys_ppoll(caller, args)).await,
-        linux::__NR_select => Box::pin(poll::sys_select(caller, args)).await,
-        linux::__NR_pselect6 => Box::pin(poll::sys_pselect6(caller, args)).await,
-        linux::__NR_fcntl => Box::pin(fd::fcntl_wait(caller, a, b, c)).await,
-        linux::__NR_flock => Box::pin(fd::flock_wait(caller, a, b)).await,
-        linux::__NR_splice => Box::pin(splice::sys_splice(caller, args)).await,
-        linux::__NR_tee => Box::pin(splice::sys_tee(caller, a, b, c, d)).await,
-        linux::__NR_sendfile => Box::pin(io::sys_sendfile(caller, a, b, c, d)).await,
+        linux::__NR_epoll_wait => Call::waits(epoll::sys_epoll_wait(caller, args)),
+        linux::__NR_epoll_pwait => Call::waits(epoll::sys_epoll_pwait(caller, args)),
+        linux::__NR_epoll_pwait2 => Call::waits(epoll::sys_epoll_pwait2(caller, args)),
+        linux::__NR_connect => Call::waits(socket::sys_connect(caller, a, b, c)),
+        linux::__NR_accept => Call::waits(socket::sys_accept4(caller, [a, b, c, 0, 0, 0])),
+        linux::__NR_accept4 => Call::waits(socket::sys_accept4(caller, args)),
+        linux::__NR_poll => Call::waits(poll::sys_poll(caller, restart, a, b, c)),
+        linux::__NR_ppoll => Call::waits(poll::sys_ppoll(caller, args)),
+        linux::__NR_select => Call::waits(poll::sys_select(caller, args)),
+        linux::__NR_pselect6 => Call::waits(poll::sys_pselect6(caller, args)),
+        linux::__NR_fcntl => Call::waits(fd::fcntl_wait(caller, a, b, c)),
+        linux::__NR_flock => Call::waits(fd::flock_wait(caller, a, b)),
+        linux::__NR_splice => Call::waits(splice::sys_splice(caller, args)),
+        linux::__NR_tee => Call::waits(splice::sys_tee(caller, a, b, c, d)),
+        linux::__NR_sendfile => Call::waits(io::sys_sendfile(caller, a, b, c, d)),
         _ => return None,
     })
 }

@@ -1,5 +1,6 @@
 //! futex(2), set_robust_list, and what the end of a thread does to the words it promised to release.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use abi::linux::general as linux;
@@ -51,7 +52,11 @@ pub(crate) fn sys_futex_now(caller: Caller<'_>, args: [u64; 6]) -> Option<SysRes
 }
 
 /// Operations that may wait.
-pub(crate) async fn sys_futex(caller: Caller<'_>, restart: &mut Option<RestartBlock>, args: [u64; 6]) -> SysResult {
+pub(crate) async fn sys_futex(
+    caller: Caller<'_>,
+    restart: &mut Option<Box<RestartBlock>>,
+    args: [u64; 6],
+) -> SysResult {
     let [address, operation, value, timeout, _, value3] = args;
     let operation = operation as u32;
     let real_time = operation & linux::FUTEX_CLOCK_REALTIME != 0;
@@ -89,7 +94,7 @@ pub(crate) async fn sys_futex(caller: Caller<'_>, restart: &mut Option<RestartBl
 /// Goes on with an interrupted FUTEX_WAIT (`restart_syscall`).
 pub(crate) async fn resume_wait(
     caller: Caller<'_>,
-    restart: &mut Option<RestartBlock>,
+    restart: &mut Option<Box<RestartBlock>>,
     arguments: WaitArguments,
 ) -> SysResult {
     wait(caller, restart, arguments).await
@@ -105,7 +110,7 @@ pub(crate) struct WaitArguments {
     pub(crate) bitset: u32,
 }
 
-async fn wait(caller: Caller<'_>, restart: &mut Option<RestartBlock>, arguments: WaitArguments) -> SysResult {
+async fn wait(caller: Caller<'_>, restart: &mut Option<Box<RestartBlock>>, arguments: WaitArguments) -> SysResult {
     let WaitArguments { address, operation, value, deadline, bitset } = arguments;
     if bitset == 0 {
         return Err(Errno::EINVAL.into());
@@ -122,7 +127,7 @@ async fn wait(caller: Caller<'_>, restart: &mut Option<RestartBlock>, arguments:
         None => Err(Errno::ETIMEDOUT.into()),
         Some(Err(_)) => match deadline {
             Some(deadline) => {
-                *restart = Some(RestartBlock::Futex { address, operation, value, deadline, bitset });
+                *restart = Some(Box::new(RestartBlock::Futex { address, operation, value, deadline, bitset }));
                 Err(SysError::Restart(Restart::Block))
             }
             None => Err(SysError::Restart(Restart::Sys)),

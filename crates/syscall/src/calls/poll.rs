@@ -1,5 +1,6 @@
 //! Waiting for many files at once: poll, ppoll, select, pselect6.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
@@ -119,7 +120,7 @@ pub(crate) fn poll_now(caller: Caller<'_>, fds: u64, count: u64, timeout: u64) -
 /// poll(2).
 pub(crate) async fn sys_poll(
     caller: Caller<'_>,
-    restart: &mut Option<RestartBlock>,
+    restart: &mut Option<Box<RestartBlock>>,
     fds: u64,
     count: u64,
     timeout: u64,
@@ -131,7 +132,7 @@ pub(crate) async fn sys_poll(
 /// poll(2) from its deadline, also for `restart_syscall`.
 pub(crate) async fn resume_poll(
     caller: Caller<'_>,
-    restart: &mut Option<RestartBlock>,
+    restart: &mut Option<Box<RestartBlock>>,
     fds: u64,
     count: u64,
     deadline: Option<Nanos>,
@@ -145,7 +146,7 @@ pub(crate) async fn resume_poll(
     match wait(caller, &mut watch, patience).await {
         Some(ready) => write_poll(caller, fds, &watch).map(|()| ready),
         None => {
-            *restart = Some(RestartBlock::Poll { fds, count, deadline });
+            *restart = Some(Box::new(RestartBlock::Poll { fds, count, deadline }));
             Err(SysError::Restart(Restart::Block))
         }
     }

@@ -1,5 +1,7 @@
 //! Clocks and sleeping.
 
+use alloc::boxed::Box;
+
 use abi::linux::general as linux;
 use abi::{Errno, Timespec, Timeval, Tms};
 use process::signal::Restart;
@@ -143,7 +145,7 @@ pub(crate) fn sys_times(caller: Caller<'_>, out: u64) -> SysResult {
 
 pub(crate) async fn sys_nanosleep(
     caller: Caller<'_>,
-    restart: &mut Option<RestartBlock>,
+    restart: &mut Option<Box<RestartBlock>>,
     wanted: u64,
     remaining: u64,
 ) -> SysResult {
@@ -154,7 +156,7 @@ pub(crate) async fn sys_nanosleep(
 
 pub(crate) async fn sys_clock_nanosleep(
     caller: Caller<'_>,
-    restart: &mut Option<RestartBlock>,
+    restart: &mut Option<Box<RestartBlock>>,
     args: [u64; 6],
 ) -> SysResult {
     let [clock, flags, wanted, remaining, ..] = args;
@@ -184,7 +186,7 @@ pub(crate) async fn sys_clock_nanosleep(
 /// Goes on sleeping after a stop, or any signal without a handler (`restart_syscall`).
 pub(crate) async fn resume_sleep(
     caller: Caller<'_>,
-    restart: &mut Option<RestartBlock>,
+    restart: &mut Option<Box<RestartBlock>>,
     deadline: Nanos,
     remaining: u64,
 ) -> SysResult {
@@ -198,7 +200,7 @@ pub(crate) async fn sys_pause(caller: Caller<'_>) -> SysResult {
 
 async fn sleep_relative(
     caller: Caller<'_>,
-    restart: &mut Option<RestartBlock>,
+    restart: &mut Option<Box<RestartBlock>>,
     deadline: Nanos,
     remaining: u64,
 ) -> SysResult {
@@ -210,7 +212,7 @@ async fn sleep_relative(
         return Ok(0);
     }
     caller.memory().write_opt(remaining, &timespec(left))?;
-    *restart = Some(RestartBlock::Sleep { deadline, remaining });
+    *restart = Some(Box::new(RestartBlock::Sleep { deadline, remaining }));
     Err(SysError::Restart(Restart::Block))
 }
 

@@ -39,16 +39,16 @@ pub(crate) async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) 
             registers.exit = Some(status);
             Ok(0)
         }
-        number::FORK => clone::finish(caller, clone::sys_fork(caller, registers)).await,
+        number::FORK => clone::finish(caller, clone::sys_fork(caller, registers)).answer().await,
         number::WAIT => wait(caller, a).await,
         number::EXEC => {
             let begun = exec::sys_execve(caller, registers);
-            exec::finish(caller, registers, begun).await
+            exec::finish(caller, registers, begun).answer().await
         }
         number::GETPID => Ok(u64::from(caller.own_pid().0)),
         number::GETPPID => Ok(u64::from(caller.process.shown(caller.process.parent_pid().0))),
         number::FORK_PROCESS if a == 0 || a == u64::from(caller.own_pid().0) => {
-            clone::finish(caller, clone::sys_fork(caller, registers)).await
+            clone::finish(caller, clone::sys_fork(caller, registers)).answer().await
         }
         number::EXEC_PROCESS => processes::exec(caller, args).await,
         number::CREATE_PROCESS..number::CREATE_SERVICE => processes::dispatch(caller, call, args),

@@ -1,0 +1,32 @@
+//! A call that has been begun: answered, or on its way.
+
+use alloc::boxed::Box;
+use core::future::Future;
+use core::pin::Pin;
+
+use crate::SysResult;
+
+/// What remains of a call that waits. In memory of its own, so that only the thread that waits pays, and for this call alone.
+pub type Waiting<'a> = Pin<Box<dyn Future<Output = SysResult> + Send + 'a>>;
+
+/// A call that has been begun.
+pub enum Call<'a> {
+    /// It is over.
+    Done(SysResult),
+    /// It has something to wait for, or may have.
+    Waits(Waiting<'a>),
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn waits(rest: impl Future<Output = SysResult> + Send + 'a) -> Self {
+        Self::Waits(Box::pin(rest))
+    }
+
+    /// Its answer.
+    pub(crate) async fn answer(self) -> SysResult {
+        match self {
+            Self::Done(result) => result,
+            Self::Waits(rest) => rest.await,
+        }
+    }
+}
