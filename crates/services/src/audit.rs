@@ -155,6 +155,11 @@ impl Audit {
         self.made += 1;
     }
 
+    /// Hash of the newest record that was overwritten: what the oldest one here follows from.
+    pub const fn root(&self) -> Hash {
+        self.root
+    }
+
     /// Records that were made, those overwritten included.
     pub const fn made(&self) -> u64 {
         self.made

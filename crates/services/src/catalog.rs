@@ -202,6 +202,11 @@ impl Catalog {
         self.names.get(name).copied()
     }
 
+    /// The service whose name is closest to one that is not there, within two edits.
+    pub fn nearest(&self, wanted: &Name) -> Option<ServiceId> {
+        nearest(wanted, self.names.keys()).and_then(|name| self.names.get(&name).copied())
+    }
+
     /// Its definition; `None` for a number not in use.
     pub fn definition(&self, id: ServiceId) -> Option<&Definition> {
         self.definitions.get(id.slot())?.as_ref()

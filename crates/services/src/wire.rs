@@ -20,7 +20,7 @@ pub use reply::{
     PlanStep, Reply, Row, Status,
 };
 pub use request::{Direction, Emergency, LoadMode, Power, Request, Verb};
-pub use unit::{Address, ProbeTarget, Socket, SocketKind, Unit};
+pub use unit::Unit;
 
 /// Spoken by this build; another is refused.
 pub const VERSION: u16 = 1;

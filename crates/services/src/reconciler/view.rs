@@ -2,7 +2,7 @@
 
 use super::gates::Closed;
 use super::{Hold, Reconciler, Stage};
-use crate::audit::Audit;
+use crate::audit::{Actor, Audit, Deed};
 use crate::catalog::Catalog;
 use crate::definition::DependencyKind;
 use crate::history::Transition;
@@ -90,6 +90,11 @@ impl Reconciler {
     /// The audit ring.
     pub const fn audit(&self) -> &Audit {
         &self.audit
+    }
+
+    /// Adds a record to the audit ring of something that is no command: loads, refused looks.
+    pub fn record(&mut self, now: Nanos, actor: Actor, target: ServiceId, deed: Deed) {
+        self.audit.add(now, actor, target, deed);
     }
 
     /// What is known about a service.

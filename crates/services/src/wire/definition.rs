@@ -4,8 +4,9 @@ use super::codec::{choice, record};
 use crate::audit::{Actor, Deed, Record};
 use crate::catalog::Mistake;
 use crate::definition::{
-    Allow, Balance, Definition, Dependency, DependencyKind, Export, Health, Isolation, Kind, Limits, OnFailure, OnLoss,
-    OnMemory, Probe, Readiness, Restart, RestartPolicy, Run, Scaling, Security, Stop, Subject,
+    Allow, Balance, Definition, Dependency, DependencyKind, Endpoint, Export, Health, Isolation, Kind, Limits, Listen,
+    OnFailure, OnLoss, OnMemory, Probe, ProbeTarget, Readiness, Restart, RestartPolicy, Run, Scaling, Security,
+    SocketKind, Stop, Subject,
 };
 use crate::error::{
     Capacity, Field, Health as HealthFailure, Resource, Retry, Role, ServiceError, SpawnError, SpawnStep, Unsatisfied,
@@ -23,14 +24,18 @@ record!(Dependency { kind, on, version });
 choice!(Readiness { 0 => Execute, 1 => Notify, 2 => Listen, 3 => Descriptor(number), 4 => Probe });
 choice!(OnLoss { 0 => Stop, 1 => Restart, 2 => Keep });
 choice!(RestartPolicy { 0 => Never, 1 => OnFailure, 2 => OnAbnormal, 3 => Always });
-choice!(OnFailure { 0 => None, 1 => Emergency, 2 => Reboot, 3 => PowerOff });
+choice!(OnFailure { 0 => None, 1 => Emergency, 2 => Reboot, 3 => PowerOff, 4 => Isolate });
 record!(Restart { policy, base, maximum, max_failures, stable, permanent, on_failure });
 record!(Stop { signal, timeout, grace, drain });
 record!(Probe { period, timeout, failures });
 record!(Health { watchdog, live });
+choice!(SocketKind { 0 => Stream, 1 => Datagram, 2 => Packet, 3 => Tcp, 4 => Udp });
+record!(Endpoint { kind, address });
+record!(Listen { at, name, backlog, mode });
+choice!(ProbeTarget { 0 => Own, 1 => Connect(endpoint), 2 => Execute(argv) });
 choice!(OnMemory { 0 => Refuse, 1 => Restart });
 record!(Limits { memory, memory_reserve, cpu, tasks, files, io, on_memory });
-choice!(Balance { 0 => Least, 1 => TwoChoices, 2 => RoundRobin, 3 => Hash });
+choice!(Balance { 0 => Least, 1 => TwoChoices, 2 => RoundRobin, 3 => Hash, 4 => LocalCpu });
 record!(Scaling { count, balance, slow_start });
 choice!(Isolation { 0 => Process, 1 => Namespace, 2 => Container });
 choice!(Subject { 0 => Any, 1 => User(user), 2 => Service(name) });
@@ -53,6 +58,7 @@ record!(Definition {
     critical,
     keep_in_emergency,
     enabled,
+    install,
     ready,
     start_timeout,
     dependencies,
@@ -60,10 +66,13 @@ record!(Definition {
     loss_grace,
     preempt,
     restart,
+    isolate,
     stop,
     health,
+    probe,
     limits,
     scaling,
+    listen,
     security,
 });
 
@@ -134,6 +143,9 @@ choice!(Field {
     22 => Exports,
     23 => Uses,
     24 => Isolation,
+    25 => Listen,
+    26 => Isolate,
+    27 => Install,
 });
 choice!(ServiceError {
     1 => NotFound,
@@ -171,5 +183,5 @@ choice!(Root {
     9 => Conflict,
 });
 choice!(Actor { 0 => Supervisor, 1 => Caller { user, service } });
-choice!(Deed { 0 => Transition { index, from, to, cause }, 1 => Allowed(verb), 2 => Denied(verb, times) });
+choice!(Deed { 0 => Transition { index, from, to, cause }, 1 => Allowed(verb), 2 => Denied(verb, times), 3 => Flood(times), 4 => Escalated(wish) });
 record!(Record { sequence, time, actor, target, deed, hash });
