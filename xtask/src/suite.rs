@@ -17,6 +17,8 @@ pub enum Suite {
     Check,
     /// Unit tests on this machine; needs nothing but Rust
     Host,
+    /// The supervisor of services against ten million injected faults, on this machine
+    Simulation,
     /// The commands themselves, and scenarios inside the booted kernel
     System,
     /// The same programs on this machine's Linux and on MultiOS
@@ -50,6 +52,9 @@ pub fn test(args: &TestArgs) -> Result<u8> {
     if wanted(Suite::Host) {
         report.suite("host", |report| report.case("cargo test", || host(args.filter.as_deref())));
     }
+    if wanted(Suite::Simulation) {
+        report.suite("simulation", |report| report.case("services: 10,000,000 faults", simulation));
+    }
     if wanted(Suite::System) {
         report.suite("system", |report| system::run(report, args.debug));
     }
@@ -81,6 +86,13 @@ fn host(filter: Option<&str>) -> Result<()> {
         passed(process::show(&process::words(&cargo), &mut cargo)?, "a unit test failed, see above")?;
     }
     Ok(())
+}
+
+fn simulation() -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(paths::root()).env("SERVICES_FAULTS", "10000000");
+    cargo.args(["test", "--quiet", "--package", "services", "--lib", "no_invariant_breaks", "--", "--nocapture"]);
+    passed(process::show(&process::words(&cargo), &mut cargo)?, "an invariant broke, see above for the seed")
 }
 
 /// What came of one case.

@@ -49,8 +49,8 @@ pub enum Deed {
     },
     /// A command was carried out.
     Allowed(u8),
-    /// A command was refused, so many times in a row.
-    Denied(u8, u32),
+    /// A command was refused.
+    Denied(u8),
     /// More refusals of this caller, whatever they were, than are worth a record each.
     Flood(u32),
     /// A service was given up, and this followed.
@@ -92,7 +92,7 @@ impl Record {
                 (0, index, from.index() as u8, to.index() as u8, cause.code(), cause.detail())
             }
             Deed::Allowed(verb) => (1, 0, verb, 0, 0, 0),
-            Deed::Denied(verb, times) => (2, 0, verb, 0, 0, times),
+            Deed::Denied(verb) => (2, 0, verb, 0, 0, 0),
             Deed::Flood(times) => (3, 0, 0, 0, 0, times),
             Deed::Escalated(wish) => (4, 0, wish as u8, 0, 0, 0),
         };
@@ -102,6 +102,27 @@ impl Record {
         self.hash = hash.finalize().into();
         self
     }
+
+    /// Whether its hash is the one that follows from the record before it.
+    pub fn follows(&self, previous: &Hash) -> bool {
+        self.chained(previous).hash == self.hash
+    }
+}
+
+/// Refusals of one caller within a second that have a record each.
+const DENIED_EACH: u32 = 8;
+/// Callers whose refusals are counted at the same time; those of more callers are counted with the longest counted.
+const CALLERS: usize = 8;
+const DENIED_WINDOW: Nanos = Nanos::from_secs(1);
+
+/// Refusals of one caller in its present second.
+#[derive(Clone, Copy, Debug)]
+struct Refusals {
+    actor: Actor,
+    since: Nanos,
+    recorded: u32,
+    /// Without a record so far.
+    more: u32,
 }
 
 /// The ring.
@@ -114,41 +135,81 @@ pub struct Audit {
     /// Hash of the newest record that was overwritten: the chain starts from it.
     root: Hash,
     last: Hash,
+    refusals: [Option<Refusals>; CALLERS],
 }
 
 impl Audit {
     /// Room for `capacity` records; the only allocation.
     pub fn new(capacity: usize) -> Self {
-        Self { records: Vec::with_capacity(capacity), capacity, made: 0, root: [0; 32], last: [0; 32] }
+        Self {
+            records: Vec::with_capacity(capacity),
+            capacity,
+            made: 0,
+            root: [0; 32],
+            last: [0; 32],
+            refusals: [None; CALLERS],
+        }
     }
 
-    /// Adds a record. Refusals of the same command by the same caller in a row share one, so that a flood of them drives
-    /// nothing else out.
+    /// Adds a record. Of a caller's refusals only some in a second have one each and the rest share one, so that a flood of
+    /// them drives nothing else out.
     pub fn add(&mut self, time: Nanos, actor: Actor, target: ServiceId, deed: Deed) {
-        if self.capacity == 0 {
-            self.made += 1;
+        self.close_windows(time);
+        if matches!(deed, Deed::Denied(_)) && !self.is_worth_a_record(time, actor) {
             return;
         }
-        if let Deed::Denied(verb, _) = deed
-            && let Some(newest) = self.newest_slot()
-            && let Some(record) = self.records.get(newest).copied()
-            && let Deed::Denied(before, times) = record.deed
-            && (before, record.actor, record.target) == (verb, actor, target)
-        {
-            let previous = self.hash_before(newest);
-            let merged =
-                Record { time, deed: Deed::Denied(verb, times.saturating_add(1)), ..record }.chained(&previous);
-            self.last = merged.hash;
-            if let Some(slot) = self.records.get_mut(newest) {
-                *slot = merged;
+        self.push(time, actor, target, deed);
+    }
+
+    /// Refusals that have no record yet: they get one when their second is over and something else happens.
+    pub fn unrecorded(&self) -> u32 {
+        self.refusals.iter().flatten().map(|refusals| refusals.more).sum()
+    }
+
+    fn close_windows(&mut self, time: Nanos) {
+        for place in 0..CALLERS {
+            if let Some(slot) = self.refusals.get_mut(place)
+                && let Some(refusals) = slot.take_if(|refusals| time.saturating_sub(refusals.since) >= DENIED_WINDOW)
+                && refusals.more > 0
+            {
+                self.push(time, refusals.actor, ServiceId(u16::MAX), Deed::Flood(refusals.more));
             }
+        }
+    }
+
+    fn is_worth_a_record(&mut self, time: Nanos, actor: Actor) -> bool {
+        let known = self.refusals.iter_mut().flatten().find(|refusals| refusals.actor == actor);
+        if let Some(refusals) = known {
+            let worth = refusals.recorded < DENIED_EACH;
+            refusals.recorded += u32::from(worth);
+            refusals.more = refusals.more.saturating_add(u32::from(!worth));
+            return worth;
+        }
+        let fresh = Refusals { actor, since: time, recorded: 1, more: 0 };
+        if let Some(slot) = self.refusals.iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some(fresh);
+            return true;
+        }
+        // So many callers at once are one flood.
+        let oldest = self.refusals.iter_mut().flatten().min_by_key(|refusals| refusals.since);
+        if let Some(refusals) = oldest {
+            refusals.more = refusals.more.saturating_add(1);
+        }
+        false
+    }
+
+    fn push(&mut self, time: Nanos, actor: Actor, target: ServiceId, deed: Deed) {
+        if self.capacity == 0 {
+            self.made += 1;
             return;
         }
         let record = Record { sequence: self.made, time, actor, target, deed, hash: [0; 32] }.chained(&self.last);
         self.last = record.hash;
         if self.records.len() < self.capacity {
             self.records.push(record);
-        } else if let Some(slot) = self.records.get_mut((self.made % self.capacity as u64) as usize) {
+        } else if let Some(slot) =
+            self.records.get_mut(self.made.checked_rem(self.capacity as u64).unwrap_or(0) as usize)
+        {
             self.root = slot.hash;
             *slot = record;
         }
@@ -172,7 +233,7 @@ impl Audit {
 
     /// Oldest first.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
-        let split = if self.lost() > 0 { (self.made % self.capacity as u64) as usize } else { 0 };
+        let split = if self.lost() > 0 { self.oldest() } else { 0 };
         self.records.iter().cycle().skip(split).take(self.records.len())
     }
 
@@ -184,7 +245,7 @@ impl Audit {
         let mut previous = self.root;
         let mut expected = self.lost();
         for record in self.records() {
-            if record.sequence != expected || record.chained(&previous).hash != record.hash {
+            if record.sequence != expected || !record.follows(&previous) {
                 return Err(expected);
             }
             previous = record.hash;
@@ -193,16 +254,21 @@ impl Audit {
         if previous == self.last { Ok(()) } else { Err(expected) }
     }
 
-    fn newest_slot(&self) -> Option<usize> {
-        self.made.checked_sub(1).map(|newest| (newest % self.capacity.max(1) as u64) as usize)
+    /// The place that is overwritten next.
+    fn oldest(&self) -> usize {
+        self.made.checked_rem(self.capacity as u64).unwrap_or(0) as usize
     }
 
-    fn hash_before(&self, slot: usize) -> Hash {
-        if self.records.len() < 2 || self.made <= 1 {
-            return self.root;
-        }
-        let before = if slot == 0 { self.records.len() - 1 } else { slot - 1 };
-        self.records.get(before).map_or(self.root, |record| record.hash)
+    /// Hash of the newest record: equal for equal histories.
+    pub const fn head(&self) -> Hash {
+        self.last
+    }
+
+    /// The newest records, newest first.
+    pub fn newest(&self) -> impl Iterator<Item = &Record> {
+        let split = if self.lost() > 0 { self.oldest() } else { self.records.len() };
+        let (newer, older) = self.records.split_at_checked(split).unwrap_or((&[], &[]));
+        newer.iter().rev().chain(older.iter().rev())
     }
 
     #[cfg(test)]

@@ -23,6 +23,7 @@ mod history;
 mod id;
 mod plan;
 mod reconciler;
+mod replay;
 mod roles;
 mod slots;
 mod state;
@@ -51,6 +52,7 @@ pub use reconciler::{
     Closed, Command, Config, Ending, Hold, InstanceView, Level, RebootGuard, Reconciler, ServiceView, Stage, StopMode,
     delay,
 };
+pub use replay::{Entry, EventLog, Input, ReplayError, replay};
 pub use state::{Cause, Event, Exit, Phase, ProbeResult, State};
 pub use table::{Effect, Guard, Next, Row, TABLE, Trigger};
 pub use victim::Usage;

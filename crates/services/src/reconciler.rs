@@ -38,7 +38,7 @@ use worklist::{Bits, Worklist};
 use crate::action::{Action, Actions};
 use crate::audit::Audit;
 use crate::catalog::{Bounds, Catalog};
-use crate::definition::{OnFailure, Run};
+use crate::definition::{Definition, OnFailure, Run};
 use crate::history::History;
 use crate::id::{Identity, InstanceId, ServiceId};
 use crate::slots::Slots;
@@ -65,6 +65,8 @@ pub struct Config {
     pub shutdown_grace: Nanos,
     /// Transitions remembered of every instance.
     pub history: u8,
+    /// Earlier sets of definitions that are kept for a rollback.
+    pub sets: u8,
     /// Rounds of work after which a step leaves the rest to the next one.
     pub rounds: u32,
     /// Emergency reboots before this boot.
@@ -85,6 +87,7 @@ impl Default for Config {
             shutdown_timeout: Nanos::from_secs(30),
             shutdown_grace: Nanos::from_secs(5),
             history: 32,
+            sets: 2,
             // Some hundred microseconds.
             rounds: 512,
             reboots: RebootGuard::default(),
@@ -102,6 +105,9 @@ pub struct Reconciler {
     config: Config,
     table: &'static [Row],
     catalog: Catalog,
+    /// Number of the set in force.
+    set: u32,
+    previous: Vec<(u32, Vec<Definition>)>,
     services: Slots<Service>,
     instances: Slots<Instance>,
     /// Slots not in use; all are, at first.
@@ -140,6 +146,8 @@ pub struct Reconciler {
     stale_events: u64,
     /// Rounds of the longest step.
     longest_step: u32,
+    /// The last step left work to the next one.
+    unfinished: bool,
     /// Rounds since there was last nothing to do.
     spent: u32,
 }
@@ -156,6 +164,8 @@ impl Reconciler {
             config,
             table,
             catalog: Catalog::default(),
+            set: 0,
+            previous: Vec::new(),
             services: Slots::new(0, Service::default()),
             instances: Slots::new(instances, Instance::default()),
             free: (0..config.bounds.instances).rev().map(InstanceId).collect(),
@@ -184,6 +194,7 @@ impl Reconciler {
             now: Nanos::ZERO,
             stale_events: 0,
             longest_step: 0,
+            unfinished: false,
             spent: 0,
         }
     }
@@ -215,9 +226,9 @@ impl Reconciler {
         [self.timers.earliest(), waiting, shutdown, emergency].into_iter().flatten().min()
     }
 
-    /// Whether a step stopped for want of room.
+    /// Whether a step left work to the next one.
     pub fn has_pending(&self) -> bool {
-        !self.dirty_services.is_empty() || !self.dirty_instances.is_empty() || self.escalation.is_some()
+        self.unfinished
     }
 
     fn advance(&mut self, now: Nanos) {
@@ -253,6 +264,7 @@ impl Reconciler {
         let mut used = 0;
         loop {
             if used >= self.config.rounds || !actions.has_room() {
+                self.unfinished = true;
                 break;
             }
             used += 1;
@@ -272,7 +284,7 @@ impl Reconciler {
                 && !self.advance_emergency(actions)
                 && !self.dispatch(actions)
             {
-                self.spent = 0;
+                (self.spent, self.unfinished) = (0, false);
                 break;
             }
         }

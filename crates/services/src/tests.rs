@@ -7,5 +7,6 @@ mod mutants;
 mod random;
 mod simulation;
 mod situations;
+mod victim;
 mod why;
 mod world;

@@ -103,6 +103,36 @@ impl Command {
         }
     }
 
+    /// The command with this code; `count` is for `Scale`.
+    pub fn from_code(code: u8, target: ServiceId, count: u16) -> Option<Self> {
+        Some(match code {
+            0 => Self::Start(target),
+            1 => Self::Stop(target, StopMode::Alone),
+            2 => Self::Stop(target, StopMode::Cascade),
+            3 => Self::Restart(target),
+            4 => Self::Reload(target),
+            5 => Self::Enable(target),
+            6 => Self::Disable(target),
+            7 => Self::Reset(target),
+            8 => Self::Hold(target),
+            9 => Self::Unhold(target),
+            10 => Self::Scale(target, count),
+            11 => Self::Roll(target),
+            12 => Self::Isolate(target),
+            13 => Self::Emergency,
+            14 => Self::Recover,
+            15 => Self::Shutdown(Ending::Halt),
+            16 => Self::Shutdown(Ending::Reboot),
+            17 => Self::Shutdown(Ending::PowerOff),
+            18 => Self::KillAll(Ending::Halt),
+            19 => Self::KillAll(Ending::Reboot),
+            20 => Self::KillAll(Ending::PowerOff),
+            21 => Self::Pause(target),
+            22 => Self::Resume(target),
+            _ => return None,
+        })
+    }
+
     /// A small number for records.
     pub const fn code(self) -> u8 {
         match self {
@@ -143,7 +173,7 @@ impl Reconciler {
         self.settle(actions);
         let outcome = self.authorize(actor, command).and_then(|()| self.carry_out(command, actions));
         let target = command.target().unwrap_or(ServiceId(u16::MAX));
-        let deed = if outcome.is_ok() { Deed::Allowed(command.code()) } else { Deed::Denied(command.code(), 1) };
+        let deed = if outcome.is_ok() { Deed::Allowed(command.code()) } else { Deed::Denied(command.code()) };
         self.audit.add(self.now, actor, target, deed);
         self.settle(actions);
         outcome

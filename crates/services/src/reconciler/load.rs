@@ -30,6 +30,7 @@ impl Reconciler {
         let names: Vec<_> = gone.iter().map(|definition| definition.name.clone()).collect();
         let catalog = Catalog::resolve_with(&self.catalog, set, gone, self.config.bounds)?;
         self.advance(now);
+        self.keep_previous();
         let old = core::mem::take(&mut self.catalog);
         self.adopt(catalog, &old, &names);
         self.apply_changes(&old, actions);
@@ -42,10 +43,68 @@ impl Reconciler {
     pub fn boot(&mut self, now: Nanos, set: Vec<Definition>, actions: &mut Actions) -> Vec<Mistake> {
         let (catalog, aside) = Catalog::salvage(&self.catalog, set, self.config.bounds);
         self.advance(now);
+        self.keep_previous();
         let old = core::mem::take(&mut self.catalog);
         self.adopt(catalog, &old, &[]);
         self.settle(actions);
         aside
+    }
+
+    /// Number of the set in force; 0 before the first.
+    pub const fn set_number(&self) -> u32 {
+        self.set
+    }
+
+    /// The sets that [`Reconciler::rollback`] can go back to, the oldest first.
+    pub fn previous_sets(&self) -> impl Iterator<Item = u32> {
+        self.previous.iter().map(|(number, _)| *number)
+    }
+
+    /// Loads an earlier set again; it gets a new number.
+    ///
+    /// # Errors
+    /// As for a load, and an empty list if that set is not kept any more. Nothing changed.
+    pub fn rollback(&mut self, now: Nanos, number: u32, actions: &mut Actions) -> Result<(), Vec<Mistake>> {
+        let Some((_, set)) = self.previous.iter().find(|(kept, _)| *kept == number) else {
+            return Err(Vec::new());
+        };
+        self.load(now, set.clone(), actions)
+    }
+
+    /// A set becomes a previous one when the next is in force.
+    fn keep_previous(&mut self) {
+        if self.set > 0 && self.config.sets > 0 {
+            let kept = self.catalog.services().filter(|(id, _)| !self.services[*id].retired);
+            let set: Vec<Definition> = kept.map(|(_, definition)| definition.clone()).collect();
+            if self.previous.len() >= usize::from(self.config.sets) {
+                self.previous.remove(0);
+            }
+            self.previous.push((self.set, set));
+        }
+        self.set += 1;
+    }
+
+    /// A start time known from before this boot.
+    pub fn learn(&mut self, id: ServiceId, time: Nanos) {
+        let mut at = self.services[id].first;
+        while let Some(instance) = at {
+            at = self.instances[instance].next;
+            self.instances[instance].start_time = time;
+        }
+    }
+
+    /// Orders starts by the critical path anew, from the start times measured since. Allocates; between steps, when there is
+    /// nothing else to do.
+    pub fn retune(&mut self) {
+        let time = |id: ServiceId| self.instances_of(id).map(|at| self.instances[at].start_time.0).max().unwrap_or(0);
+        let weight: Vec<u64> = (0..self.catalog.slots() as u16).map(|slot| time(ServiceId(slot)).max(1)).collect();
+        self.catalog.set_weights(&weight);
+        // The places of those that may start have changed.
+        self.startable.clear();
+        self.refused.clear();
+        for slot in 0..self.services.len() as u16 {
+            self.touch_instances(ServiceId(slot));
+        }
     }
 
     /// A new definition gives a failed service another chance; one that runs in another way has to be restarted.

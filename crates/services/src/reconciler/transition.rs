@@ -168,10 +168,10 @@ impl Reconciler {
             self.instances[id].loss_expired = false;
         }
         if from == State::Running {
-            if core::mem::take(&mut self.instances[id].paused) {
-                actions.push(Action::Resume(identity));
-            } else {
+            if !core::mem::take(&mut self.instances[id].paused) {
                 actions.push(Action::Unpublish(service, identity));
+            } else if to.has_cell() {
+                actions.push(Action::Resume(identity));
             }
         }
         if to == State::Running {

@@ -28,10 +28,6 @@ impl Worklist {
         }
         Some(item)
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use std::format;
 use std::vec::Vec;
 
-use crate::{Definition, DependencyKind, Name, OnLoss, Probe, ProbeTarget, Readiness, RestartPolicy};
+use crate::{Definition, DependencyKind, Name, OnFailure, OnLoss, Probe, ProbeTarget, Readiness, RestartPolicy};
 use types::Nanos;
 
 pub(super) struct Random(u64);
@@ -81,6 +81,20 @@ pub(super) fn definition(random: &mut Random, at: u64) -> Definition {
         RestartPolicy::OnAbnormal,
         RestartPolicy::Never,
     ][random.below(5) as usize];
+    made.restart.on_failure = match random.below(40) {
+        0 => OnFailure::Emergency,
+        1 => OnFailure::Isolate,
+        2 if random.percent(10) => OnFailure::Reboot,
+        3 if random.percent(10) => OnFailure::PowerOff,
+        _ => OnFailure::None,
+    };
+    if made.restart.on_failure == OnFailure::Isolate {
+        if at > 0 {
+            made.isolate = Some(name(random.below(at)));
+        } else {
+            made.restart.on_failure = OnFailure::None;
+        }
+    }
     made.stop.timeout = Nanos::from_millis([100, 2000, 30_000][random.below(3) as usize]);
     made.stop.drain = Nanos::from_millis([0, 0, 500, 5000][random.below(4) as usize]);
     made.limits.memory_reserve = [0, 0, 10, 100][random.below(4) as usize];

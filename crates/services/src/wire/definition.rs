@@ -183,5 +183,5 @@ choice!(Root {
     9 => Conflict,
 });
 choice!(Actor { 0 => Supervisor, 1 => Caller { user, service } });
-choice!(Deed { 0 => Transition { index, from, to, cause }, 1 => Allowed(verb), 2 => Denied(verb, times), 3 => Flood(times), 4 => Escalated(wish) });
+choice!(Deed { 0 => Transition { index, from, to, cause }, 1 => Allowed(verb), 2 => Denied(verb), 3 => Flood(times), 4 => Escalated(wish) });
 record!(Record { sequence, time, actor, target, deed, hash });
