@@ -1,4 +1,5 @@
 // Runs of one program side by side and one after the other: each starts from the file, whatever the others did with theirs.
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -85,8 +86,9 @@ int main(int argc, char **argv) {
     printf("alone %d, a chain of nine %d\n", run("0"), run("8"));
 
     // Eight at once, all alive while the later ones start.
-    int pipes[8][2];
+    int pipes[8][2], started[2];
     pid_t pids[8];
+    pipe2(started, O_CLOEXEC);
     for (int i = 0; i < 8; i++) {
         pipe(pipes[i]);
         pids[i] = i % 2 ? vfork() : fork();
@@ -98,6 +100,10 @@ int main(int argc, char **argv) {
             _exit(98);
         }
     }
+    // Its other ends close when all have executed: what follows must not take the right from those who are still on their way.
+    close(started[1]);
+    char none;
+    printf("all run: %zd\n", read(started[0], &none, 1));
     printf("written to while it runs: %s\n", open(COPY, O_WRONLY) < 0 ? strerror(errno) : "opened");
     printf("truncated while it runs: %s\n", truncate(COPY, 100) < 0 ? strerror(errno) : "done");
     printf("run beside the others: %d\n", run("1"));

@@ -20,6 +20,18 @@ pub enum Profile {
     Release,
     /// With debug assertions: lock ranks and the like are checked.
     Debug,
+    /// The same, and every operation on processes is logged (feature `process-debug`).
+    Traced,
+}
+
+impl Profile {
+    /// Cargo's name of its directory.
+    const fn directory(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Debug | Self::Traced => "debug",
+        }
+    }
 }
 
 const USER_TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -27,11 +39,11 @@ const USER_TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Builds the kernel, once for this process; the ELF file is put into `into`.
 pub fn kernel(profile: Profile, into: &Path) -> Result<PathBuf> {
     // All boots of one command use the same kernel, even if somebody edits its sources meanwhile.
-    static BUILT: [OnceLock<Vec<u8>>; 2] = [const { OnceLock::new() }; 2];
+    static BUILT: [OnceLock<Vec<u8>>; 3] = [const { OnceLock::new() }; 3];
     if let Some(elf) = std::env::var_os("MULTIOS_KERNEL") {
         return Ok(PathBuf::from(elf)); // a kernel built elsewhere, for bisecting and for tests of this tool
     }
-    let slot = &BUILT[usize::from(profile == Profile::Debug)];
+    let slot = &BUILT[profile as usize];
     let elf = match slot.get() {
         Some(elf) => elf,
         None => {
@@ -48,13 +60,14 @@ fn build_kernel(profile: Profile) -> Result<Vec<u8>> {
     let target = paths::target().join("kernel");
     let mut cargo = cargo(&target);
     cargo.args(["build", "--package", "kernel", "--target", KERNEL_TARGET]);
-    if profile == Profile::Release {
-        cargo.arg("--release");
+    match profile {
+        Profile::Release => drop(cargo.arg("--release")),
+        Profile::Debug => {}
+        Profile::Traced => drop(cargo.args(["--features", "process-debug"])),
     }
     KernelToolchain::find_or_install()?.apply(&mut cargo);
     process::step("building the kernel", &mut cargo)?;
-    let built =
-        target.join(KERNEL_TARGET).join(if profile == Profile::Release { "release" } else { "debug" }).join("kernel");
+    let built = target.join(KERNEL_TARGET).join(profile.directory()).join("kernel");
     fs::read(&built).with_context(|| format!("cannot read {}", built.display()))
 }
 

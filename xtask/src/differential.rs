@@ -1,7 +1,8 @@
 //! The same scripts and programs on this machine's Linux and on MultiOS: outputs and statuses must be equal.
 //!
-//! Cases are `tests/differential/*.sh` and the programs of `tests/programs`. One boot runs them all, by `testrun`; when the
-//! kernel does not survive a case, the next boot goes on with the one after it. Linux runs them in a change-rooted copy of the
+//! Cases are `tests/differential/*.sh` and the programs of `tests/programs`. One boot with two CPUs runs them all, by `testrun`;
+//! three more, with one CPU and with four, there also by a kernel with debug assertions that logs every operation, run those
+//! that the rows of processes in `VERIFICATION.md` and `docs/traps.md` name. When the kernel does not survive a case, the next boot goes on with the one after it. Linux runs them in a change-rooted copy of the
 //! same tree, with namespaces of its own.
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use crate::machine::Machine;
 use crate::qemu::{Capture, Limit, Outcome};
 use crate::suite::{Report, Verdict, difference};
 use crate::tools::{self, Need};
-use crate::{build, paths, process};
+use crate::{build, ledger, paths, process};
 
 /// The guest says something at least at the end of each case, which `testrun` ends after 60 s.
 const SILENCE: Duration = Duration::from_secs(100);
@@ -61,27 +62,67 @@ pub fn run(report: &mut Report, debug: bool, twice_on_linux: bool) -> Result<()>
         return Ok(());
     }
     let linux = process::with_progress("running the cases on Linux", || on_linux(&tree, &cases))?;
-    let machine = Machine { debug, ..Machine::default() };
-    let (multios, crashes) = if twice_on_linux {
-        (on_linux(&tree, &cases)?, BTreeMap::new())
+    let runs = if twice_on_linux {
+        vec![("on Linux again".to_owned(), on_linux(&tree, &cases)?, BTreeMap::new())]
     } else {
-        process::with_progress("running the cases on MultiOS", || on_multios(&machine, &tree, &cases))?
+        on_machines(debug, &tree, &cases)?
     };
     for case in &cases {
         let name = case_name(case);
         let expected = linux.get(name).with_context(|| format!("{name} did not end on Linux"))?;
-        let actual = multios.get(name);
-        let verdict = match (actual, crashes.get(name)) {
-            (_, Some(crash)) => Verdict::Failed(crash.clone()),
-            (None, None) => Verdict::Failed("never ran".into()),
-            (Some(actual), None) => compare(expected, actual, scratch.path())?,
-        };
-        report.add(name, verdict, actual.map_or(Duration::ZERO, |actual| actual.time));
+        let (mut wrong, mut time) = (String::new(), Duration::ZERO);
+        for (machine, results, crashes) in &runs {
+            let actual = results.get(name);
+            let difference = match (actual, crashes.get(name)) {
+                (_, Some(crash)) => crash.clone(),
+                (None, None) => continue, // this machine was not to run it
+                (Some(actual), None) => compare(expected, actual, scratch.path())?,
+            };
+            if !difference.is_empty() {
+                wrong.push_str(&format!("{machine}:\n{difference}"));
+            }
+            time += actual.map_or(Duration::ZERO, |actual| actual.time);
+        }
+        let verdict = if wrong.is_empty() { Verdict::Passed } else { Verdict::Failed(wrong) };
+        report.add(name, verdict, time);
     }
     Ok(())
 }
 
-fn compare(expected: &CaseResult, actual: &CaseResult, scratch: &std::path::Path) -> Result<Verdict> {
+/// What a machine is called, the results, and how those ended that the kernel did not survive.
+type Run = (String, Results, BTreeMap<String, String>);
+
+/// Everything on two CPUs, what the ledger names on one and on four as well, and there also by a kernel that checks itself.
+fn on_machines(debug: bool, tree: &Tree, cases: &[String]) -> Result<Vec<Run>> {
+    let everywhere = ledger::process_tests()?;
+    let some: Vec<String> =
+        cases.iter().filter(|case| everywhere.iter().any(|name| name == case_name(case))).cloned().collect();
+    let mut runs = Vec::new();
+    let machine = |smp, trace| Machine { debug, trace, smp, ..Machine::default() };
+    let usual = machine(Machine::default().smp, false);
+    for (machine, cases) in
+        [(usual, cases), (machine(1, false), &some), (machine(4, false), &some), (machine(4, true), &some)]
+    {
+        if cases.is_empty() {
+            continue;
+        }
+        let kind = if machine.trace { ", every operation logged" } else { "" };
+        let name = format!("with smp={}{kind}", machine.smp);
+        let what = format!("running {} cases on MultiOS {name}", cases.len());
+        let (mut results, crashes) = process::with_progress(&what, || on_multios(&machine, tree, cases))?;
+        for case in cases.iter().map(|case| case_name(case)) {
+            let lost = CaseResult { status: "never ran".into(), output: Vec::new(), time: Duration::ZERO };
+            if !crashes.contains_key(case) {
+                results.entry(case.to_owned()).or_insert(lost);
+            }
+        }
+        runs.push((name, results, crashes));
+    }
+    Ok(runs)
+}
+
+/// What differs, for people; nothing if nothing does.
+fn compare(expected: &CaseResult, actual: &CaseResult, scratch: &std::path::Path) -> Result<String> {
     let mut text = String::new();
     if expected.status != actual.status {
         text = format!("status: {} on Linux, {} on MultiOS\n", expected.status, actual.status);
@@ -89,7 +130,7 @@ fn compare(expected: &CaseResult, actual: &CaseResult, scratch: &std::path::Path
     if expected.output != actual.output {
         text.push_str(&difference(("linux", &expected.output), ("multios", &actual.output), scratch)?);
     }
-    Ok(if text.is_empty() { Verdict::Passed } else { Verdict::Failed(text) })
+    Ok(text)
 }
 
 /// Runs `cases` on MultiOS; gives the results, and for each case that the kernel did not survive how it ended.

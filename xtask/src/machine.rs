@@ -75,6 +75,9 @@ pub struct Machine {
     /// Kernel with debug assertions
     #[arg(long)]
     pub debug: bool,
+    /// Kernel with debug assertions that logs every operation on processes
+    #[arg(long, conflicts_with = "release")]
+    pub trace: bool,
     /// More for the kernel's command line
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub cmdline: String,
@@ -96,6 +99,7 @@ impl Default for Machine {
             kvm: false,
             release: false,
             debug: false,
+            trace: false,
             cmdline: String::new(),
         }
     }
@@ -114,7 +118,11 @@ pub struct Payload {
 impl Machine {
     /// The profile that the kernel is built with.
     pub fn profile(&self) -> Profile {
-        if self.debug { Profile::Debug } else { Profile::Release }
+        match (self.trace, self.debug) {
+            (true, _) => Profile::Traced,
+            (false, true) => Profile::Debug,
+            (false, false) => Profile::Release,
+        }
     }
 
     /// Refuses combinations that cannot work, before anything is built.

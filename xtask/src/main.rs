@@ -13,6 +13,7 @@ mod differential;
 mod exec;
 mod initramfs;
 mod iso;
+mod ledger;
 mod machine;
 mod paths;
 mod process;

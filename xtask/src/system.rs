@@ -1,6 +1,6 @@
 //! The commands themselves, and scenarios that only make sense inside the booted kernel.
 //!
-//! A scenario is `tests/system/NAME.sh` with the output it must give in `NAME.out`; it must exit with 0. The commands are
+//! A scenario is `tests/system/NAME.sh` with the output it must give in `NAME.out`, on one CPU and on four; it must exit with 0. The commands are
 //! tested by calling this program's own functions with what a user would type.
 
 use std::fs;
@@ -48,20 +48,24 @@ fn scenarios(report: &mut Report, machine: &Machine) -> Result<()> {
         return Ok(());
     }
     let paths: Vec<_> = cases.iter().map(|(path, ..)| path.clone()).collect();
-    let (results, crashes) = process::with_progress("running the scenarios", || on_multios(machine, &tree, &paths))?;
-    for (_, expected, name) in cases {
-        let expected = fs::read(&expected).with_context(|| format!("cannot read {}", expected.display()))?;
-        let result: Option<&differential::CaseResult> = results.get(&name);
-        let verdict = match (result, crashes.get(&name)) {
-            (_, Some(crash)) => Verdict::Failed(crash.clone()),
-            (None, None) => Verdict::Failed("never ran".into()),
-            (Some(result), None) if result.output == expected && result.status == "exit:0" => Verdict::Passed,
-            (Some(result), None) => {
-                let difference = difference(("expected", &expected), ("multios", &result.output), scratch.path())?;
-                Verdict::Failed(format!("status {}\n{difference}", result.status))
-            }
-        };
-        report.add(&name, verdict, result.map_or(Duration::ZERO, |result| result.time));
+    for smp in [1, 4] {
+        let machine = Machine { smp, ..machine.clone() };
+        let what = format!("running the scenarios with {smp} CPUs");
+        let (results, crashes) = process::with_progress(&what, || on_multios(&machine, &tree, &paths))?;
+        for (_, expected, name) in &cases {
+            let expected = fs::read(expected).with_context(|| format!("cannot read {}", expected.display()))?;
+            let result: Option<&differential::CaseResult> = results.get(name);
+            let verdict = match (result, crashes.get(name)) {
+                (_, Some(crash)) => Verdict::Failed(crash.clone()),
+                (None, None) => Verdict::Failed("never ran".into()),
+                (Some(result), None) if result.output == expected && result.status == "exit:0" => Verdict::Passed,
+                (Some(result), None) => {
+                    let difference = difference(("expected", &expected), ("multios", &result.output), scratch.path())?;
+                    Verdict::Failed(format!("status {}\n{difference}", result.status))
+                }
+            };
+            report.add(&format!("{name} smp={smp}"), verdict, result.map_or(Duration::ZERO, |result| result.time));
+        }
     }
     Ok(())
 }
@@ -104,6 +108,11 @@ fn expect(run: &Run, outcome: Outcome, output: &str) -> Result<()> {
 }
 
 type Case = fn(&Machine) -> Result<()>;
+
+/// What the commands' cases are called.
+pub fn names() -> Vec<&'static str> {
+    COMMANDS.iter().map(|(name, _)| *name).collect()
+}
 
 const COMMANDS: &[(&str, Case)] = &[
     ("exec prints and exits as on Linux", |machine| {
@@ -169,6 +178,7 @@ const COMMANDS: &[(&str, Case)] = &[
     ("a foreign initramfs boots when gzipped", |machine| foreign(machine, Packing::Gzip, false)),
     ("a program runs over a foreign initramfs", |machine| foreign(machine, Packing::Gzip, true)),
     ("a thousand shells leak nothing", leaks),
+    ("process-debug logs every operation, and only it", traces),
     ("without busybox there is msh", |machine| {
         let script = "echo one | cat; cd /bin && pwd; ls /nowhere || echo failed; echo $?; exit 3";
         let mut tree = Tree::standard()?;
@@ -253,4 +263,41 @@ fn leaks(machine: &Machine) -> Result<()> {
         [ $heap -le $most ] && echo heap same || echo heap at most $most, was $heap\n\
         [ -n \"$before\" ] && [ $most -gt 1 ] && echo counted";
     expect(&shell(&Machine { smp: 1, ..machine.clone() }, script)?, Outcome::Exited(0), "same\nheap same\ncounted\n")
+}
+
+/// The kernel with the feature `process-debug` logs what processes do; in the one without, there is nothing of it.
+fn traces(machine: &Machine) -> Result<()> {
+    const OPERATIONS: &[&str] = &[
+        "clone: parent=",
+        "credentials: tid=",
+        "exec: pid=",
+        "exit: pid=",
+        "limits: pid=",
+        "namespaces: tid=",
+        "reap: pid=",
+        "scheduling: tid=",
+        "setsid: pid=",
+        "signal: pid=",
+        "wait: parent=",
+    ];
+    let traced = Machine { trace: true, debug: false, smp: 4, ..machine.clone() };
+    let script = "trap : USR1; (kill -USR1 $$; exit 3) & wait; setsid true; nice -n 5 true; chpst -u 7 true; unshare -u true; \
+                  ulimit -n 99; exit 4";
+    let argv = ["/bin/busybox", "sh", "-c", script].map(String::from);
+    let log = Capture::default();
+    let guest = Guest::new(&traced, None, &[], &argv, Stdin::Empty)?;
+    let finished = guest.run(false, Box::new(std::io::sink()), Box::new(log.clone()), LIMIT)?;
+    let log = String::from_utf8_lossy(&log.bytes()).into_owned();
+    ensure!(finished.outcome == Outcome::Exited(4), "{:?}\n{log}", finished.outcome);
+    let lines: Vec<_> = log.lines().filter_map(|line| Some(line.split_once("[PM] ")?.1)).collect();
+    for operation in OPERATIONS {
+        ensure!(lines.iter().any(|line| line.starts_with(operation)), "no {operation:?} in the log:\n{log}");
+    }
+    let scratch = paths::scratch()?;
+    for (machine, there) in [(&traced, true), (machine, false)] {
+        let kernel = fs::read(build::kernel(machine.profile(), scratch.path())?)?;
+        let found = kernel.windows(5).any(|bytes| bytes == b"[PM] ");
+        ensure!(found == there, "the kernel of {:?} has the texts of the trace: {found}", machine.profile());
+    }
+    Ok(())
 }

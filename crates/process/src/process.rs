@@ -588,6 +588,7 @@ impl<R: Resources> Process<R> {
         };
         let old = core::mem::replace(&mut self.limits.lock().limits, Arc::new(copy));
         drop(old);
+        trace!("limits: pid={} changed", self.pid());
         Ok(result)
     }
 

@@ -253,6 +253,7 @@ impl<R: Resources> Thread<R> {
 
     /// Changes how it is scheduled; the caller has checked the right and tells the scheduler.
     pub fn set_scheduling(&self, scheduling: Scheduling) {
+        trace!("scheduling: tid={} {scheduling:?}", self.tid());
         self.scheduling.store(scheduling.to_bits(), Ordering::Relaxed);
     }
 
@@ -615,6 +616,7 @@ impl<R: Resources> Thread<R> {
 
     /// Replaces that view (unshare, setns); the old one, to be dropped outside of locks.
     pub fn set_namespaces(&self, namespaces: R::Namespaces) -> R::Namespaces {
+        trace!("namespaces: tid={}", self.tid());
         core::mem::replace(&mut self.shared.lock().namespaces, namespaces)
     }
 }
