@@ -281,8 +281,8 @@ fn traces(machine: &Machine) -> Result<()> {
         "wait: parent=",
     ];
     let traced = Machine { trace: true, debug: false, smp: 4, ..machine.clone() };
-    let script = "trap : USR1; (kill -USR1 $$; exit 3) & wait; setsid true; nice -n 5 true; chpst -u 7 true; unshare -u true; \
-                  ulimit -n 99; exit 4";
+    let script = "trap : USR1; (kill -USR1 $$; exit 3) & wait; setsid true; nice -n 5 true; unshare -u true; \
+                  start-stop-daemon -S -c nobody -x /bin/testrun; ulimit -n 99; exit 4";
     let argv = ["/bin/busybox", "sh", "-c", script].map(String::from);
     let log = Capture::default();
     let guest = Guest::new(&traced, None, &[], &argv, Stdin::Empty)?;

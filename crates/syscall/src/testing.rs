@@ -313,6 +313,15 @@ pub(crate) struct Task {
     woken: Arc<Woken>,
 }
 
+/// How a call comes in from user mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// By what need not wait, as usual.
+    Fast,
+    /// Past that, as while somebody sets call filters.
+    Slow,
+}
+
 /// Result of a call that would wait.
 pub(crate) const WAITS: i64 = i64::MIN;
 
@@ -340,6 +349,18 @@ impl Task {
 
     /// Starts a call that may wait.
     pub(crate) fn start<const N: usize>(&self, number: u32, args: [u64; N]) -> Running<'_> {
+        self.start_by(Entry::Fast, number, args)
+    }
+
+    /// Makes a call by that entry, as [`Task::call`] does.
+    pub(crate) fn call_by<const N: usize>(&self, entry: Entry, number: u32, args: [u64; N]) -> i64 {
+        match self.start_by(entry, number, args).poll() {
+            Poll::Ready(value) => value,
+            Poll::Pending => WAITS,
+        }
+    }
+
+    fn start_by<const N: usize>(&self, entry: Entry, number: u32, args: [u64; N]) -> Running<'_> {
         let mut six = [0; 6];
         six[..N].copy_from_slice(&args);
         let future = Box::pin(async move {
@@ -354,8 +375,11 @@ impl Task {
                 exit: None,
                 new_space: None,
             };
-            // As the entry from user mode does.
-            match dispatch_now(self.caller(), number.into(), six) {
+            let at_once = match entry {
+                Entry::Fast => dispatch_now(self.caller(), number.into(), six),
+                Entry::Slow => None,
+            };
+            match at_once {
                 Some(result) => result,
                 None => dispatch(self.caller(), &mut registers).await,
             }

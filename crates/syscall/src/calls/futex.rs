@@ -87,7 +87,8 @@ pub(crate) async fn sys_futex(
             let deadline = absolute(caller, timeout, real_time)?;
             lock_pi(caller, address, scope(operation), deadline).await
         }
-        _ => Err(Errno::ENOSYS.into()),
+        // While somebody sets call filters, the fast entry declines even what never waits.
+        _ => sys_futex_now(caller, args).unwrap_or(Err(Errno::ENOSYS.into())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Calls as programs make them, family by family.
 
+mod entries;
 mod events;
 mod fd;
 mod files;
