@@ -72,6 +72,10 @@ impl Rank {
     pub const PIPE: Self = Self(46);
     /// Descriptors on their way through sockets.
     pub const SOCKET_FLIGHT: Self = Self(47);
+    /// Who watches which nodes.
+    pub const WATCHES: Self = Self(48);
+    /// An inotify instance.
+    pub const INOTIFY: Self = Self(49);
     /// A bucket of the futex table.
     pub const FUTEX: Self = Self(50);
     /// Where one futex waiter is queued.

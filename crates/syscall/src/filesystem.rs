@@ -21,7 +21,7 @@ use vfs::socket::AbstractNames;
 use vfs::terminal::{Ptys, Terminal};
 use vfs::{
     Caller as VfsCaller, Confine, DeviceKind, DeviceNumber, DeviceRegistry, FileSystem, FsContext, Location, LockKind,
-    LockOwner, Namespace, NewContent, NewNode, VfsError,
+    LockOwner, Namespace, NewContent, NewNode, VfsError, WATCH_LIMITS,
 };
 
 use crate::calls::info::{RELEASE, VERSION};
@@ -333,6 +333,13 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
     }));
     add(NamedFile::new("sys/fs/file-max", 0o444, |out: &mut Text| writeln!(out, "{}", i64::MAX)));
     add(NamedFile::new("sys/fs/pipe-max-size", 0o444, |out: &mut Text| writeln!(out, "{}", 1 << 20)));
+    for (path, limit) in [
+        ("sys/fs/inotify/max_user_instances", &WATCH_LIMITS.instances),
+        ("sys/fs/inotify/max_user_watches", &WATCH_LIMITS.watches),
+        ("sys/fs/inotify/max_queued_events", &WATCH_LIMITS.events),
+    ] {
+        add(NamedFile::new(path, 0o644, Setting(limit)));
+    }
     for path in ["sysvipc/sem", "sysvipc/shm", "sysvipc/msg"] {
         let kind = path.strip_prefix("sysvipc/").unwrap_or(path);
         add(NamedFile::new(path, 0o444, move |out: &mut Text| system.ipc.report(system, kind, out)));
@@ -369,6 +376,24 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
         }));
     }
     files
+}
+
+/// A number that the administrator may change.
+struct Setting(&'static AtomicU32);
+
+impl ProcText for Setting {
+    fn read(&self, out: &mut Text) -> core::fmt::Result {
+        writeln!(out, "{}", self.0.load(Ordering::Relaxed))
+    }
+
+    fn write(&self, data: &[u8], _caller: &VfsCaller<'_>) -> vfs::Result<()> {
+        /// What an instance may make the kernel keep stays bounded whoever asks.
+        const MOST: u32 = 1 << 20;
+        let text = core::str::from_utf8(data).map_err(|_| VfsError::InvalidArgument)?;
+        let value: u32 = text.trim().parse().map_err(|_| VfsError::InvalidArgument)?;
+        self.0.store(value.min(MOST), Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// /proc/locks: the locks of the files that some process has open, each file once.

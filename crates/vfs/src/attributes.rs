@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use abi::linux::general as linux;
 use types::{Capabilities, Gid, Uid};
 
+use crate::notify;
 use crate::{
     AttributeChange, FileType, FsContext, Location, MAX_FILE_SIZE, MountFlags, OpenFile, Result, TimeChange, VfsError,
     Want, is_owner, permit, real_rights,
@@ -37,7 +38,9 @@ impl FsContext<'_> {
         if !self.keeps_set_gid(access.gid) {
             mode &= !linux::S_ISGID;
         }
-        location.inode().set_attributes(&AttributeChange { mode: Some(mode), ..AttributeChange::default() })
+        location.inode().set_attributes(&AttributeChange { mode: Some(mode), ..AttributeChange::default() })?;
+        notify::tell(location.inode(), linux::IN_ATTRIB);
+        Ok(())
     }
 
     /// chown(2); `None` leaves as it is.
@@ -64,7 +67,9 @@ impl FsContext<'_> {
             }
             change.mode = (mode != access.mode).then_some(mode);
         }
-        location.inode().set_attributes(&change)
+        location.inode().set_attributes(&change)?;
+        notify::tell(location.inode(), linux::IN_ATTRIB);
+        Ok(())
     }
 
     /// truncate(2).
@@ -91,7 +96,9 @@ impl FsContext<'_> {
             AttributeChange { size: Some(len), mode: self.mode_after_write(location), ..AttributeChange::default() };
         let outcome = location.inode().set_attributes(&change);
         OpenFile::uncount_writer(location);
-        outcome
+        outcome?;
+        notify::tell(location.inode(), linux::IN_MODIFY);
+        Ok(())
     }
 
     /// utimensat(2).
@@ -111,7 +118,14 @@ impl FsContext<'_> {
             }
             permit(&access, self.credentials(), Want::WRITE)?;
         }
-        location.inode().set_attributes(&AttributeChange { atime, mtime, ..AttributeChange::default() })
+        location.inode().set_attributes(&AttributeChange { atime, mtime, ..AttributeChange::default() })?;
+        let what = match (atime, mtime) {
+            (TimeChange::Keep, _) => linux::IN_MODIFY,
+            (_, TimeChange::Keep) => linux::IN_ACCESS,
+            _ => linux::IN_ATTRIB,
+        };
+        notify::tell(location.inode(), what);
+        Ok(())
     }
 
     /// access(2); nothing wanted asks for existence.

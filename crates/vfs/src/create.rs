@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use abi::linux::general as linux;
 use types::Capabilities;
 
+use crate::notify;
 use crate::walk::{Last, ParentOf};
 use crate::{DeviceNumber, FileType, FsContext, Inode, Location, NewContent, NewNode, Result, VfsError, Want, permit};
 
@@ -87,7 +88,10 @@ impl FsContext<'_> {
         if target.kind() == FileType::Directory {
             return Err(VfsError::NotPermitted);
         }
-        at.parent.inode().link(name, target.inode())
+        at.parent.inode().link(name, target.inode())?;
+        notify::tell_self(target.inode(), linux::IN_ATTRIB);
+        notify::tell_name(at.parent.inode(), name, target.kind(), linux::IN_CREATE, 0);
+        Ok(())
     }
 
     fn create_at(&self, at: &ParentOf, content: NewContent<'_>, mode: u32) -> Result<Arc<dyn Inode>> {
@@ -109,7 +113,9 @@ impl FsContext<'_> {
     ) -> Result<Arc<dyn Inode>> {
         parent.mount().check_writable()?;
         self.may_create(parent)?;
-        parent.inode().create(name, &self.new_node(parent, content, mode))
+        let made = parent.inode().create(name, &self.new_node(parent, content, mode))?;
+        notify::tell_name(parent.inode(), name, made.access().kind, linux::IN_CREATE, 0);
+        Ok(made)
     }
 
     fn may_create(&self, parent: &Location) -> Result<()> {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use abi::linux::general as linux;
 use types::Capabilities;
 
+use crate::notify;
 use crate::open_file::counts_writers;
 use crate::pipe::{FifoOpen, Pipe, PipeAccess};
 use crate::walk::{Last, ParentOf};
@@ -168,6 +169,10 @@ impl FsContext<'_> {
         match opened {
             Ok((file, fifo)) => {
                 let file = OpenFile::at(file, location.clone(), flags | linux::O_LARGEFILE);
+                notify::tell(location.inode(), linux::IN_OPEN);
+                if truncate {
+                    notify::tell(location.inode(), linux::IN_MODIFY);
+                }
                 Ok(Opened { file: Arc::new(file), fifo })
             }
             Err(error) => {

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use abi::linux::general as linux;
 use sync::{Rank, SpinLock, WaitQueue};
 
+use crate::notify;
 use crate::pipe::Pipe;
 use crate::{
     Access, AttributeChange, Caller, File, FileLocks, FileType, Inode, Location, LockKind, LockOwner, Metadata,
@@ -246,7 +247,9 @@ impl OpenFile {
     pub fn read(&self, out: &mut [u8]) -> Result<usize> {
         self.check_readable()?;
         if self.positioning != Positioning::Seekable {
-            return self.file.read(0, out);
+            let count = self.file.read(0, out)?;
+            self.tell_if(count > 0, linux::IN_ACCESS);
+            return Ok(count);
         }
         let moving = self.moving.lock();
         let position = self.position();
@@ -254,6 +257,7 @@ impl OpenFile {
         self.move_to(position + count as u64);
         drop(moving);
         self.accessed();
+        self.tell_if(count > 0, linux::IN_ACCESS);
         Ok(count)
     }
 
@@ -266,6 +270,7 @@ impl OpenFile {
         self.check_offset(offset)?;
         let count = self.file.read(offset, out)?;
         self.accessed();
+        self.tell_if(count > 0, linux::IN_ACCESS);
         Ok(count)
     }
 
@@ -277,11 +282,13 @@ impl OpenFile {
     pub fn write(&self, data: &[u8], rules: &WriteRules) -> Result<usize> {
         self.check_writable()?;
         if self.positioning != Positioning::Seekable {
-            return self.file.write(0, data);
+            return self.write_stream(data);
         }
-        let _moving = self.moving.lock();
+        let moving = self.moving.lock();
         let (taken, end) = self.write_seekable(self.position(), data, rules)?;
         self.move_to(end);
+        drop(moving);
+        self.tell_if(taken > 0, linux::IN_MODIFY);
         Ok(taken)
     }
 
@@ -293,9 +300,32 @@ impl OpenFile {
         self.check_writable()?;
         self.check_offset(offset)?;
         if self.positioning != Positioning::Seekable {
-            return self.file.write(0, data);
+            return self.write_stream(data);
         }
-        self.write_seekable(offset, data, rules).map(|(taken, _)| taken)
+        let (taken, _) = self.write_seekable(offset, data, rules)?;
+        self.tell_if(taken > 0, linux::IN_MODIFY);
+        Ok(taken)
+    }
+
+    fn write_stream(&self, data: &[u8]) -> Result<usize> {
+        let taken = self.file.write(0, data)?;
+        self.tell_if(taken > 0, linux::IN_MODIFY);
+        Ok(taken)
+    }
+
+    /// Tells who watches the file, or the directory it is in, that `mask` happened.
+    #[inline]
+    fn tell_if(&self, happened: bool, mask: u32) {
+        if notify::is_watched() && happened {
+            self.tell(mask);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, mask: u32) {
+        if let Some(location) = &self.location {
+            notify::tell(location.inode(), mask);
+        }
     }
 
     fn write_seekable(&self, offset: u64, data: &[u8], rules: &WriteRules) -> Result<(usize, u64)> {
@@ -359,6 +389,7 @@ impl OpenFile {
         }
         self.file.truncate(len)?;
         self.written(rules);
+        self.tell_if(true, linux::IN_MODIFY);
         Ok(())
     }
 
@@ -380,6 +411,7 @@ impl OpenFile {
         }
         self.file.allocate(mode, offset, len)?;
         self.written(rules);
+        self.tell_if(true, linux::IN_MODIFY);
         Ok(())
     }
 
@@ -397,6 +429,7 @@ impl OpenFile {
         self.move_to(position);
         drop(moving);
         self.accessed();
+        self.tell_if(true, linux::IN_ACCESS);
         Ok(used)
     }
 
@@ -566,6 +599,7 @@ impl Drop for OpenFile {
     fn drop(&mut self) {
         if !self.is_path() {
             self.file.release(self.writable);
+            self.tell_if(true, if self.writable { linux::IN_CLOSE_WRITE } else { linux::IN_CLOSE_NOWRITE });
         }
         let Some(location) = &self.location else { return };
         if let Some(locks) = location.inode().locks() {

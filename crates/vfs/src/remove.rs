@@ -1,10 +1,13 @@
 //! Taking names away: unlink, rmdir, rename.
 
+use alloc::sync::Arc;
+
 use abi::linux::general as linux;
 use types::Capabilities;
 
+use crate::notify;
 use crate::walk::{Last, ParentOf};
-use crate::{FileType, FsContext, Location, RenameMode, Result, VfsError, Want, permit};
+use crate::{FileType, FsContext, Inode, Location, RenameMode, Result, VfsError, Want, permit};
 
 /// Times an operation looks again when a name changes under it. Each time somebody else got on, so this never matters.
 const TRIES: usize = 64;
@@ -18,7 +21,7 @@ impl FsContext<'_> {
         let at = self.resolve_parent(path)?;
         let Last::Name(name) = &at.last else { return Err(VfsError::IsADirectory) };
         at.parent.mount().check_writable()?;
-        again(|| {
+        let victim = again(|| {
             let victim = self.bare_child(&at.parent, name)?;
             let directory = victim.kind() == FileType::Directory;
             if at.trailing_slash {
@@ -29,8 +32,15 @@ impl FsContext<'_> {
                 return Err(VfsError::IsADirectory);
             }
             self.not_mounted_on(&victim)?;
-            at.parent.inode().unlink(name, victim.inode())
-        })
+            at.parent.inode().unlink(name, victim.inode())?;
+            Ok(victim)
+        })?;
+        let kind = victim.kind();
+        notify::tell_self(victim.inode(), linux::IN_ATTRIB);
+        // It goes with this, unless somebody has it open, and those who watch it are told first.
+        drop(victim);
+        notify::tell_name(at.parent.inode(), name, kind, linux::IN_DELETE, 0);
+        Ok(())
     }
 
     /// rmdir(2).
@@ -54,7 +64,9 @@ impl FsContext<'_> {
             }
             self.not_mounted_on(&victim)?;
             at.parent.inode().rmdir(name, victim.inode())
-        })
+        })?;
+        notify::tell_name(at.parent.inode(), name, FileType::Directory, linux::IN_DELETE, 0);
+        Ok(())
     }
 
     /// renameat2(2); relative paths of `to` start at `to_base`.
@@ -147,7 +159,16 @@ impl FsContext<'_> {
             to_name,
             found.as_ref().map(Location::inode),
             mode,
-        )
+        )?;
+        if notify::is_watched() {
+            let (from, to) = ((source.parent.inode(), name), (target.parent.inode(), to_name));
+            let replaced = found.as_ref().filter(|_| mode != RenameMode::Exchange);
+            tell_move(from, to, node.inode(), replaced.map(Location::inode));
+            if let (Some(other), RenameMode::Exchange) = (&found, mode) {
+                tell_move(to, from, other.inode(), None);
+            }
+        }
+        Ok(())
     }
 
     /// The node called `name`, whatever is mounted on it.
@@ -176,7 +197,23 @@ impl FsContext<'_> {
     }
 }
 
-fn again(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
+/// `node` has moved from one name to another, in place of `replaced`.
+fn tell_move(
+    from: (&Arc<dyn Inode>, &[u8]),
+    to: (&Arc<dyn Inode>, &[u8]),
+    node: &Arc<dyn Inode>,
+    replaced: Option<&Arc<dyn Inode>>,
+) {
+    let (kind, cookie) = (node.access().kind, notify::next_cookie());
+    notify::tell_name(from.0, from.1, kind, linux::IN_MOVED_FROM, cookie);
+    notify::tell_name(to.0, to.1, kind, linux::IN_MOVED_TO, cookie);
+    if let Some(replaced) = replaced {
+        notify::tell_self(replaced, linux::IN_ATTRIB);
+    }
+    notify::tell_self(node, linux::IN_MOVE_SELF);
+}
+
+fn again<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     for _ in 0..TRIES {
         match attempt() {
             Err(VfsError::Stale) => {}

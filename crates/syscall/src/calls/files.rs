@@ -7,7 +7,7 @@ use abi::linux::general as linux;
 
 use crate::calls::attributes::{self, XattrCall, XattrPlace};
 use crate::calls::stat::CWD;
-use crate::calls::{epoll, event, fd, io, ioctl, message, names, open, places, poll, socket, splice, stat};
+use crate::calls::{epoll, event, fd, inotify, io, ioctl, message, names, open, places, poll, socket, splice, stat};
 use crate::{Call, Caller, RestartBlock, SysResult, own_limits};
 
 /// Serves a call on files that need not wait; `None`: it must, or is none of these.
@@ -143,6 +143,10 @@ fn streams(caller: Caller<'_>, number: u32, args: [u64; 6]) -> Option<SysResult>
         linux::__NR_timerfd_gettime => event::sys_timerfd_gettime(caller, a, b),
         linux::__NR_signalfd => event::sys_signalfd4(caller, a, b, c, 0),
         linux::__NR_signalfd4 => event::sys_signalfd4(caller, a, b, c, d),
+        linux::__NR_inotify_init => inotify::sys_inotify_init1(caller, 0),
+        linux::__NR_inotify_init1 => inotify::sys_inotify_init1(caller, a),
+        linux::__NR_inotify_add_watch => inotify::sys_inotify_add_watch(caller, a, b, c),
+        linux::__NR_inotify_rm_watch => inotify::sys_inotify_rm_watch(caller, a, b),
         linux::__NR_socket => socket::sys_socket(caller, a, b, c),
         linux::__NR_socketpair => socket::sys_socketpair(caller, a, b, c, d),
         linux::__NR_bind => socket::sys_bind(caller, a, b, c),

@@ -11,6 +11,7 @@ pub(crate) mod files;
 pub(crate) mod futex;
 pub(crate) mod ids;
 pub(crate) mod info;
+pub(crate) mod inotify;
 pub(crate) mod inspect;
 pub(crate) mod io;
 pub(crate) mod ioctl;

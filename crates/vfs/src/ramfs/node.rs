@@ -356,6 +356,7 @@ impl Inode for RamNode {
 impl Drop for RamNode {
     fn drop(&mut self) {
         self.shared.inodes.give(1);
+        crate::notify::gone(self.me.as_ptr().addr(), self.state.get_mut().nlink == 0);
         let Body::Directory(entries) = &mut self.body else { return };
         // One by one instead of by recursion: trees are as deep as users make them.
         let mut orphans: Vec<Arc<Self>> = entries.get_mut().drain().collect();

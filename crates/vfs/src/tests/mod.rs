@@ -10,6 +10,7 @@ mod mounts;
 mod paths;
 mod permissions;
 pub(crate) mod suite;
+mod watches;
 mod world;
 
 pub(crate) use world::World;
