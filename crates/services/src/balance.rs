@@ -50,7 +50,7 @@ pub enum Work {
 }
 
 /// The published instances of one service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Balancer {
     policy: Balance,
     slow_start: Nanos,
@@ -63,6 +63,18 @@ impl Balancer {
     /// No instance yet; room for `capacity`.
     pub fn new(policy: Balance, slow_start: Nanos, capacity: usize, seed: u64) -> Self {
         Self { policy, slow_start, members: Vec::with_capacity(capacity), turn: 0, random: seed | 1 }
+    }
+
+    /// How it chooses.
+    pub const fn policy(&self) -> Balance {
+        self.policy
+    }
+
+    /// Makes room for so many instances, if memory allows.
+    pub fn make_room(&mut self, count: u16) {
+        let more = usize::from(count).saturating_sub(self.members.len());
+        // Without room an instance gets no work, and is not lost.
+        let _ = self.members.try_reserve(more);
     }
 
     /// Takes in an instance.

@@ -21,6 +21,7 @@ mod error;
 pub mod graph;
 mod history;
 mod id;
+mod manager;
 mod plan;
 mod reconciler;
 mod replay;
@@ -47,6 +48,7 @@ pub use error::{
 };
 pub use history::Transition;
 pub use id::{Generation, Identity, InstanceId, ServiceId};
+pub use manager::{ServiceHealth, ServiceManager, ServiceStatus};
 pub use plan::{Change, Step};
 pub use reconciler::{
     Closed, Command, Config, Ending, Hold, InstanceView, Level, RebootGuard, Reconciler, ServiceView, Stage, StopMode,

@@ -5,65 +5,14 @@ use std::collections::BTreeSet;
 use std::vec;
 use std::vec::Vec;
 
+use super::bench::{Bench, daemon, name};
 use super::random::Random;
 use crate::table::{TABLE, Trigger};
 use crate::{
-    Action, Actions, Actor, Allow, Balance, Balancer, Command, Config, Definition, DependencyKind, Event, Exit, Export,
-    Generation, Identity, InstanceId, Name, Reconciler, Restart, Role, ServiceError, ServiceId, State, StopMode,
-    Subject, Work, delay,
+    Action, Actor, Allow, Balance, Balancer, Command, DependencyKind, Event, Exit, Export, Generation, Identity,
+    InstanceId, Restart, Role, ServiceError, ServiceId, State, StopMode, Subject, Work, delay,
 };
 use types::{Nanos, Uid};
-
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
-
-fn daemon(text: &str) -> Definition {
-    Definition { enabled: true, ..Definition::daemon(name(text), "/bin/true") }
-}
-
-struct Bench {
-    engine: Reconciler,
-    actions: Actions,
-    now: Nanos,
-}
-
-impl Bench {
-    fn new(set: Vec<Definition>) -> Self {
-        let mut bench =
-            Self { engine: Reconciler::new(Config::default()), actions: Actions::new(1024), now: Nanos::ZERO };
-        bench.engine.load(Nanos::ZERO, set, &mut bench.actions).unwrap();
-        bench
-    }
-
-    fn id(&self, text: &str) -> ServiceId {
-        self.engine.catalog().find(text).unwrap()
-    }
-
-    fn identity(&self, text: &str) -> Identity {
-        self.engine.instances(self.id(text)).next().unwrap().identity
-    }
-
-    fn state(&self, text: &str) -> State {
-        self.engine.instances(self.id(text)).next().unwrap().state
-    }
-
-    fn step(&mut self, event: Event) -> Vec<Action> {
-        self.actions.clear();
-        self.engine.step(self.now, event, &mut self.actions);
-        self.actions.as_slice().to_vec()
-    }
-
-    fn command(&mut self, command: Command) -> crate::Result<()> {
-        self.actions.clear();
-        self.engine.command(self.now, Actor::ROOT, command, &mut self.actions)
-    }
-
-    fn wait(&mut self, span: Nanos) -> Vec<Action> {
-        self.now += span;
-        self.step(Event::Tick)
-    }
-}
 
 fn chain() -> Bench {
     let mut bench = Bench::new(vec![
