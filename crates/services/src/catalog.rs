@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use crate::definition::{Definition, DependencyKind, MAX_DEPENDENCIES, Name};
 use crate::error::{Capacity, Resource, ServiceError, Unsatisfied};
-use crate::graph::{Csr, components, levels, remaining_path, shortest_cycle};
+use crate::graph::{Csr, Groups, components, levels, remaining_path, shortest_cycle};
 use crate::id::{ServiceId, SlotId};
 
 /// What a set may need at most.
@@ -67,9 +67,12 @@ pub struct Edge {
 pub struct Catalog {
     definitions: Vec<Option<Definition>>,
     names: BTreeMap<Name, ServiceId>,
+    /// Sorted by who depends; within one in the order of its definition.
     edges: Vec<Edge>,
-    forward: Csr,
-    backward: Csr,
+    forward: Groups,
+    backward: Groups,
+    /// For each position of `backward`, which edge stands there.
+    incoming: Vec<u32>,
     level: Vec<u16>,
     /// Services in the order in which they should be started when several can.
     order: Vec<ServiceId>,
@@ -107,7 +110,7 @@ impl Catalog {
         set.append(&mut retired);
         let names = number(previous, &set, bounds, &mut mistakes);
         let slots = names.values().map(|id| id.slot() + 1).max().unwrap_or(0);
-        let edges = connect(&names, set.get(..kept).unwrap_or(&set), bounds, &mut mistakes);
+        let mut edges = connect(&names, set.get(..kept).unwrap_or(&set), bounds, &mut mistakes);
         let ordering: Vec<(u16, u16)> =
             edges.iter().filter(|edge| edge.kind.orders()).map(|edge| (edge.from.0, edge.to.0)).collect();
         let order_graph = Csr::new(slots, &ordering);
@@ -134,11 +137,12 @@ impl Catalog {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let pairs = |edge: &Edge| (edge.from.0, edge.to.0);
-        let forward = Csr::new(slots, &edges.iter().map(pairs).collect::<Vec<_>>());
-        let backward = Csr::new(slots, &edges.iter().map(|edge| (edge.to.0, edge.from.0)).collect::<Vec<_>>());
-        let mut catalog =
-            Self { definitions, names, edges, forward, backward, level, order: Vec::new(), rank: Vec::new() };
+        edges.sort_by_key(|edge| edge.from);
+        edges.shrink_to_fit();
+        let forward = Groups::new(slots, edges.iter().map(|edge| edge.from.0));
+        let (backward, incoming) = Groups::sorted(slots, edges.iter().map(|edge| edge.to.0));
+        let (order, rank) = (Vec::new(), Vec::new());
+        let mut catalog = Self { definitions, names, edges, forward, backward, incoming, level, order, rank };
         catalog.rank_by(&order_graph, &[]);
         Ok(catalog)
     }
@@ -224,12 +228,15 @@ impl Catalog {
 
     /// Dependencies of a service, with their place in [`Catalog::edges`].
     pub fn dependencies(&self, id: ServiceId) -> impl Iterator<Item = (usize, Edge)> {
-        self.walk(&self.forward, id)
+        self.forward.range(id.0).filter_map(|at| Some((at, *self.edges.get(at)?)))
     }
 
     /// Dependencies on a service, with their place in [`Catalog::edges`].
     pub fn dependents(&self, id: ServiceId) -> impl Iterator<Item = (usize, Edge)> {
-        self.walk(&self.backward, id)
+        self.backward.range(id.0).filter_map(|position| {
+            let at = *self.incoming.get(position)? as usize;
+            Some((at, *self.edges.get(at)?))
+        })
     }
 
     /// Positions for [`Catalog::dependent_at`]: for walks that change other things on the way.
@@ -238,14 +245,7 @@ impl Catalog {
     }
 
     pub(crate) fn dependent_at(&self, position: usize) -> Option<Edge> {
-        self.edges.get(self.backward.origin(position)? as usize).copied()
-    }
-
-    fn walk<'a>(&'a self, graph: &'a Csr, id: ServiceId) -> impl Iterator<Item = (usize, Edge)> {
-        graph.range(id.0).filter_map(|position| {
-            let origin = graph.origin(position)? as usize;
-            Some((origin, *self.edges.get(origin)?))
-        })
+        self.edges.get(*self.incoming.get(position)? as usize).copied()
     }
 
     /// How deep a service stands: 0 depends on nothing.

@@ -4,10 +4,12 @@
 
 mod components;
 mod csr;
+mod groups;
 mod incremental;
 mod levels;
 
 pub use components::{components, shortest_cycle};
 pub use csr::Csr;
+pub use groups::Groups;
 pub use incremental::IncrementalOrder;
 pub use levels::{levels, remaining_path};
