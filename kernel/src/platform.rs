@@ -11,7 +11,7 @@ use process::signal::frame::FpLayout;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sync::{Rank, SpinLock};
-use syscall::{Hardware, NewThread, OutOfMemory, Platform, Thread};
+use syscall::{Hardware, KernelTask, NewThread, OutOfMemory, Platform, Thread};
 use types::{CpuId, CpuSet, Nanos};
 
 use crate::{boot, entry, run};
@@ -69,6 +69,10 @@ impl Platform for Kernel {
     fn admit_thread(&self, thread: Arc<Thread>) -> Result<(), OutOfMemory> {
         let system = crate::system().ok_or(OutOfMemory)?;
         run::admit(system, crate::executor(), thread)
+    }
+
+    fn run_task(&self, task: KernelTask) -> Result<(), OutOfMemory> {
+        run::start_task(crate::executor(), task)
     }
 
     fn charge(&self) {

@@ -11,7 +11,9 @@ use hal::{Trap, UserContext};
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user;
 use process::{ExitStatus, SwitchKind};
-use syscall::{NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, Serving, System, Thread, VectorState};
+use syscall::{
+    KernelTask, NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, Serving, System, Thread, VectorState,
+};
 use types::{CpuId, CpuSet};
 
 use crate::entry::{self, ATTEND, EXIT_GROUP, SCHED_YIELD, SIGRETURN, SlotFpu, ThreadSlot};
@@ -68,6 +70,18 @@ pub(crate) fn admit(
     if executor.spawn(task, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
 }
 
+/// Runs a task of the kernel's own.
+///
+/// # Errors
+/// [`OutOfMemory`]; it never runs.
+pub(crate) fn start_task(executor: &'static Executor<ThreadTask>, task: KernelTask) -> Result<(), OutOfMemory> {
+    let body = Box::pin(async move {
+        task.await;
+        None
+    });
+    if executor.spawn(ThreadTask::Created(body), |_| ()) { Ok(()) } else { Err(OutOfMemory) }
+}
+
 /// The life of a created thread until it has a program; `None` when it has ended without.
 async fn created(system: &'static System, thread: Arc<Thread>) -> Option<Running> {
     let Some(start) = system.first_program(&thread).await else {
@@ -88,7 +102,7 @@ async fn created(system: &'static System, thread: Arc<Thread>) -> Option<Running
 pub(crate) enum ThreadTask {
     /// It has a program.
     Running(Running),
-    /// It waits for one.
+    /// It waits for one, or is the kernel's own and never gets one.
     Created(Pin<Box<dyn Future<Output = Option<Running>> + Send>>),
 }
 

@@ -16,8 +16,8 @@ use memory::PagingFeatures;
 use process::{ProcessManagerConfig, ProcessTable, TableConfig};
 use sync::{Hooks, Once, TimerQueue};
 use syscall::{
-    CreatedProcesses, FileSystems, InitProgram, LoadAverage, Machine, MappedFiles, MissingCalls, System, UtsNamespace,
-    ViolationLog, WallClock,
+    CreatedProcesses, FileSystems, InitProgram, LoadAverage, Machine, MappedFiles, MissingCalls, ServiceRoom, System,
+    UtsNamespace, ViolationLog, WallClock,
 };
 use types::{CpuId, MAX_CPUS, Nanos, PAGE_SIZE};
 
@@ -155,6 +155,7 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
         forks: AtomicU64::new(0),
         randomize: !line.has("norandmaps"),
         files: Once::new(),
+        services: ServiceRoom::new(),
         command_line: boot.command_line.as_str().into(),
     });
     let archives: Vec<&[u8]> = boot.modules.iter().map(|module| boot::module_bytes(module)).collect();

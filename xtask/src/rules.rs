@@ -15,17 +15,22 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[
     ("kernel", "kernel::boot and kernel::entry alone"),
     ("pm", "the native gate is an instruction"),
     ("pmbench", "raw system calls are what it measures"),
+    ("svcheck", "bad services fork, raise and map"),
     ("testkit", "an allocator that fails on purpose"),
 ];
 /// In these crates only the modules named may lift the ban; the crate's root denies `unsafe_code`.
 const UNSAFE_MODULES: &[(&str, &[&str])] = &[("memory", &["raw"]), ("kernel", &["boot", "entry"])];
+
+/// Crates of the kernel that programs use as well: what both speak over a device.
+const SPOKEN: &[&str] = &["services"];
 
 /// Where a crate stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
     /// Part of the kernel; 0 is the lowest.
     Kernel(u64),
-    /// A program of ring 3, or a tool: depends on what it likes of the kernel's lowest layer, nothing depends on it.
+    /// A program of ring 3, or a tool: depends on what it likes of the kernel's lowest layer and of [`SPOKEN`]; only others
+    /// of its kind depend on it.
     Outside,
     /// Only for tests; may be a dev-dependency of any crate.
     Dev,
@@ -82,7 +87,9 @@ fn layers(one: &Crate, crates: &[Crate]) -> Vec<String> {
         let Some(other) = crates.iter().find(|other| &other.name == name) else { continue };
         let allowed = match (one.layer, other.layer) {
             (Some(Layer::Kernel(mine)), Some(Layer::Kernel(theirs))) => theirs < mine,
-            (Some(Layer::Outside), Some(Layer::Kernel(theirs))) => theirs == 0,
+            (Some(Layer::Outside), Some(Layer::Kernel(theirs))) => theirs == 0 || SPOKEN.contains(&name.as_str()),
+            // One program may use the library part of another.
+            (Some(Layer::Outside), Some(Layer::Outside)) => true,
             (Some(Layer::Dev), Some(Layer::Kernel(_))) => true,
             (Some(_), Some(Layer::Outside | Layer::Dev)) => false,
             _ => true, // reported as missing metadata
@@ -237,6 +244,7 @@ mod tests {
     fn programs_may_use_the_lowest_layer_only_and_nothing_uses_them() {
         let program = |dependencies: &[&str]| Crate { layer: Some(Layer::Outside), ..sample("init", 0, dependencies) };
         assert!(violations(&[sample("abi", 0, &[]), program(&["abi"])]).is_empty());
+        assert!(violations(&[sample("services", 3, &[]), program(&["services"])]).is_empty());
         assert_eq!(violations(&[sample("vfs", 3, &[]), program(&["vfs"])]).len(), 1);
         assert_eq!(violations(&[sample("kernel", 6, &["init"]), program(&[])]).len(), 1);
     }

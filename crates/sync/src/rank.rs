@@ -88,6 +88,8 @@ impl Rank {
     pub const ADDRESS_SPACE: Self = Self(60);
     /// Pages of a file.
     pub const FILE_PAGES: Self = Self(70);
+    /// The last output of a service.
+    pub const OUTPUT: Self = Self(75);
     /// Files that are mapped.
     pub const MAPPED_FILES: Self = Self(76);
     /// Cells of services that have news.

@@ -114,7 +114,7 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         linux::__NR_sched_rr_get_interval => resource::sys_sched_rr_get_interval(caller, a, b),
         linux::__NR_sched_setaffinity => resource::sys_sched_setaffinity(caller, a, b, c),
         linux::__NR_sched_getaffinity => resource::sys_sched_getaffinity(caller, a, b, c),
-        linux::__NR_reboot => power::sys_reboot(caller, a, b, c),
+        linux::__NR_reboot => return power::reboot_now(caller, a, b, c),
 
         linux::__NR_mmap => memory::sys_mmap(caller, args),
         linux::__NR_mprotect => memory::sys_mprotect(caller, a, b, c),
@@ -207,6 +207,7 @@ fn begin_permitted<'a>(caller: Caller<'a>, registers: &'a mut Registers<'_>, num
         linux::__NR_nanosleep => Call::waits(time::sys_nanosleep(caller, registers.restart, a, b)),
         linux::__NR_clock_nanosleep => Call::waits(time::sys_clock_nanosleep(caller, registers.restart, args)),
         linux::__NR_pause => Call::waits(time::sys_pause(caller)),
+        linux::__NR_reboot => Call::waits(power::sys_reboot(caller)),
         linux::__NR_semop => Call::waits(sysv::sys_semtimedop(caller, a, b, c, 0)),
         linux::__NR_semtimedop => Call::waits(sysv::sys_semtimedop(caller, a, b, c, d)),
         linux::__NR_msgsnd => Call::waits(sysv::sys_msgsnd(caller, a, b, c, d)),

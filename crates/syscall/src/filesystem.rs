@@ -15,9 +15,9 @@ use process::PidNamespace;
 use types::{Capabilities, Credentials, Gid, Pid, Uid};
 use vfs::cpio::CpioError;
 use vfs::dev::{KernelLog, number};
-use vfs::proc::{CpuInfo, CpuTimes, NamedFile, ProcFs, ProcText, Text, cpu_info, standard_files, uuid};
+use vfs::proc::{CpuInfo, CpuTimes, NamedFile, ProcFs, ProcItems, ProcText, Text, cpu_info, standard_files, uuid};
 use vfs::ramfs::{RamFs, RamOptions};
-use vfs::socket::AbstractNames;
+use vfs::socket::{AbstractNames, Socket};
 use vfs::terminal::{Ptys, Terminal};
 use vfs::{
     Caller as VfsCaller, Confine, DeviceKind, DeviceNumber, DeviceRegistry, FileSystem, FsContext, Location, LockKind,
@@ -29,6 +29,7 @@ use crate::devices::{ConsoleDevice, MachineRandom, OwnTerminal, PtyMasters};
 use crate::lock_waits::LockWaits;
 use crate::proc_nested::NestedProcesses;
 use crate::proc_source::Processes;
+use crate::services::{ServiceDevice, ServiceItems, register_notify_socket};
 use crate::terminal::Deliver;
 use crate::{OpenFile, SysResult, System, UtsNamespace};
 
@@ -73,6 +74,8 @@ pub struct FileSystems {
     proc: Arc<ProcFs>,
     memory_files: Arc<RamFs>,
     pub(crate) sockets: Arc<AbstractNames>,
+    /// NOTIFY_SOCKET.
+    _notify: Arc<Socket>,
     pub(crate) lock_waits: LockWaits,
     pub(crate) info: Arc<dyn MachineInfo>,
     pub(crate) log: Arc<dyn KernelLog>,
@@ -144,13 +147,16 @@ impl FileSystems {
         registry.add(DeviceKind::Char, number::TTY_S0, Arc::new(ConsoleDevice(console.clone())))?;
         registry.add(DeviceKind::Char, number::TTY, Arc::new(OwnTerminal(system)))?;
         let masters = PtyMasters { ptys: ptys.clone(), registry: registry.clone() };
+        registry.add(DeviceKind::Char, number::SVC, Arc::new(ServiceDevice(system)))?;
         registry.add(DeviceKind::Char, number::PTMX, Arc::new(masters))?;
         let devices = vfs::dev::devfs(system.frames, clock, new_device())?;
 
         let files = proc_files(system, &info);
-        let proc = ProcFs::new(Arc::new(Processes(system)), files, system.wall_clock.clone());
+        let items: (_, Arc<dyn ProcItems>) = ("svc", Arc::new(ServiceItems(system)));
+        let proc = ProcFs::with_items(Arc::new(Processes(system)), files, Some(items), system.wall_clock.clone());
         let memory_files = RamFs::new(system.frames, clock, RamOptions::new("tmpfs", new_device()));
         let sockets = AbstractNames::new();
+        let notify = register_notify_socket(system, &sockets)?;
         Ok(Self {
             namespace,
             console,
@@ -159,6 +165,7 @@ impl FileSystems {
             proc,
             memory_files,
             sockets,
+            _notify: notify,
             lock_waits: LockWaits::new(),
             info,
             log,

@@ -37,6 +37,7 @@ mod proc_source;
 mod ready;
 mod resources;
 mod restart;
+mod services;
 mod shortage;
 mod system;
 mod terminal;
@@ -66,9 +67,10 @@ pub use missing::MissingCalls;
 pub use namespaces::{NamespaceSet, UtsNamespace};
 pub use native::CreatedProcesses;
 pub use own_limits::{ViolationLog, memory_limit_in_copy};
-pub use platform::{FpuState, Hardware, NewThread, OutOfMemory, Platform, VectorState};
+pub use platform::{FpuState, Hardware, KernelTask, NewThread, OutOfMemory, Platform, VectorState};
 pub use resources::{OpenFile, Process, Resources, Thread};
 pub use restart::RestartBlock;
+pub use services::ServiceRoom;
 pub use system::System;
 pub use trap::{
     Next, Served, Serving, attend, charge_fault, parked, return_value, serve, served, sigreturn, was_interrupted,

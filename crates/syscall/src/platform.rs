@@ -1,6 +1,8 @@
 //! What the system calls need of the kernel around them.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::pin::Pin;
 
 use hal::{PowerAction, UserContext};
 use memory::AddressSpace;
@@ -33,6 +35,11 @@ pub trait Platform: Send + Sync {
     /// # Errors
     /// [`OutOfMemory`] when there is none for it.
     fn admit_thread(&self, thread: Arc<Thread>) -> Result<(), OutOfMemory>;
+    /// Runs a task of the kernel's own, which no signal or limit reaches.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when there is none for it.
+    fn run_task(&self, task: KernelTask) -> Result<(), OutOfMemory>;
     /// Charges all time up to now to the calling thread: its figures are about to be read.
     fn charge(&self);
     /// Fills `out` with random bytes fit for keys.
@@ -54,6 +61,9 @@ pub trait Platform: Send + Sync {
     /// What programs are told of the CPU.
     fn hardware(&self) -> Hardware;
 }
+
+/// Work of the kernel's own.
+pub type KernelTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Capability words of the auxiliary vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -11,8 +11,8 @@ use sync::{Once, TimerQueue};
 
 use crate::calls::sysv::Ipc;
 use crate::{
-    CreatedProcesses, FileSystems, LoadAverage, MappedFiles, MissingCalls, Platform, Resources, UtsNamespace,
-    ViolationLog, WallClock,
+    CreatedProcesses, FileSystems, LoadAverage, MappedFiles, MissingCalls, Platform, Resources, ServiceRoom,
+    UtsNamespace, ViolationLog, WallClock,
 };
 
 /// The state behind all system calls.
@@ -53,6 +53,8 @@ pub struct System {
     pub randomize: bool,
     /// File systems, once they are set up.
     pub files: Once<FileSystems>,
+    /// The supervisor of services.
+    pub services: ServiceRoom,
     /// The kernel command line.
     pub command_line: String,
 }

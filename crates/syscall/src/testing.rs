@@ -30,9 +30,9 @@ use vfs::proc::{CpuInfo, CpuTimes};
 
 use crate::dispatch::dispatch;
 use crate::{
-    Caller, CreatedProcesses, FileSystems, FpuState, Hardware, LoadAverage, Machine, MachineInfo, MissingCalls,
-    NamespaceSet, NewThread, OutOfMemory, Platform, Process, Registers, RestartBlock, SysError, SysResult, System,
-    Thread, UtsNamespace, ViolationLog, WallClock, dispatch_now,
+    Caller, CreatedProcesses, FileSystems, FpuState, Hardware, KernelTask, LoadAverage, Machine, MachineInfo,
+    MissingCalls, NamespaceSet, NewThread, OutOfMemory, Platform, Process, Registers, RestartBlock, SysError,
+    SysResult, System, Thread, UtsNamespace, ViolationLog, WallClock, dispatch_now,
 };
 
 /// Pages of memory of a test's machine.
@@ -49,6 +49,7 @@ pub(crate) struct TestPlatform {
     random: AtomicU64,
     pub(crate) started: Mutex<Vec<NewThread>>,
     pub(crate) admitted: Mutex<Vec<Arc<Thread>>>,
+    pub(crate) tasks: Mutex<Vec<KernelTask>>,
     pub(crate) powered: AtomicI32,
 }
 
@@ -80,6 +81,11 @@ impl Platform for TestPlatform {
 
     fn admit_thread(&self, thread: Arc<Thread>) -> Result<(), OutOfMemory> {
         self.admitted.lock().unwrap().push(thread);
+        Ok(())
+    }
+
+    fn run_task(&self, task: KernelTask) -> Result<(), OutOfMemory> {
+        self.tasks.lock().unwrap().push(task);
         Ok(())
     }
 
@@ -216,6 +222,7 @@ impl World {
             random: AtomicU64::new(1),
             started: Mutex::new(Vec::new()),
             admitted: Mutex::new(Vec::new()),
+            tasks: Mutex::new(Vec::new()),
             powered: AtomicI32::new(-1),
         }));
         let system: &'static System = Box::leak(Box::new(System {
@@ -237,6 +244,7 @@ impl World {
             forks: AtomicU64::new(0),
             randomize: false,
             files: Once::new(),
+            services: crate::ServiceRoom::new(),
             command_line: "quiet".into(),
         }));
         let screen = Arc::new(Screen::default());

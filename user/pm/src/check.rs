@@ -165,11 +165,16 @@ fn figures() {
 }
 
 fn services() {
-    for call in [number::CREATE_SERVICE, number::START_SERVICE, number::STOP_SERVICE] {
-        expect(
-            "services are not offered yet",
-            gate::service(call, "x") == Err(gate::Errno(abi::Errno::EOPNOTSUPP.number())),
-        );
+    let refused = |what, call, name, errno: abi::Errno| {
+        expect(what, gate::service(call, name) == Err(gate::Errno(errno.number())));
+    };
+    // With no bytes: what a definition looks like is for `svcheck`.
+    refused("no definition", number::CREATE_SERVICE, "x", abi::Errno::EINVAL);
+    for call in [number::START_SERVICE, number::STOP_SERVICE] {
+        refused("no such service", call, "x", abi::Errno::ENOENT);
+        refused("no name", call, "", abi::Errno::EINVAL);
+        refused("no such name can be", call, "/", abi::Errno::EINVAL);
+        refused("a name that is too long", call, &"x".repeat(100), abi::Errno::ENAMETOOLONG);
     }
 }
 

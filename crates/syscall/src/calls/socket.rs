@@ -134,6 +134,7 @@ pub(crate) fn sys_listen(caller: Caller<'_>, fd: u64, backlog: u64) -> SysResult
     let (_, socket) = caller.socket(fd)?;
     // A negative backlog is as large as can be.
     socket.listen(backlog as u32, caller.peer_credentials())?;
+    crate::services::listens(caller);
     Ok(0)
 }
 

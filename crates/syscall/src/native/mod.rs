@@ -3,7 +3,6 @@
 mod created;
 mod host;
 mod processes;
-mod services;
 
 use abi::Errno;
 use abi::linux::general as linux;
@@ -14,6 +13,7 @@ use crate::calls::{clone, exec};
 use crate::{Caller, Registers, SysResult, own_limits};
 
 pub use created::CreatedProcesses;
+pub(crate) use host::KernelHost;
 
 /// Serves a native call: number in `rax`, arguments as in the Linux gate.
 pub(crate) async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) -> SysResult {
@@ -52,7 +52,7 @@ pub(crate) async fn dispatch(caller: Caller<'_>, registers: &mut Registers<'_>) 
         }
         number::EXEC_PROCESS => processes::exec(caller, args).await,
         number::CREATE_PROCESS..number::CREATE_SERVICE => processes::dispatch(caller, call, args),
-        number::CREATE_SERVICE..=number::STOP_SERVICE => services::dispatch(caller, call, args),
+        number::CREATE_SERVICE..=number::STOP_SERVICE => crate::services::native(caller, call, args),
         _ => Err(Errno::ENOSYS.into()),
     }
 }

@@ -31,6 +31,8 @@ pub mod number {
     pub const TTY: DeviceNumber = DeviceNumber::new(5, 0);
     /// /dev/console.
     pub const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
+    /// /dev/svc, the supervisor of services: a number that devices.txt leaves to local use.
+    pub const SVC: DeviceNumber = DeviceNumber::new(60, 0);
     /// /dev/ptmx.
     pub const PTMX: DeviceNumber = DeviceNumber::new(5, 2);
     /// /dev/tty0, the virtual terminal in front.
@@ -52,6 +54,7 @@ const NODES: &[(&[u8], DeviceNumber, u32)] = &[
     (b"console", number::CONSOLE, 0o600),
     (b"ttyS0", number::TTY_S0, 0o620),
     (b"ptmx", number::PTMX, 0o666),
+    (b"svc", number::SVC, 0o666),
 ];
 
 const DIRECTORIES: &[(&[u8], u32)] = &[(b"pts", 0o755), (b"shm", 0o1777)];

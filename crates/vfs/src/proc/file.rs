@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use sync::{Rank, SpinLock};
 use types::{Credentials, Pid};
 
+use super::items::ProcItems;
 use super::source::{ProcSource, TaskBytes, TaskId, TaskSetting, TaskWriter};
 use super::text::Text;
 use super::{system, task};
@@ -52,6 +53,7 @@ pub(super) enum Content {
     FdInfo { task: TaskId, fd: u32 },
     System(SystemFile),
     Named(Arc<dyn ProcText>),
+    Item { items: Arc<dyn ProcItems>, item: u32, file: u8 },
 }
 
 /// An open file.
@@ -87,6 +89,7 @@ impl ProcFile {
             Content::System(SystemFile::Uptime) => system::uptime(&mut out, &self.source.load()),
             Content::System(SystemFile::LoadAvg) => system::loadavg(&mut out, &self.source.load()),
             Content::Named(content) => content.read_for(self.writer.1, &mut out),
+            Content::Item { items, item, file } => items.write(*item, *file, &mut out),
         };
         written.map_err(|_| VfsError::NoMemory)?;
         out.finish()
@@ -215,7 +218,9 @@ impl File for ProcFile {
             Content::Named(content) => {
                 content.write(data, &Caller { pid: *pid, ..Caller::kernel(credentials) })?;
             }
-            Content::FdInfo { .. } | Content::System(_) => return Err(VfsError::InvalidArgument),
+            Content::FdInfo { .. } | Content::System(_) | Content::Item { .. } => {
+                return Err(VfsError::InvalidArgument);
+            }
         }
         Ok(data.len())
     }

@@ -5,6 +5,7 @@
 //! read, and made anew by each read at offset 0.
 
 mod file;
+mod items;
 mod named;
 mod source;
 mod system;
@@ -15,6 +16,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use items::ProcItems;
 pub use named::{NamedFile, ProcText, SystemNames, cpu_info, standard_files, uuid};
 pub use source::{
     CpuInfo, CpuTimes, FdInfo, IoCounts, LinkKind, Load, MapsLine, MemoryInfo, Namespace, NestedNumbers, ProcSource,

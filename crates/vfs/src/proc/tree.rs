@@ -13,6 +13,7 @@ use abi::Statfs;
 use types::{Gid, Pid, Tid, Uid};
 
 use super::file::{Content, ProcFile, SystemFile, TaskFile};
+use super::items::ProcItems;
 use super::named::NamedFile;
 use super::source::{LinkKind, Namespace, ProcSource, TaskBytes, TaskId};
 use crate::{
@@ -20,6 +21,8 @@ use crate::{
     LinkTarget, Metadata, NamedIn, OpenRequest, Result, VfsError,
 };
 
+/// Inode numbers of items, beyond those of processes.
+const ITEMS_INO: u64 = 1 << 56;
 /// `f_type` of proc.
 const PROC_MAGIC: i64 = 0x9fa0;
 
@@ -30,6 +33,8 @@ pub struct ProcFs {
     clock: Arc<dyn Clock>,
     /// Files and directories the kernel added, by path; directories have no content.
     named: Vec<Named>,
+    /// Directories that come and go, and what they are in.
+    items: Option<(&'static str, Arc<dyn ProcItems>)>,
 }
 
 struct Named {
@@ -56,6 +61,9 @@ enum What {
     FdInfos(TaskId),
     FdInfo(TaskId, u32),
     Namespaces(TaskId),
+    Items,
+    Item(u32),
+    ItemFile(u32, u8),
 }
 
 /// An entry of a fixed directory.
@@ -140,6 +148,16 @@ const NAMESPACES: [(&str, Namespace); 7] = [
 impl ProcFs {
     /// A /proc over `source` with the named files added; of two with the same path the later one counts.
     pub fn new(source: Arc<dyn ProcSource>, files: Vec<NamedFile>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::with_items(source, files, None, clock)
+    }
+
+    /// The same, with a directory of directories that come and go.
+    pub fn with_items(
+        source: Arc<dyn ProcSource>,
+        files: Vec<NamedFile>,
+        items: Option<(&'static str, Arc<dyn ProcItems>)>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         let mut by_path = BTreeMap::new();
         for file in files {
             let mut end = 0;
@@ -151,7 +169,7 @@ impl ProcFs {
             by_path.insert(file.path, Some(file));
         }
         let named = by_path.into_iter().map(|(path, file)| Named { path: String::from(path), file }).collect();
-        Arc::new_cyclic(|this| Self { this: this.clone(), source, clock, named })
+        Arc::new_cyclic(|this| Self { this: this.clone(), source, clock, named, items })
     }
 
     /// Direct children of the directory `parent` (empty: the root) among the named files.
@@ -174,16 +192,19 @@ impl ProcFs {
     fn kind(&self, what: What) -> FileType {
         match what {
             What::Root | What::Task(_) | What::Threads(_) => FileType::Directory,
-            What::Fds(_) | What::FdInfos(_) | What::Namespaces(_) => FileType::Directory,
+            What::Fds(_) | What::FdInfos(_) | What::Namespaces(_) | What::Items | What::Item(_) => FileType::Directory,
             What::SelfLink | What::ThreadSelfLink | What::MountsLink | What::TaskLink(..) => FileType::Symlink,
             What::Named(index) if self.is_named_directory(index) => FileType::Directory,
-            What::System(_) | What::Named(_) | What::TaskFile(..) | What::FdInfo(..) => FileType::Regular,
+            What::System(_) | What::Named(_) | What::TaskFile(..) | What::FdInfo(..) | What::ItemFile(..) => {
+                FileType::Regular
+            }
         }
     }
 
     fn mode(&self, what: What) -> u32 {
         match what {
-            What::Root | What::Task(_) | What::Threads(_) => 0o555,
+            What::Root | What::Task(_) | What::Threads(_) | What::Items | What::Item(_) => 0o555,
+            What::ItemFile(..) => 0o444,
             What::SelfLink | What::ThreadSelfLink | What::MountsLink => 0o777,
             What::System(_) => 0o444,
             What::Named(index) => self.named.get(index).and_then(|named| named.file.as_ref()).map_or(0o555, |f| f.mode),
@@ -226,6 +247,10 @@ impl ProcFs {
             What::FdInfos(task) => of(task, 7, 1),
             What::Namespaces(task) => of(task, 7, 2),
             What::FdInfo(task, fd) => of(task, 8, u64::from(fd)),
+            // Beyond the number of any process.
+            What::Items => ITEMS_INO,
+            What::Item(item) => ITEMS_INO + (u64::from(item) + 1) * 0x100,
+            What::ItemFile(item, file) => ITEMS_INO + (u64::from(item) + 1) * 0x100 + u64::from(file) + 1,
         }
     }
 
@@ -265,6 +290,12 @@ impl ProcFs {
             },
             What::Task(TaskId { pid, tid: None }) => Some((What::Root, format!("{pid}"))),
             What::Task(TaskId { pid, tid: Some(tid) }) => Some((What::Threads(pid), format!("{tid}"))),
+            What::Items => Some((What::Root, String::from(self.items.as_ref()?.0))),
+            What::Item(item) => Some((What::Items, self.items.as_ref()?.1.name(item)?)),
+            What::ItemFile(item, file) => {
+                let name = self.items.as_ref()?.1.files().get(usize::from(file))?;
+                Some((What::Item(item), String::from(*name)))
+            }
             What::Threads(pid) => in_task(TaskId { pid, tid: None }),
             What::TaskLink(task, LinkKind::Fd(fd)) => Some((What::Fds(task), format!("{fd}"))),
             What::FdInfo(task, fd) => Some((What::FdInfos(task), format!("{fd}"))),
@@ -295,9 +326,17 @@ impl ProcFs {
                     let pid = Pid(parse_number(name)?);
                     self.alive(What::Task(TaskId { pid, tid: None }))
                 };
-                self.fixed_entry(name).or_else(process).or_else(|| self.named_entry("", name))
+                let items = || self.items.as_ref().filter(|(known, _)| known.as_bytes() == name).map(|_| What::Items);
+                self.fixed_entry(name).or_else(process).or_else(|| self.named_entry("", name)).or_else(items)
             }
             What::Named(index) => self.named_entry(self.named_path(index), name),
+            What::Items => self.items.as_ref()?.1.find(name).map(What::Item),
+            What::Item(item) => {
+                let items = &self.items.as_ref()?.1;
+                items.name(item)?;
+                let file = items.files().iter().position(|known| known.as_bytes() == name)?;
+                Some(What::ItemFile(item, file as u8))
+            }
             What::Threads(pid) => {
                 let tid = Tid(parse_number(name)?);
                 self.alive(What::Task(TaskId { pid, tid: Some(tid) }))
@@ -343,6 +382,15 @@ impl ProcFs {
                     self.named_children(self.named_path(parent)).find(|(index, _)| *index as u64 >= at)?;
                 found(index as u64, name, What::Named(index))
             }
+            What::Items => {
+                let (item, name) = self.items.as_ref()?.1.next(u32::try_from(at).ok()?)?;
+                found(item.into(), &name, What::Item(item))
+            }
+            What::Item(item) => {
+                let items = &self.items.as_ref()?.1;
+                items.name(item)?;
+                found(at, items.files().get(index)?, What::ItemFile(item, index as u8))
+            }
             What::Task(task) => {
                 let entries = TASK.iter().enumerate().skip(index);
                 let mut present =
@@ -371,12 +419,16 @@ impl ProcFs {
     /// Fixed entries, named ones, processes, in ranges of cookies of their own.
     fn next_in_root(&self, at: u64) -> Option<(u64, String, What)> {
         const NAMED: u64 = 0x100;
+        const ITEMS: u64 = 0xf_0000;
         const PROCESSES: u64 = 0x10_0000;
         if let Some((index, entry)) = ROOT.iter().enumerate().find(|(index, _)| *index as u64 >= at) {
             return Some((FIRST_COOKIE + index as u64, String::from(entry.name), entry.what));
         }
         if let Some((index, name)) = self.named_children("").find(|(index, _)| NAMED + *index as u64 >= at) {
             return Some((FIRST_COOKIE + NAMED + index as u64, String::from(name), What::Named(index)));
+        }
+        if let Some((name, _)) = self.items.as_ref().filter(|_| at <= ITEMS) {
+            return Some((FIRST_COOKIE + ITEMS, String::from(*name), What::Items));
         }
         let from = u32::try_from(at.saturating_sub(PROCESSES)).ok()?;
         let pid = self.source.next_pid(Pid(from.max(1)))?;
@@ -578,6 +630,13 @@ impl Inode for Node {
             What::FdInfo(task, fd) => {
                 Self::check(&fs, task, caller)?;
                 Content::FdInfo { task, fd }
+            }
+            What::ItemFile(item, file) => {
+                let (_, items) = fs.items.as_ref().ok_or(VfsError::NotFound)?;
+                if !items.may_read(item, caller) {
+                    return Err(VfsError::PermissionDenied);
+                }
+                Content::Item { items: items.clone(), item, file }
             }
             _ => return Err(VfsError::IsADirectory),
         };

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use abi::linux::net;
-use sync::{Rank, SpinLock, WaitQueue};
+use sync::{Once, Rank, SpinLock, WaitQueue};
 
 use super::address::Address;
 use super::channel::{Channel, Framing, PeerCredentials, Received, Take};
@@ -143,6 +143,17 @@ pub struct Socket {
     pass_credentials: AtomicBool,
     /// SO_RCVTIMEO and SO_SNDTIMEO, nanoseconds, 0 for none.
     timeouts: [AtomicU64; 2],
+    /// Who takes datagrams in place of the mailbox.
+    sink: Once<Arc<dyn DatagramSink>>,
+}
+
+/// Somebody in the kernel who takes what is sent to a datagram socket at once, while its sender is at it.
+pub trait DatagramSink: Send + Sync {
+    /// Takes a datagram; its length.
+    ///
+    /// # Errors
+    /// The sender's.
+    fn take(&self, data: &[u8]) -> Result<usize>;
 }
 
 struct State {
@@ -197,6 +208,7 @@ impl Socket {
                 room: queue(),
                 pass_credentials: AtomicBool::new(false),
                 timeouts: [const { AtomicU64::new(0) }; 2],
+                sink: Once::new(),
             }
         })
     }
@@ -510,6 +522,9 @@ impl Socket {
         if !target.takes_from(self) {
             return Err(VfsError::NotPermitted);
         }
+        if let Some(sink) = target.sink.get() {
+            return sink.take(data);
+        }
         let stranger = !target.is_peer(self);
         let mailbox = target.mailbox().ok_or(VfsError::ConnectionRefused)?;
         mailbox.send(data, cargo, &address, sender, stranger)
@@ -579,6 +594,11 @@ impl Socket {
             _ => return None,
         };
         incoming.take_reset().then_some(VfsError::ConnectionReset)
+    }
+
+    /// From now on datagrams go to `sink`; the first one counts.
+    pub fn set_sink(&self, sink: Arc<dyn DatagramSink>) {
+        self.sink.call_once(|| sink);
     }
 
     /// Whether receivers want the sender's credentials (SO_PASSCRED).

@@ -17,5 +17,5 @@ mod tests;
 
 pub use address::{Address, MAX_NAME};
 pub use channel::{Ancillary, PeerCredentials, Received};
-pub use endpoint::{Outgoing, ReceiveMode, Shutdown, Socket, SocketKind};
+pub use endpoint::{DatagramSink, Outgoing, ReceiveMode, Shutdown, Socket, SocketKind};
 pub use names::AbstractNames;

@@ -1,0 +1,388 @@
+//! The state behind all services, and what happens to it: every event goes through here, one at a time.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use process::{Cell, CellBoard, CellLimits, ExitStatus};
+use services::{
+    Action, Actions, Actor, Bounds, Cause, Command, Config, Event, Exit, Identity, InstanceId, ProbeResult, Readiness,
+    Reconciler, Resource, ServiceId, SpawnError, State,
+};
+use types::Nanos;
+
+use crate::happenings::{Happening, Happenings};
+use crate::sets::Sets;
+use crate::{CellId, Launch, Notice, Order, Pause, parse_notice};
+
+/// What depends on the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Seed of the jitter.
+    pub seed: u64,
+    /// Bytes of memory that can be promised to services.
+    pub memory: u64,
+    /// How long a shutdown is orderly.
+    pub shutdown_timeout: Nanos,
+    /// How long everything that is left has after that.
+    pub shutdown_grace: Nanos,
+}
+
+/// All services of the system.
+pub struct Supervisor {
+    pub(crate) engine: Reconciler,
+    // There but while a step uses it.
+    actions: Option<Actions>,
+    orders: VecDeque<Order>,
+    /// Starts that could not even be ordered.
+    failed: VecDeque<(Identity, SpawnError)>,
+    board: Arc<CellBoard>,
+    pub(crate) sets: Sets,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) happenings: Happenings,
+    pub(crate) starts: Vec<Start>,
+}
+
+/// What is known of an instance beside what the reconciler knows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slot {
+    /// Where its processes are.
+    pub(crate) cell: Option<Arc<Cell>>,
+    pub(crate) state: State,
+    /// The end of its main process has been reported.
+    main_reported: bool,
+    /// When it was spawned.
+    pub(crate) born: Nanos,
+    /// How long its last life was.
+    pub(crate) lived: Option<Nanos>,
+    /// Its last sign of life.
+    alive_at: Nanos,
+    /// What it says of itself.
+    pub(crate) notice: String,
+}
+
+/// How a service first started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Start {
+    pub(crate) wanted: Option<Nanos>,
+    pub(crate) spawned: Option<Nanos>,
+    pub(crate) ready: Option<Nanos>,
+}
+
+impl Supervisor {
+    /// Without services.
+    pub fn new(settings: Settings, board: Arc<CellBoard>) -> Self {
+        let bounds = Bounds { memory: settings.memory, ..Bounds::default() };
+        let config = Config {
+            bounds,
+            seed: settings.seed,
+            shutdown_timeout: settings.shutdown_timeout,
+            shutdown_grace: settings.shutdown_grace,
+            ..Config::default()
+        };
+        Self {
+            engine: Reconciler::new(config),
+            actions: Some(Actions::new(bounds.instances)),
+            orders: VecDeque::new(),
+            failed: VecDeque::new(),
+            board,
+            sets: Sets::new(bounds),
+            slots: alloc::vec![Slot::default(); bounds.instances.into()],
+            happenings: Happenings::default(),
+            starts: Vec::new(),
+        }
+    }
+
+    // ---- what happened
+
+    /// Takes in what has happened by itself: ended processes first, then time.
+    pub fn catch_up(&mut self, now: Nanos) {
+        while let Some(cell) = self.board.take() {
+            self.cell_changed(now, &cell);
+        }
+        if self.engine.next_deadline().is_some_and(|due| due <= now) {
+            self.step(now, Event::Tick);
+        }
+    }
+
+    /// When to catch up at the latest.
+    pub fn next_deadline(&self) -> Option<Nanos> {
+        if self.orders.is_empty() { self.engine.next_deadline() } else { Some(Nanos::ZERO) }
+    }
+
+    /// The next thing to do.
+    pub fn next_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// Whether there is something to do.
+    pub fn has_orders(&self) -> bool {
+        !self.orders.is_empty()
+    }
+
+    /// Answer to [`Order::Spawn`].
+    pub fn spawned(&mut self, now: Nanos, launch: &Launch, result: Result<(), SpawnError>) {
+        self.catch_up(now);
+        match result {
+            Ok(()) if launch.unit.definition.ready == Readiness::Execute => {
+                self.step(now, Event::Ready(launch.identity));
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if let Some(slot) = self.slot_of(launch.identity) {
+                    slot.cell = None;
+                }
+                self.step(now, Event::SpawnFailed(launch.identity, error));
+            }
+        }
+    }
+
+    /// Answer to [`Order::CheckRunnable`].
+    pub fn runnable(&mut self, now: Nanos, identity: Identity, span: Nanos) {
+        self.step(now, Event::Runnable(identity, span));
+    }
+
+    /// Answer to [`Order::Probe`].
+    pub fn probed(&mut self, now: Nanos, identity: Identity, result: ProbeResult) {
+        self.step(now, Event::Probed(identity, result));
+    }
+
+    /// A process of `cell` sent that to NOTIFY_SOCKET; gives its main process another number if it asks for that.
+    pub fn notice(&mut self, now: Nanos, cell: &Arc<Cell>, text: &[u8]) -> Option<u32> {
+        self.catch_up(now);
+        let identity = CellId::of(cell).identity;
+        let mut main = None;
+        for notice in parse_notice(text) {
+            match notice {
+                Notice::Ready => self.step(now, Event::Ready(identity)),
+                Notice::Alive => {
+                    if let Some(slot) = self.slot_of(identity) {
+                        slot.alive_at = now;
+                    }
+                    self.step(now, Event::Alive(identity));
+                }
+                Notice::Unwell => self.step(now, Event::Runnable(identity, Nanos::MAX)),
+                Notice::Extend(span) => self.step(now, Event::ExtendStart(identity, span)),
+                Notice::Status(text) => {
+                    if let Some(slot) = self.slot_of(identity) {
+                        slot.notice = String::from(text);
+                    }
+                }
+                Notice::MainPid(pid) => main = Some(pid),
+                Notice::Stopping | Notice::Reloading => {}
+            }
+        }
+        main
+    }
+
+    /// A process of `cell` listens, or has written a line to the descriptor for that.
+    pub fn seems_ready(&mut self, now: Nanos, cell: &Arc<Cell>, how: Readiness) {
+        let CellId { service, identity } = CellId::of(cell);
+        if self.engine.catalog().definition(service).is_some_and(|definition| definition.ready == how) {
+            self.catch_up(now);
+            self.step(now, Event::Ready(identity));
+        }
+    }
+
+    /// `cell` was refused more than it may have, or is the victim when memory ran out: it is killed and counted as such.
+    pub fn over_quota(&mut self, now: Nanos, cell: &Arc<Cell>, resource: Resource) {
+        self.catch_up(now);
+        self.step(now, Event::QuotaHit(CellId::of(cell).identity, resource));
+    }
+
+    /// A command; what is due by `now` happens first.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing changed.
+    pub fn command(&mut self, now: Nanos, actor: Actor, command: Command) -> services::Result<()> {
+        self.catch_up(now);
+        let result = self.command_once(now, actor, command);
+        self.finish(now);
+        result
+    }
+
+    fn command_once(&mut self, now: Nanos, actor: Actor, command: Command) -> services::Result<()> {
+        let Some(mut actions) = self.take_actions() else { return Ok(()) };
+        let result = self.engine.command(now, actor, command, &mut actions);
+        self.absorb(now, actions);
+        result
+    }
+
+    /// Whether the end has begun.
+    pub fn is_shutting_down(&self) -> bool {
+        self.engine.shutdown_stage().is_some()
+    }
+
+    /// Cells alive.
+    pub fn live_cells(&self) -> u32 {
+        self.engine.live_cells()
+    }
+
+    // ---- what follows
+
+    fn cell_changed(&mut self, now: Nanos, cell: &Arc<Cell>) {
+        let identity = CellId::of(cell).identity;
+        let Some(slot) = self.slot_of(identity) else { return };
+        let end = cell.main_end();
+        if cell.members() == 0 {
+            let exit = if slot.main_reported { None } else { end.map(exit_of) };
+            (slot.cell, slot.main_reported) = (None, false);
+            slot.lived = Some(now.saturating_sub(slot.born));
+            self.step(now, Event::Empty(identity, exit));
+        } else if let Some(end) = end
+            && !slot.main_reported
+        {
+            slot.main_reported = true;
+            self.step(now, Event::MainExited(identity, exit_of(end)));
+        }
+    }
+
+    /// The slot of a life, if that is the present one.
+    pub(crate) fn slot_of(&mut self, identity: Identity) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(usize::from(identity.instance.0))?;
+        let cell = slot.cell.as_ref()?;
+        (CellId::of(cell).identity == identity).then_some(slot)
+    }
+
+    fn step(&mut self, now: Nanos, event: Event) {
+        self.step_once(now, event);
+        self.finish(now);
+    }
+
+    fn step_once(&mut self, now: Nanos, event: Event) {
+        let Some(mut actions) = self.take_actions() else { return };
+        self.engine.step(now, event, &mut actions);
+        self.absorb(now, actions);
+    }
+
+    /// Goes on with what there was no room for, and with what follows from what could not be done.
+    pub(crate) fn finish(&mut self, now: Nanos) {
+        // Each round works off a part; a reconciler that contradicts itself freezes before this ends.
+        for _ in 0..10_000 {
+            match self.failed.pop_front() {
+                Some((identity, error)) => self.step_once(now, Event::SpawnFailed(identity, error)),
+                None if self.engine.has_pending() && !self.engine.is_frozen() => self.step_once(now, Event::Tick),
+                None => return,
+            }
+        }
+    }
+
+    pub(crate) fn take_actions(&mut self) -> Option<Actions> {
+        let mut actions = self.actions.take()?;
+        actions.clear();
+        Some(actions)
+    }
+
+    /// Turns actions into orders and notes.
+    pub(crate) fn absorb(&mut self, now: Nanos, actions: Actions) {
+        for action in actions.as_slice() {
+            match *action {
+                Action::Spawn(service, identity) => {
+                    if let Err(error) = self.prepare(now, service, identity) {
+                        self.failed.push_back((identity, error));
+                    }
+                }
+                Action::Signal(identity, signal) => self.order(identity, |cell| Order::SignalMain(cell, signal)),
+                Action::SignalAll(identity, signal) => self.order(identity, |cell| Order::SignalAll(cell, signal)),
+                Action::Kill(identity) => self.order(identity, Order::Kill),
+                Action::Alarm(identity) => self.order(identity, Order::Alarm),
+                Action::Reload(identity) => self.order(identity, |cell| Order::SignalMain(cell, SIGHUP)),
+                Action::CheckRunnable(identity) => {
+                    let since = self.slot_of(identity).map_or(now, |slot| slot.alive_at);
+                    self.order(identity, |cell| Order::CheckRunnable(cell, identity, since));
+                }
+                Action::Probe(identity) => {
+                    if let Some(launch) = self.launch(identity) {
+                        self.orders.push_back(Order::Probe(Box::new(launch)));
+                    }
+                }
+                Action::Changed(service, identity, state, cause) => self.note(now, service, identity, state, cause),
+                Action::Pause(identity) => self.order(identity, |cell| Order::Pause(cell, Pause::Begin)),
+                Action::Resume(identity) => self.order(identity, |cell| Order::Pause(cell, Pause::End)),
+                Action::Escalate(service, what) => {
+                    let name = self.name_of(service).unwrap_or("?");
+                    log::error!("svc: {name} was given up, which means: {what:?}");
+                }
+                Action::Level(level) => log::warn!("svc: the system is now in state {level:?}"),
+                Action::Halted(ending) => self.orders.push_back(Order::End(ending)),
+                // Who gets work is asked of the state when there is work.
+                Action::Publish(..) | Action::Unpublish(..) => {}
+            }
+        }
+        self.actions = Some(actions);
+    }
+
+    fn order(&mut self, identity: Identity, make: impl FnOnce(Arc<Cell>) -> Order) {
+        if let Some(cell) = self.slot_of(identity).and_then(|slot| slot.cell.clone()) {
+            self.orders.push_back(make(cell));
+        }
+    }
+
+    /// Makes the cell of a new life and orders its start.
+    fn prepare(&mut self, now: Nanos, service: ServiceId, identity: Identity) -> Result<(), SpawnError> {
+        let limits = self.engine.catalog().definition(service).map(|definition| definition.limits).unwrap_or_default();
+        let limits = CellLimits { tasks: limits.tasks.unwrap_or(u32::MAX) };
+        let id = CellId { service, identity }.to_number();
+        let cell = Cell::new(id, limits, &self.board, self.slots.len()).map_err(|_| NO_MEMORY)?;
+        if let Some(slot) = self.slots.get_mut(usize::from(identity.instance.0)) {
+            let lived = slot.lived;
+            *slot = Slot { cell: Some(cell), state: slot.state, born: now, alive_at: now, lived, ..Slot::default() };
+        }
+        let launch = self.launch(identity).ok_or(NO_MEMORY)?;
+        self.orders.push_back(Order::Spawn(Box::new(launch)));
+        Ok(())
+    }
+
+    fn launch(&mut self, identity: Identity) -> Option<Launch> {
+        let (service, view) = self.engine.instance(identity.instance)?;
+        let cell = self.slot_of(identity)?.cell.clone()?;
+        let (unit, output) = self.sets.loaded(service)?;
+        Some(Launch { identity, index: view.index, cell, unit, output })
+    }
+
+    fn note(&mut self, now: Nanos, service: ServiceId, identity: Identity, to: State, cause: Cause) {
+        let index = self.engine.instance(identity.instance).map_or(0, |(_, view)| view.index);
+        let Some(slot) = self.slots.get_mut(usize::from(identity.instance.0)) else { return };
+        let from = core::mem::replace(&mut slot.state, to);
+        if to == State::Running {
+            slot.alive_at = now;
+        }
+        self.happenings.add(Happening { sequence: 0, time: now, service, identity, index, from, to, cause });
+        self.note_start(now, service, to);
+        let name = self.engine.catalog().definition(service).map_or("?", |definition| definition.name.as_str());
+        log::info!("svc: {name}#{index} {} -> {} ({cause:?})", from.word(), to.word());
+    }
+
+    fn note_start(&mut self, now: Nanos, service: ServiceId, to: State) {
+        let at = usize::from(service.0);
+        if self.starts.len() <= at {
+            self.starts.resize(at + 1, Start::default());
+        }
+        let Some(start) = self.starts.get_mut(at) else { return };
+        let mark = match to {
+            State::Waiting => &mut start.wanted,
+            State::Starting => &mut start.spawned,
+            State::Running | State::Done => &mut start.ready,
+            _ => return,
+        };
+        mark.get_or_insert(now);
+    }
+
+    /// The cell of an instance.
+    pub(crate) fn cell(&self, id: InstanceId) -> Option<&Arc<Cell>> {
+        self.slots.get(usize::from(id.0))?.cell.as_ref()
+    }
+}
+
+const SIGHUP: u8 = 1;
+const NO_MEMORY: SpawnError =
+    SpawnError { step: services::SpawnStep::Memory, errno: 12, retry: services::Retry::Later };
+
+fn exit_of(status: ExitStatus) -> Exit {
+    match status {
+        ExitStatus::Exited(code) => Exit::Status(code),
+        ExitStatus::Signaled { signal, .. } => Exit::Signal(signal.number()),
+    }
+}

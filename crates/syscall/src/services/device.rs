@@ -1,0 +1,118 @@
+//! /dev/svc: one request written, one reply read. Who asks is stamped when it is opened.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use services::Actor;
+use services::wire::{Reply, Request, WireError};
+use sync::{Rank, SpinLock};
+use vfs::{Device, File, OpenRequest, PollEvents, Result, VfsError};
+
+use super::KernelWorld;
+use crate::System;
+
+/// The device.
+pub(crate) struct ServiceDevice(pub(crate) &'static System);
+
+impl Device for ServiceDevice {
+    fn open(&self, request: &OpenRequest<'_>) -> Result<Arc<dyn File>> {
+        let service = self.0.cell_of(request.caller.pid).map(|id| id.service);
+        let actor = Actor::Caller { user: request.caller.credentials.euid, service };
+        Ok(Arc::new(Conversation { system: self.0, actor, state: SpinLock::new(Rank::OPEN_FILE, Exchange::default()) }))
+    }
+}
+
+/// One open file: requests of one caller, one at a time.
+struct Conversation {
+    system: &'static System,
+    actor: Actor,
+    state: SpinLock<Exchange>,
+}
+
+#[derive(Default)]
+struct Exchange {
+    /// The part of a request that is there.
+    asked: Vec<u8>,
+    /// The reply, and how much of it has been read.
+    reply: Vec<u8>,
+    read: usize,
+}
+
+impl Conversation {
+    /// Takes bytes in; the request, if it is whole now.
+    fn take(&self, data: &[u8]) -> Result<Option<Vec<u8>>> {
+        if !self.system.frames.has_headroom() {
+            return Err(VfsError::NoMemory);
+        }
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        // Whoever asks anew does not want the old answer.
+        (state.reply, state.read) = (Vec::new(), 0);
+        state.asked.try_reserve(data.len()).map_err(|_| VfsError::NoMemory)?;
+        state.asked.extend_from_slice(data);
+        let whole = match Request::length(&state.asked) {
+            Ok(None) => return Ok(None),
+            Ok(Some(whole)) if whole > state.asked.len() => return Ok(None),
+            Ok(Some(whole)) if whole == state.asked.len() => Ok(()),
+            // More than one request.
+            Ok(Some(_)) => Err(VfsError::InvalidArgument),
+            Err(error) => Err(refused(error)),
+        };
+        let asked = core::mem::take(&mut state.asked);
+        whole.map(|()| Some(asked))
+    }
+}
+
+fn refused(error: WireError) -> VfsError {
+    match error {
+        WireError::Memory => VfsError::NoMemory,
+        WireError::TooLong => VfsError::MessageSize,
+        WireError::Version => VfsError::NotSupported,
+        WireError::Truncated | WireError::Length | WireError::Kind | WireError::Value | WireError::Text => {
+            VfsError::InvalidArgument
+        }
+    }
+}
+
+impl File for Conversation {
+    fn read(&self, _offset: u64, out: &mut [u8]) -> Result<usize> {
+        let mut state = self.state.lock();
+        let left = state.reply.get(state.read..).unwrap_or_default();
+        let count = left.len().min(out.len());
+        if let (Some(to), Some(from)) = (out.get_mut(..count), left.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        state.read += count;
+        Ok(count)
+    }
+
+    fn write(&self, _offset: u64, data: &[u8]) -> Result<usize> {
+        let Some(asked) = self.take(data)? else { return Ok(data.len()) };
+        let request = Request::decode(&asked).map_err(refused)?;
+        drop(asked);
+        let world = KernelWorld(self.system);
+        let now = self.system.platform.now();
+        let services = self.system.supervisor();
+        let reply = services.with(&world, |supervisor| supervisor.request(&world, now, self.actor, request));
+        let mut bytes = Vec::new();
+        Reply::encode(&reply, &mut bytes).map_err(refused)?;
+        let old = {
+            let mut state = self.state.lock();
+            state.read = 0;
+            core::mem::replace(&mut state.reply, bytes)
+        };
+        drop(old);
+        Ok(data.len())
+    }
+
+    fn poll(&self) -> PollEvents {
+        let state = self.state.lock();
+        let there = if state.read < state.reply.len() { PollEvents::READABLE } else { PollEvents::empty() };
+        PollEvents::WRITABLE | there
+    }
+
+    fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_str("/dev/svc")
+    }
+}

@@ -1,0 +1,78 @@
+//! Services in the running system: the supervisor of `supervisor`, given real processes, files and time.
+//!
+//! Nothing of it exists before somebody asks: the first look at /dev/svc or /proc/svc makes the supervisor and its task.
+
+mod device;
+mod files;
+mod notify;
+mod proc;
+mod request;
+mod spawn;
+mod task;
+mod world;
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use supervisor::{CellId, Services, Settings};
+use sync::Once;
+use types::{PAGE_SIZE, Pid};
+
+pub(crate) use device::ServiceDevice;
+pub(crate) use notify::{listens, register_notify_socket};
+pub(crate) use proc::ServiceItems;
+pub(crate) use request::{end_machine, native};
+pub(crate) use world::KernelWorld;
+
+use crate::System;
+
+/// The supervisor, once somebody has asked for it.
+#[derive(Default)]
+pub struct ServiceRoom {
+    services: Once<Arc<Services>>,
+    running: AtomicBool,
+}
+
+impl ServiceRoom {
+    /// No supervisor yet.
+    pub const fn new() -> Self {
+        Self { services: Once::new(), running: AtomicBool::new(false) }
+    }
+
+    /// The supervisor, if there is one.
+    pub(crate) fn get(&self) -> Option<&Arc<Services>> {
+        self.services.get()
+    }
+}
+
+impl System {
+    /// The supervisor; made, with its task, when first asked for.
+    pub(crate) fn supervisor(&'static self) -> &'static Arc<Services> {
+        let services = self.services.services.call_once(|| {
+            let mut seed = [0; 8];
+            self.platform.random(&mut seed);
+            let total = self.frames.stats().total * PAGE_SIZE as u64;
+            Arc::new(Services::new(Settings {
+                seed: u64::from_le_bytes(seed),
+                // The rest is for those who were promised nothing.
+                memory: total / 4 * 3,
+                shutdown_timeout: self.manager.service_timeout,
+                shutdown_grace: self.manager.grace_period,
+            }))
+        });
+        if !self.services.running.swap(true, Ordering::SeqCst) {
+            let task = alloc::boxed::Box::pin(task::supervise(self));
+            if self.platform.run_task(task).is_err() {
+                // The next one tries again.
+                self.services.running.store(false, Ordering::SeqCst);
+                log::error!("svc: no memory for the supervisor's task");
+            }
+        }
+        services
+    }
+
+    /// The service that a process belongs to.
+    pub(crate) fn cell_of(&self, pid: Pid) -> Option<CellId> {
+        self.processes.process(pid)?.cell().map(|cell| CellId::of(cell))
+    }
+}

@@ -1,0 +1,207 @@
+//! The start of a service: a process in a new cell, with files, program and rights as its definition says.
+
+use alloc::format;
+use alloc::sync::Arc;
+
+use abi::Errno;
+use abi::linux::general as linux;
+use process::stack::Arguments;
+use process::{
+    ExecCommit, IsolationLevel, Limit, NR_OPEN, OnExec, Places, ProcessManager, Resource, ResourceLimits, SpawnRequest,
+};
+use services::{Definition, Isolation, ProbeResult, Readiness, Retry, SpawnError, SpawnStep};
+use supervisor::Launch;
+use types::{Credentials, Pid, Uid};
+use vfs::dev::NullDevice;
+use vfs::{File, Follow};
+
+use super::KernelWorld;
+use super::files::{OutputFile, ReadyFile};
+use crate::actor::Standing;
+use crate::calls::exec::{Image, Loader, load};
+use crate::calls::resource::space_limits;
+use crate::native::KernelHost;
+use crate::{NewThread, OpenFile, SysError, SysResult, System, Thread, VectorState};
+
+/// First descriptor of passed sockets (sd_listen_fds(3)).
+const FIRST_SOCKET: u32 = 3;
+
+/// How far a start came, and why no further.
+struct Failed(SpawnStep, SysError);
+
+trait At<T> {
+    fn at(self, step: SpawnStep) -> Result<T, Failed>;
+}
+
+impl<T, E: Into<SysError>> At<T> for Result<T, E> {
+    fn at(self, step: SpawnStep) -> Result<T, Failed> {
+        self.map_err(|error| Failed(step, error.into()))
+    }
+}
+
+/// Starts the program of a service in its cell.
+///
+/// # Errors
+/// How far it came; the cell has no process then.
+pub(super) fn spawn(system: &'static System, launch: &Launch) -> Result<(), SpawnError> {
+    start(system, launch).map_err(|Failed(step, error)| {
+        let errno = match error {
+            SysError::Errno(errno) => errno,
+            SysError::Restart(_) => Errno::EINTR,
+        };
+        let passing = matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::ENFILE | Errno::EINTR | Errno::ETXTBSY);
+        let retry = if passing { Retry::Later } else { Retry::Never };
+        SpawnError { step, errno: errno.number() as u16, retry }
+    })
+}
+
+/// The readiness and liveness probes need a client of their own in the kernel, which there is not yet.
+pub(super) fn probe(_system: &'static System, _launch: &Launch) -> ProbeResult {
+    ProbeResult::Fail
+}
+
+fn start(system: &'static System, launch: &Launch) -> Result<(), Failed> {
+    if !system.frames.has_headroom() {
+        return Err(Failed(SpawnStep::Memory, Errno::ENOMEM.into()));
+    }
+    let definition = &launch.unit.definition;
+    let init = system.processes.process(Pid::INIT).and_then(|init| init.first_thread());
+    let init = init.ok_or(Errno::ESRCH).at(SpawnStep::Execute)?;
+    let (namespaces, root) = (init.namespaces(), init.fs().ok_or(Errno::ESRCH).at(SpawnStep::Execute)?.root());
+    let standing = Standing::of_kernel(namespaces.clone(), root.clone());
+    let cwd = match definition.directory.as_bytes() {
+        b"" => root.clone(),
+        path => standing.context().resolve(path, Follow::Yes).at(SpawnStep::Open)?,
+    };
+    let space = system.platform.new_space().map(Arc::new).ok_or(Errno::ENOMEM).at(SpawnStep::Memory)?;
+    let thread = system
+        .processes
+        .spawn_in_cell(SpawnRequest {
+            cell: launch.cell.clone(),
+            space,
+            places: Places { cwd, root },
+            namespaces,
+            // Its own only with its program: what is prepared for it until then may need more.
+            credentials: Credentials::ROOT,
+            limits: limits(definition).at(SpawnStep::Credentials)?,
+            affinity: system.platform.online(),
+            no_new_privs: definition.security.no_new_privileges,
+            name: definition.name.as_str().as_bytes(),
+            now: system.platform.now(),
+        })
+        .at(SpawnStep::Memory)?;
+    prepare(system, launch, &thread, &standing).inspect_err(|_| system.run(system.processes.abandon(&thread)))
+}
+
+/// Gives the process files, walls and its program, and lets it run.
+fn prepare(system: &'static System, launch: &Launch, thread: &Arc<Thread>, standing: &Standing) -> Result<(), Failed> {
+    open_files(system, launch, thread).at(SpawnStep::Open)?;
+    let definition = &launch.unit.definition;
+    let level = match definition.security.isolation {
+        Isolation::Process => IsolationLevel::Process,
+        Isolation::Namespace => IsolationLevel::Namespace,
+        Isolation::Container => IsolationLevel::Container,
+    };
+    if level != IsolationLevel::Process {
+        let host = KernelHost::of_kernel(system);
+        let manager = ProcessManager::new(&system.processes, host, &system.manager);
+        manager.set_isolation(thread.pid(), level).at(SpawnStep::Credentials)?;
+    }
+    let image = image(system, launch, thread, standing)?;
+    let context = image.context();
+    let path = program(definition).as_bytes();
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+    system.run(system.processes.begin_exec(thread).at(SpawnStep::Execute)?);
+    let commit = ExecCommit {
+        space: image.space,
+        executable: image.location,
+        name,
+        credentials: image.rights.credentials,
+        secure: image.rights.secure,
+        set_ids: image.rights.set_ids,
+        ranges: image.ranges,
+    };
+    let executed = system.processes.commit_exec(thread, commit).at(SpawnStep::Execute)?;
+    system.run(executed.effects);
+    let new = NewThread {
+        process: thread.process().clone(),
+        thread: thread.clone(),
+        start: context,
+        vector: VectorState::Initial,
+    };
+    system.platform.start_thread(new).map_err(|_| Errno::ENOMEM).at(SpawnStep::Memory)
+}
+
+fn program(definition: &Definition) -> &str {
+    definition.exec.first().map_or("", |path| path.as_str())
+}
+
+/// Loads the program, with arguments and environment.
+fn image(system: &'static System, launch: &Launch, thread: &Arc<Thread>, standing: &Standing) -> Result<Image, Failed> {
+    let definition = &launch.unit.definition;
+    let process = thread.process();
+    let mut arguments = Arguments::new(process.limit(Resource::Stack));
+    for argument in &definition.exec {
+        arguments.push_argument(argument.as_bytes()).map_err(|_| Errno::E2BIG).at(SpawnStep::Execute)?;
+    }
+    let mut variable = |text: &str| arguments.push_environment(text.as_bytes()).map_err(|_| Errno::E2BIG);
+    for text in launch.environment() {
+        variable(&text).at(SpawnStep::Execute)?;
+    }
+    if !definition.listen.is_empty() {
+        let own = process.shown(process.pid().0);
+        for text in [
+            format!("LISTEN_FDS={}", definition.listen.len()),
+            format!("LISTEN_PID={own}"),
+            format!("LISTEN_FDNAMES={}", launch.socket_names()),
+        ] {
+            variable(&text).at(SpawnStep::Execute)?;
+        }
+    }
+    let loader = Loader {
+        system,
+        credentials: credentials(definition),
+        no_new_privs: definition.security.no_new_privileges,
+        limits: space_limits(process),
+        randomize: system.randomize,
+    };
+    let path = program(definition).as_bytes();
+    let location = standing.context().resolve(path, Follow::Yes).at(SpawnStep::Open)?;
+    load(&loader, standing, location, path, &mut arguments).at(SpawnStep::Format)
+}
+
+fn credentials(definition: &Definition) -> Credentials {
+    if definition.user == Uid::ROOT {
+        let group = definition.group;
+        let mut credentials = Credentials::ROOT;
+        (credentials.rgid, credentials.egid, credentials.sgid, credentials.fsgid) = (group, group, group, group);
+        return credentials;
+    }
+    Credentials::user(definition.user, definition.group)
+}
+
+fn limits(definition: &Definition) -> SysResult<ResourceLimits> {
+    let mut limits = ResourceLimits::new();
+    if let Some(files) = definition.limits.files {
+        limits.set(Resource::Files, Limit::both(u64::from(files).min(NR_OPEN)), true, NR_OPEN)?;
+    }
+    Ok(limits)
+}
+
+/// Standard streams, passed sockets, and the descriptor for readiness.
+fn open_files(system: &'static System, launch: &Launch, thread: &Arc<Thread>) -> SysResult<()> {
+    let files = thread.files().ok_or(Errno::EBADF)?;
+    let most = u64::from(FIRST_SOCKET) + launch.unit.definition.listen.len() as u64 + NR_OPEN / 2;
+    let add = |file: Arc<dyn File>, flags: u32, at: u32| {
+        files.insert(OpenFile::anonymous(file, flags), at, most, OnExec::Keep).map(|_| ())
+    };
+    add(Arc::new(NullDevice), linux::O_RDONLY, 0)?;
+    for fd in [1, 2] {
+        add(Arc::new(OutputFile(launch.output.clone())), linux::O_WRONLY, fd)?;
+    }
+    if let Readiness::Descriptor(number) = launch.unit.definition.ready {
+        let file = ReadyFile { world: KernelWorld(system), cell: launch.cell.clone(), number };
+        add(Arc::new(file), linux::O_WRONLY, number.into())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! The supervisor's own task.
+
+use sync::WaitQueue;
+use types::Nanos;
+
+use super::KernelWorld;
+use crate::System;
+use crate::wait::{give_way, until};
+
+/// Carries out what the supervisor orders, and wakes it when something is due; for ever.
+pub(super) async fn supervise(system: &'static System) {
+    let services = system.supervisor();
+    let world = KernelWorld(system);
+    let news: &WaitQueue = services.board().news();
+    loop {
+        match services.work(&world) {
+            // A start takes a while: others come first after each.
+            Some(Nanos::ZERO) => give_way(system).await,
+            deadline => {
+                let has_work = || services.has_work(system.platform.now()).then_some(());
+                until(system, deadline, news.wait_until(has_work)).await;
+            }
+        }
+    }
+}

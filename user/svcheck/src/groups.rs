@@ -1,0 +1,433 @@
+//! The checks, by group.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use services::wire::{Emergency, LoadMode, Power, Reply, Request, Verb};
+use services::{Cause, DependencyKind, Readiness, RestartPolicy, Role, Run, ServiceError, State, StopMode};
+use types::{Gid, Nanos, Uid};
+
+use crate::control::{Control, control, name, requires, service, survivors, wait};
+use crate::{expect, expect_eq};
+
+/// Runs a group; whether there is one of that name.
+pub(crate) fn run(group: &str) -> bool {
+    match group {
+        "order" => order(),
+        "restart" => restart(),
+        "escape" => escape(10),
+        "escape-many" => escape(100),
+        "ready" => ready(100),
+        "ready-many" => ready(10_000),
+        "deaths" => deaths(),
+        "many" => many(),
+        "bad" => bad_requests(),
+        "rights" => rights(),
+        "quota" => quota(),
+        "proc" => proc_files(),
+        "shutdown" => shutdown(),
+        "as-user" => {
+            println!("{}", ask_as_service());
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Services start when what they need is ready, and stop the other way round.
+fn order() {
+    let mut control = Control::open().expect("/dev/svc");
+    let set = vec![
+        requires(service("top", &["good"]), &["middle"]),
+        requires(service("middle", &["good"]), &["bottom"]),
+        service("bottom", &["ready"]),
+        service("other", &["good"]),
+    ];
+    let set = set.into_iter().map(|mut one| {
+        if one.name.as_str() == "bottom" {
+            one.ready = Readiness::Notify;
+        }
+        one
+    });
+    let (from, _) = control.happenings(u64::MAX);
+    expect("a set is taken", matches!(control.load(set.collect()), Reply::Loaded { .. }));
+    expect_eq("start", control.verb(Verb::Start, "top"), Reply::Ok);
+    expect("all that is needed runs", control.reaches("top", State::Running));
+    expect_eq("what is not needed does not", control.state("other"), Some(State::Down));
+    let running = |control: &mut Control, state: State| -> Vec<String> {
+        let (_, list) = control.happenings(from);
+        list.iter().filter(|one| one.to == state).map(|one| one.service.as_str().to_owned()).collect()
+    };
+    expect_eq(
+        "in order",
+        running(&mut control, State::Running),
+        ["bottom", "middle", "top"].map(String::from).to_vec(),
+    );
+    let refused = control.refused(&control_alone("bottom"));
+    expect("a stop of what is needed is refused", matches!(refused, Some(ServiceError::InvalidState(_))));
+    expect_eq("stop with all that need it", control.verb(Verb::Stop, "bottom"), Reply::Ok);
+    expect("everything is down", control.all_reach(10, State::Down));
+    let downs: Vec<_> = running(&mut control, State::Down);
+    // Those with a goal wait for what they need: they are not down, but their cells went in order.
+    expect("the bottom goes last", downs.last().is_some_and(|last| last == "bottom") || downs.is_empty());
+    expect_eq("nobody is left", survivors(), 0);
+    control.clear();
+}
+
+fn control_alone(name: &str) -> Request {
+    control(Verb::Stop, name, StopMode::Alone)
+}
+
+/// Who crashes comes back, later each time, and is given up in the end; kill -9 is a crash like any other.
+fn restart() {
+    let mut control = Control::open().expect("/dev/svc");
+    let mut crash = service("crash", &["exit", "3"]);
+    crash.restart.base = Nanos::from_millis(20);
+    crash.restart.max_failures = 4;
+    control.load(vec![crash, service("good", &["good"])]);
+    control.verb(Verb::Start, "crash");
+    expect("who always crashes is given up", control.reaches("crash", State::Failed));
+    let row = control.row("crash");
+    let (_, list) = control.happenings(0);
+    let starts = list.iter().filter(|one| one.service.as_str() == "crash" && one.to == State::Starting).count();
+    expect_eq("after so many starts", starts, 5);
+    expect_eq("with its cause", row.map(|row| row.cause), Some(Cause::Exited(3)));
+    control.verb(Verb::Start, "good");
+    expect("a good one runs", control.reaches("good", State::Running));
+    let (before, life) = control.row("good").map_or((0, 0), |row| (row.pid, row.generation));
+    // SAFETY: a signal to a process of the check's own.
+    unsafe { libc::kill(before as i32, libc::SIGKILL) };
+    let back = wait(10, || control.row("good").is_some_and(|row| row.pid != before && row.state == State::Running));
+    expect("it comes back after kill -9", back);
+    expect_eq("as the next life", control.row("good").map(|row| row.generation), Some(life + 1));
+    expect_eq("restart", control.verb(Verb::Restart, "good"), Reply::Ok);
+    let third =
+        wait(10, || control.row("good").is_some_and(|row| row.generation == life + 2 && row.state == State::Running));
+    expect("a restart is a new life", third);
+    control.clear();
+    expect_eq("nobody is left", survivors(), 0);
+}
+
+/// Nobody gets out of a cell.
+fn escape(rounds: u32) {
+    const WAYS: [&str; 10] = [
+        "setsid",
+        "double-fork",
+        "vfork-exec",
+        "exec-chain",
+        "session-group",
+        "stopped",
+        "threads",
+        "orphans",
+        "subreaper",
+        "bomb",
+    ];
+    let mut control = Control::open().expect("/dev/svc");
+    let mut set: Vec<_> = WAYS.iter().map(|way| service(way, &["escape", way])).collect();
+    for one in &mut set {
+        one.limits.tasks = Some(64);
+        (one.stop.timeout, one.stop.grace) = (Nanos::from_millis(10), Nanos::from_millis(10));
+    }
+    control.load(set);
+    let mut worst = 0;
+    for way in WAYS {
+        let mut good = true;
+        let mut most = 0;
+        for round in 0..rounds {
+            control.verb(Verb::Start, way);
+            good &= control.reaches(way, State::Running);
+            // Caught at another moment each time.
+            std::thread::sleep(std::time::Duration::from_micros(u64::from(round) * 700 % 9000));
+            most = most.max(control.row(way).map_or(0, |row| row.tasks));
+            control.verb(Verb::Stop, way);
+            good &= control.reaches(way, State::Down);
+            let left = survivors();
+            good &= left == 0;
+            worst = worst.max(left);
+        }
+        expect(&format!("nobody survives {way}"), good);
+        expect(&format!("it had tried: {way}"), most > 1);
+    }
+    expect_eq("survivors", worst, 0);
+    control.clear();
+}
+
+/// Who says READY=1 and ends at once was ready: no message is lost.
+fn ready(times: u32) {
+    let mut control = Control::open().expect("/dev/svc");
+    let mut quick = service("quick", &["ready", "exit"]);
+    quick.ready = Readiness::Notify;
+    quick.restart.policy = RestartPolicy::Never;
+    let mut mute = service("mute", &["mute"]);
+    mute.ready = Readiness::Notify;
+    mute.start_timeout = Nanos::from_millis(100);
+    mute.restart.max_failures = 1;
+    mute.restart.base = Nanos::from_millis(10);
+    control.load(vec![quick, mute]);
+    let mut ready = 0;
+    for _ in 0..times {
+        let (from, _) = control.happenings(u64::MAX);
+        control.verb(Verb::Start, "quick");
+        let over =
+            |state: Option<State>| matches!(state, Some(State::Down | State::Failed | State::Done | State::Waiting));
+        wait(10, || over(control.state("quick")));
+        let (_, list) = control.happenings(from);
+        ready += u32::from(list.iter().any(|one| one.to == State::Running));
+        control.verb(Verb::Stop, "quick");
+        control.verb(Verb::Reset, "quick");
+    }
+    expect_eq("ready as often as started", ready, times);
+    control.verb(Verb::Start, "mute");
+    expect("who never says so is not", control.reaches("mute", State::Failed));
+    expect_eq("and why is known", control.row("mute").map(|row| row.cause), Some(Cause::StartTimeout));
+    control.clear();
+}
+
+/// Every way to die is called by its name.
+fn deaths() {
+    let mut control = Control::open().expect("/dev/svc");
+    let ways: [(&str, Cause); 12] = [
+        ("exit0", Cause::Exited(0)),
+        ("exit1", Cause::Exited(1)),
+        ("exit255", Cause::Exited(255)),
+        ("abort", Cause::Signalled(6)),
+        ("segv", Cause::Signalled(11)),
+        ("illegal", Cause::Signalled(4)),
+        ("fpe", Cause::Signalled(8)),
+        ("bus", Cause::Signalled(7)),
+        ("pipe", Cause::Signalled(13)),
+        ("hup", Cause::Signalled(1)),
+        ("term", Cause::Signalled(15)),
+        ("kill", Cause::Signalled(9)),
+    ];
+    let set = ways.iter().map(|(way, _)| {
+        let mut one = service(way, &["die", way]);
+        one.restart.policy = RestartPolicy::Always;
+        one.restart.max_failures = 1;
+        one.restart.base = Nanos::from_millis(20);
+        one
+    });
+    control.load(set.collect());
+    for (way, cause) in ways {
+        control.verb(Verb::Start, way);
+        expect(&format!("{way} is given up"), control.reaches(way, State::Failed));
+        expect_eq(&format!("{way} is named"), control.row(way).map(|row| row.cause), Some(cause));
+    }
+    control.clear();
+}
+
+/// 1,024 instances start, run and stop.
+fn many() {
+    let mut control = Control::open().expect("/dev/svc");
+    let mut set: Vec<_> = (0..64).map(|at| service(&format!("many{at}"), &["good"])).collect();
+    for one in &mut set {
+        one.scaling.count = 16;
+        one.enabled = true;
+    }
+    let begun = std::time::Instant::now();
+    expect("a set of 1,024 is taken", matches!(control.load(set), Reply::Loaded { .. }));
+    expect("all run", control.all_reach(100, State::Running));
+    let started = begun.elapsed();
+    expect_eq("1,024 of them", control.rows().len(), 1024);
+    expect_eq("as processes", survivors(), 1024);
+    let mut one_more = service("more", &["good"]);
+    one_more.enabled = true;
+    let over = control.ask(&Request::Update(Box::new(services::wire::Unit::bare(one_more))));
+    let full = |mistake: &services::Mistake| matches!(mistake.error, ServiceError::CapacityExhausted(_));
+    expect("one more is refused", matches!(over, Reply::Mistakes(list) if list.iter().any(full)));
+    let begun = std::time::Instant::now();
+    control.clear();
+    expect_eq("all are gone", control.rows().len(), 0);
+    expect_eq("every process of them", survivors(), 0);
+    eprintln!("1,024 instances: started in {started:?}, gone in {:?}", begun.elapsed());
+}
+
+/// Nonsense on /dev/svc is refused and changes nothing.
+fn bad_requests() {
+    let mut control = Control::open().expect("/dev/svc");
+    control.load(vec![service("good", &["good"])]);
+    control.verb(Verb::Start, "good");
+    expect("a good one runs", control.reaches("good", State::Running));
+    let before = control.row("good").map(|row| (row.pid, row.generation));
+    let errno = |result: std::io::Result<Vec<u8>>| result.err().and_then(|error| error.raw_os_error());
+    expect_eq("a length that is too short", errno(control.raw(&[3, 0, 0, 0, 1, 0, 1])), Some(libc::EINVAL));
+    expect_eq("a length that is too long", errno(control.raw(&[255; 8])), Some(libc::EMSGSIZE));
+    expect_eq("another version", errno(control.raw(&[4, 0, 0, 0, 9, 0, 1, 0])), Some(libc::EOPNOTSUPP));
+    expect_eq("no such kind", errno(control.raw(&[4, 0, 0, 0, 1, 0, 0xff, 0xff])), Some(libc::EINVAL));
+    expect_eq("two requests in one", errno(control.raw(&[4, 0, 0, 0, 1, 0, 1, 0, 4, 0, 0, 0])), Some(libc::EINVAL));
+    let mut seed = 42_u64;
+    let mut draw = |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let mut refused = 0;
+    let mut requests: Vec<Vec<u8>> = Vec::new();
+    for request in [
+        Request::Status(name("good")),
+        Request::Why(None),
+        Request::Load { mode: LoadMode::Check, units: vec![services::wire::Unit::bare(service("x", &["good"]))] },
+        Request::Log { name: name("good"), from: 0 },
+    ] {
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes).expect("fits");
+        requests.push(bytes);
+    }
+    for round in 0..4000_usize {
+        let mut bytes = requests.get(round % requests.len()).cloned().unwrap_or_default();
+        for _ in 0..=draw(3) {
+            let at = draw(bytes.len() as u64) as usize;
+            // The kind stays, so that nothing is asked for that was not meant.
+            if let Some(byte) = bytes.get_mut(at).filter(|_| !(6..8).contains(&at)) {
+                *byte = draw(256) as u8;
+            }
+        }
+        let mut fresh = Control::open().expect("/dev/svc");
+        refused += usize::from(fresh.raw(&bytes).is_err());
+    }
+    expect("many damaged requests are refused", refused > 500);
+    expect_eq("nothing has changed", control.row("good").map(|row| (row.pid, row.generation)), before);
+    expect_eq("no such service", control.refused(&Request::Status(name("god"))), Some(ServiceError::NotFound));
+    match control.ask(&Request::Status(name("god"))) {
+        Reply::Error(failure) => expect_eq("its nearest name", failure.names, vec![name("good")]),
+        _ => expect("its nearest name", false),
+    }
+    let circle = vec![requires(service("a", &["good"]), &["b"]), requires(service("b", &["good"]), &["a"])];
+    let circular = |list: &[services::Mistake]| list.iter().any(|one| one.error == ServiceError::CircularDependency);
+    expect("a circle is refused", matches!(control.load(circle), Reply::Mistakes(list) if circular(&list)));
+    let missing = control.load(vec![requires(service("a", &["good"]), &["nobody"])]);
+    expect("what is missing is named", matches!(missing, Reply::Mistakes(list) if list.len() == 1));
+    expect_eq("still nothing has changed", control.row("good").map(|row| (row.pid, row.generation)), before);
+    control.clear();
+}
+
+/// Who may do what.
+fn rights() {
+    let mut control = Control::open().expect("/dev/svc");
+    let mut open = service("open", &["good"]);
+    open.security.allow.push(services::Allow { role: Role::Operate, who: services::Subject::User(Uid(1000)) });
+    let mut asker = service("asker", &["ask"]);
+    asker.user = Uid::ROOT;
+    let mut user = service("user", &["user"]);
+    (user.user, user.group, user.directory) = (Uid(33), Gid(34), "/tmp".into());
+    control.load(vec![open, asker, user, service("closed", &["good"])]);
+    let output = Command::new("/bin/svcheck").arg("as-user").uid(1000).gid(1000).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let wished = "start open: done, start closed: PermissionDenied(Operate), load: PermissionDenied(Configure), \
+                  shutdown: PermissionDenied(Emergency), kill: PermissionDenied(Emergency), sees 1";
+    expect_eq("a user", text.lines().next().unwrap_or_default(), wished);
+    expect("what it was allowed to start runs", control.reaches("open", State::Running));
+    control.verb(Verb::Start, "asker");
+    expect("a service may ask", control.reaches("asker", State::Running));
+    let says = |control: &mut Control, name: &str| match control
+        .ask(&Request::Log { name: crate::control::name(name), from: 0 })
+    {
+        Reply::Log(part) => String::from_utf8_lossy(&part.bytes).into_owned(),
+        _ => String::new(),
+    };
+    wait(5, || !says(&mut control, "asker").is_empty());
+    let wished = "start open: PermissionDenied(Operate), start closed: PermissionDenied(Operate), \
+                  load: PermissionDenied(Configure), shutdown: PermissionDenied(Emergency), \
+                  kill: PermissionDenied(Emergency), sees 1";
+    expect_eq("root inside of a service is that service", says(&mut control, "asker").trim(), wished);
+    control.verb(Verb::Start, "user");
+    wait(5, || !says(&mut control, "user").is_empty());
+    expect_eq("a service is its user", says(&mut control, "user").trim(), "uid 33 33 gid 34 cwd /tmp");
+    match control.ask(&Request::Audit(0)) {
+        Reply::Audit(part) => {
+            expect_eq("the chain of the audit holds", part.broken, None);
+            let denied = part.records.iter().filter(|one| matches!(one.deed, services::Deed::Denied(..))).count();
+            expect("refusals are recorded", denied >= 5);
+        }
+        _ => expect("the audit can be read", false),
+    }
+    control.clear();
+}
+
+/// What a caller without rights gets.
+pub(crate) fn ask_as_service() -> String {
+    let Ok(mut control) = Control::open() else { return "no /dev/svc".into() };
+    let word = |reply: Reply| match reply {
+        Reply::Error(failure) => format!("{:?}", failure.error),
+        _ => "done".into(),
+    };
+    let open = word(control.verb(Verb::Start, "open"));
+    let closed = word(control.verb(Verb::Start, "closed"));
+    let load = word(control.load(Vec::new()));
+    let shutdown = word(control.ask(&Request::Shutdown(Power::Off)));
+    let kill = word(control.ask(&Request::Emergency(Emergency::KillAll)));
+    let seen = control.rows().len();
+    format!("start open: {open}, start closed: {closed}, load: {load}, shutdown: {shutdown}, kill: {kill}, sees {seen}")
+}
+
+/// Quotas hold for the cell as a whole.
+fn quota() {
+    let mut control = Control::open().expect("/dev/svc");
+    let mut tasks = service("tasks", &["tasks"]);
+    tasks.limits.tasks = Some(10);
+    control.load(vec![tasks]);
+    control.verb(Verb::Start, "tasks");
+    let says = |control: &mut Control, name: &str| match control
+        .ask(&Request::Log { name: crate::control::name(name), from: 0 })
+    {
+        Reply::Log(part) => String::from_utf8_lossy(&part.bytes).trim().to_owned(),
+        _ => String::new(),
+    };
+    wait(10, || !says(&mut control, "tasks").is_empty());
+    expect_eq("tasks beyond the quota are refused", says(&mut control, "tasks"), "made 9".into());
+    expect_eq("and counted", control.row("tasks").map(|row| row.tasks), Some(10));
+    control.clear();
+}
+
+/// What cat shows.
+fn proc_files() {
+    let mut control = Control::open().expect("/dev/svc");
+    let mut once = service("once", &["exit", "0"]);
+    once.run = Run::Oneshot;
+    let mut needy = requires(service("needy", &["good"]), &["broken"]);
+    needy.dependencies.push(services::Dependency::new(DependencyKind::Wants, name("once")));
+    let mut broken = service("broken", &["exit", "9"]);
+    broken.ready = Readiness::Notify;
+    broken.restart.max_failures = 1;
+    broken.restart.base = Nanos::from_millis(20);
+    let mut printer = service("printer", &["print"]);
+    printer.enabled = true;
+    control.load(vec![once, needy, broken, printer]);
+    control.verb(Verb::Start, "needy");
+    expect("what cannot come up is given up", control.reaches("broken", State::Failed));
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_else(|error| format!("{error}"));
+    let names = std::fs::read_dir("/proc/svc").map(|list| list.flatten().count()).unwrap_or(0);
+    expect_eq("a directory for each", names, 4);
+    let files = std::fs::read_dir("/proc/svc/needy").map(|list| list.flatten().count()).unwrap_or(0);
+    expect_eq("with six files", files, 6);
+    expect("one that is not there", std::fs::metadata("/proc/svc/nobody").is_err());
+    expect("state", read("/proc/svc/broken/state").starts_with("0 failed for "));
+    let why = read("/proc/svc/needy/why");
+    expect("why leads to the root", why.contains("needy is waiting") && why.contains("broken is failed"));
+    expect_eq("deps", read("/proc/svc/broken/deps"), "needed by needy (Requires)\n".into());
+    expect("history", read("/proc/svc/broken/history").contains("starting -> backoff Exited(9)"));
+    wait(5, || read("/proc/svc/printer/log").lines().count() == 2);
+    expect_eq("log", read("/proc/svc/printer/log"), "hello from printer\ninstance 0\n".into());
+    expect("usage", read("/proc/svc/printer/usage").starts_with("0 processes 1 tasks 1 refused 0 memory "));
+    control.clear();
+}
+
+/// Everything stops within the time, whatever the services do; the machine ends.
+fn shutdown() {
+    let mut control = Control::open().expect("/dev/svc");
+    let mut set: Vec<_> = (0..18).map(|at| service(&format!("good{at}"), &["good"])).collect();
+    set.push(service("deaf", &["ignore"]));
+    set.push(service("bomb", &["escape", "bomb"]));
+    for one in &mut set {
+        one.enabled = true;
+        one.limits.tasks = Some(64);
+    }
+    control.load(set);
+    expect("all run", control.all_reach(20, State::Running));
+    expect_eq("shutdown", control.ask(&Request::Shutdown(Power::Off)), Reply::Ok);
+    let refused = control.refused(&control_alone("good1"));
+    expect_eq("nothing is taken any more", refused, Some(ServiceError::ShuttingDown));
+    std::thread::sleep(std::time::Duration::from_secs(60));
+    expect("the machine has ended", false);
+}
