@@ -144,7 +144,6 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
         created: CreatedProcesses::new(),
         violations: ViolationLog::new(),
         futexes: process::futex::FutexTable::new(),
-        ipc: syscall::Ipc::new(),
         timers: TimerQueue::new(),
         wall_clock,
         mapped_files: MappedFiles::new(),

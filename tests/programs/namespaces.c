@@ -1,6 +1,6 @@
 // Namespaces by clone, unshare and setns: host name, IPC, mounts, process numbers. Says of each rule whether it holds; where
 // a sandbox forbids namespaces altogether, it says so of all of them.
-#include "check.h"
+#include "namespaces.h"
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -8,34 +8,6 @@
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80
 #endif
-
-static int refused;
-#define RULE(text, holds)                                                                                              \
-    do {                                                                                                               \
-        errno = 0;                                                                                                     \
-        int ok_ = refused || (holds);                                                                                  \
-        SAY("%s: %s", text, ok_ ? "yes\n" : "NO ");                                                                   \
-        if (!ok_)                                                                                                      \
-            SAY("(line %d, %s)\n", __LINE__, strerrorname_np(errno));                                                  \
-    } while (0)
-#define FAILS(call, error) ((call) == -1 && errno == (error))
-
-// Runs code in a new process with these namespaces; its exit status.
-#define IN(flags, ...)                                                                                                 \
-    ({                                                                                                                 \
-        int s_ = -1;                                                                                                   \
-        fflush(stdout);                                                                                                \
-        pid_t p_ = syscall(SYS_clone, (flags) | SIGCHLD, 0, 0, 0, 0);                                                  \
-        if (p_ == 0) {                                                                                                 \
-            __VA_ARGS__;                                                                                               \
-            fflush(stdout);                                                                                            \
-            _exit(0);                                                                                                  \
-        }                                                                                                              \
-        if (p_ > 0)                                                                                                    \
-            waitpid(p_, &s_, 0);                                                                                       \
-        s_;                                                                                                            \
-    })
-#define ANYWAY(flags, ...) (refused ? IN(0, __VA_ARGS__) : IN(flags, __VA_ARGS__))
 
 static int same(const char *a, const char *b) {
     char x[64] = {0}, y[64] = {0};
@@ -74,8 +46,8 @@ static void *own_thread(void *a) { return (void *)(long)(syscall(SYS_gettid) == 
 int main(void) {
     char buffer[4096];
     struct stat st;
-    int s = IN(CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNS, mount("none", "/", 0, MS_REC | MS_PRIVATE, 0) && (_exit(9), 0));
-    refused = s != 0 && s != 0x900;
+    int s;
+    ask_whether_refused();
     mkdir("/tmp/ns", 0755);
 
     // Files of namespaces.

@@ -185,14 +185,19 @@ fn check_and_post<R: Resources>(
     }
 }
 
-/// Tells the target what it calls the sender. Init of a namespace does not escape SIGKILL from outside of it.
+/// Tells the target what it calls the sender. Init of a namespace does not escape SIGKILL and SIGSTOP from
+/// outside of it.
 fn for_namespace<R: Resources>(sender: &Thread<R>, target: &Process<R>, info: SigInfo) -> SigInfo {
     if sender.process().pids().is_none() && target.pids().is_none() {
         return info;
     }
     let number = target.shown(sender.pid().0);
-    if number == 0 && info.signal == Signal::KILL && target.leads_pid_namespace() {
-        target.signals().unprotect();
+    if number == 0 && target.leads_pid_namespace() {
+        match info.signal {
+            Signal::KILL => target.signals().unprotect(),
+            Signal::STOP => target.signals().admit_stop(),
+            _ => {}
+        }
     }
     // Chosen details name the sender as it sees itself; from outside nobody can be named.
     if number == 0 || info.code == SI_USER || info.code == SI_TKILL {

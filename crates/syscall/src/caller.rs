@@ -8,6 +8,7 @@ use memory::AddressSpace;
 use process::ExitStatus;
 use types::{Pid, Tid};
 
+use crate::calls::sysv::Ipc;
 use crate::{FpuState, Process, RestartBlock, System, Thread, UserMemory};
 
 /// The thread that makes a call, and what it works on. Cheap to copy.
@@ -40,6 +41,11 @@ impl<'a> Caller<'a> {
         /// Above every number there is, and no negative one.
         const NOBODY: u32 = i32::MAX as u32;
         self.process.pids().map_or(number, |pids| pids.outer(number).unwrap_or(NOBODY))
+    }
+
+    /// The System V IPC objects that the caller sees.
+    pub(crate) fn ipc(self) -> Arc<Ipc> {
+        self.thread.namespaces().ipc.clone()
     }
 
     /// The caller's memory, typed.

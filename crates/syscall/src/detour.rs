@@ -47,6 +47,9 @@ async fn serve(caller: Caller<'_>, registers: &mut Registers<'_>, number: u64) -
 /// The first two arguments of a call with the numbers of processes as the kernel has them.
 fn meant(caller: Caller<'_>, number: u64, first: u64, second: u64) -> (u64, u64) {
     // Zero and below have meanings of their own: the caller, all; and groups, for kill and wait.
+    /// IOPRIO_WHO_PROCESS and IOPRIO_WHO_PGRP.
+    const IOPRIO_PROCESS: u32 = 1;
+    const IOPRIO_GROUP: u32 = 2;
     let one = |value: u64| if value as i32 > 0 { u64::from(caller.meant(value as u32)) } else { value };
     let one_or_group = |value: u64| match value as i32 {
         group if group < -1 && group != i32::MIN => i64::from(caller.meant(group.unsigned_abs())).wrapping_neg() as u64,
@@ -75,6 +78,9 @@ fn meant(caller: Caller<'_>, number: u64, first: u64, second: u64) -> (u64, u64)
         | linux::__NR_sched_rr_get_interval
         | linux::__NR_sched_setaffinity
         | linux::__NR_sched_getaffinity => (one(first), second),
+        linux::__NR_ioprio_set | linux::__NR_ioprio_get if matches!(first as u32, IOPRIO_PROCESS | IOPRIO_GROUP) => {
+            (first, one(second))
+        }
         linux::__NR_waitid if matches!(first as u32, linux::P_PID | linux::P_PGID) => (first, one(second)),
         linux::__NR_getpriority | linux::__NR_setpriority
             if matches!(first as u32, linux::PRIO_PROCESS | linux::PRIO_PGRP) =>

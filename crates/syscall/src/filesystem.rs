@@ -349,7 +349,7 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
     }
     for path in ["sysvipc/sem", "sysvipc/shm", "sysvipc/msg"] {
         let kind = path.strip_prefix("sysvipc/").unwrap_or(path);
-        add(NamedFile::new(path, 0o444, move |out: &mut Text| system.ipc.report(system, kind, out)));
+        add(NamedFile::new(path, 0o444, SysvObjects { system, kind }));
     }
     for (path, value) in [
         ("sys/kernel/shmmax", "18446744073692774399"),
@@ -470,6 +470,25 @@ impl ProcText for ExitStatusFile {
         let status = text.trim().parse().map_err(|_| VfsError::InvalidArgument)?;
         self.0.exit_status.store(status, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// /proc/sysvipc: the objects that the reader sees.
+struct SysvObjects {
+    system: &'static System,
+    kind: &'static str,
+}
+
+impl ProcText for SysvObjects {
+    fn read(&self, out: &mut Text) -> core::fmt::Result {
+        self.read_for(Pid::INIT, out)
+    }
+
+    fn read_for(&self, reader: Pid, out: &mut Text) -> core::fmt::Result {
+        let Some(process) = self.system.processes.process(reader) else { return Ok(()) };
+        let Some(thread) = process.first_thread() else { return Ok(()) };
+        let ipc = thread.namespaces().ipc.clone();
+        ipc.report(self.system, self.kind, |pid| process.shown(pid.0), out)
     }
 }
 

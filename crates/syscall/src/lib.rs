@@ -55,7 +55,6 @@ pub use calls::ids::identity;
 pub use calls::info::{RELEASE, VERSION};
 pub use calls::pipe_io::{EmptyPipe, PipeRead, Short, is_short, short_now};
 pub use calls::process::exit_group;
-pub use calls::sysv::Ipc;
 pub use clock::WallClock;
 pub use dispatch::dispatch_now;
 pub use errno::{SysError, SysResult};

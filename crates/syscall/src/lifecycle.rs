@@ -131,7 +131,7 @@ impl System {
         drop(space);
         if last {
             self.disarm_timers(process);
-            crate::calls::sysv::process_ended(self, process);
+            crate::calls::sysv::process_left(self, &thread.namespaces().ipc, process);
         }
         let tid = Tid(process.shown(thread.tid().0));
         let effects = self.processes.finish_exit(thread);

@@ -11,6 +11,8 @@ use process::PidNamespace;
 use sync::{Rank, SpinLock};
 use vfs::proc::Namespace as Kind;
 
+use crate::calls::sysv::Ipc;
+
 /// Numbers of the first ones, as on Linux.
 const FIRST_IPC: u32 = 0xefff_ffff;
 const FIRST_UTS: u32 = 0xefff_fffe;
@@ -26,7 +28,7 @@ const FIRST_FREE: u32 = 0xf000_0002;
 pub struct NamespaceSet {
     pub(crate) mounts: Mounts,
     pub(crate) names: Arc<UtsNamespace>,
-    pub(crate) ipc: Arc<IpcNamespace>,
+    pub(crate) ipc: Arc<Ipc>,
     /// Where children get their numbers; none: in the first namespace.
     pub(crate) pids: Option<Arc<PidNamespace>>,
     numbers: Arc<AtomicU32>,
@@ -52,12 +54,6 @@ pub struct SystemNames {
     pub host: String,
     /// NIS domain name.
     pub domain: String,
-}
-
-/// A place for System V IPC objects. They are the same in all so far: what is kept apart is the place for them.
-#[derive(Debug)]
-pub(crate) struct IpcNamespace {
-    id: u32,
 }
 
 impl UtsNamespace {
@@ -89,7 +85,7 @@ impl NamespaceSet {
         Arc::new(Self {
             mounts: Mounts { table: mounts, id: FIRST_MOUNTS },
             names,
-            ipc: Arc::new(IpcNamespace { id: FIRST_IPC }),
+            ipc: Arc::new(Ipc::new(FIRST_IPC)),
             pids: None,
             numbers: Arc::new(AtomicU32::new(FIRST_FREE)),
         })
@@ -107,9 +103,9 @@ impl NamespaceSet {
         self.names = Arc::new(UtsNamespace { id: self.new_number(), names });
     }
 
-    /// Goes on with IPC objects of its own.
+    /// Goes on with IPC objects of its own, none at first.
     pub(crate) fn split_ipc(&mut self) {
-        self.ipc = Arc::new(IpcNamespace { id: self.new_number() });
+        self.ipc = Arc::new(Ipc::new(self.new_number()));
     }
 
     /// Goes on with `table` as its mounts.
@@ -120,7 +116,7 @@ impl NamespaceSet {
     /// What /proc/PID/ns calls the namespace of that kind, and its number. `pids`: where the process itself has its number.
     pub(crate) fn identity(&self, kind: Kind, pids: Option<&PidNamespace>) -> (&'static str, u32) {
         match kind {
-            Kind::Ipc => ("ipc", self.ipc.id),
+            Kind::Ipc => ("ipc", self.ipc.id()),
             Kind::Uts => ("uts", self.names.id),
             Kind::User => ("user", FIRST_USER),
             Kind::Pid => ("pid", pids.map_or(FIRST_PID, PidNamespace::id)),

@@ -9,7 +9,6 @@ use process::futex::FutexTable;
 use process::{ProcessManagerConfig, ProcessTable};
 use sync::{Once, TimerQueue};
 
-use crate::calls::sysv::Ipc;
 use crate::{
     CreatedProcesses, FileSystems, LoadAverage, MappedFiles, MissingCalls, Platform, Resources, ServiceRoom,
     UtsNamespace, ViolationLog, WallClock,
@@ -31,8 +30,6 @@ pub struct System {
     pub violations: ViolationLog,
     /// Who waits on words of user memory.
     pub futexes: FutexTable<FutexKey>,
-    /// System V IPC.
-    pub ipc: Ipc,
     /// Who waits for a moment.
     pub timers: TimerQueue,
     /// Real time.

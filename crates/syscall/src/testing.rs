@@ -233,7 +233,6 @@ impl World {
             created: CreatedProcesses::new(),
             violations: ViolationLog::new(),
             futexes: FutexTable::new(),
-            ipc: crate::Ipc::new(),
             timers: TimerQueue::new(),
             wall_clock: Arc::new(WallClock::new(platform, 1_700_000_000)),
             mapped_files: crate::MappedFiles::new(),

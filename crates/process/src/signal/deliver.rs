@@ -128,7 +128,11 @@ impl ProcessSignals {
             return Some(Delivery::Handler(Caught { action, info, frame_mask, handler_mask }));
         }
         let default = default_action(signal);
-        if matches!(default, DefaultAction::Ignore | DefaultAction::Continue) || state.protected {
+        let spared = state.protection.spares(signal);
+        if signal == Signal::STOP {
+            state.protection.forget_stop();
+        }
+        if spared || matches!(default, DefaultAction::Ignore | DefaultAction::Continue) {
             return None;
         }
         Some(match default {

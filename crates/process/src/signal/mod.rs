@@ -22,6 +22,7 @@ pub mod frame;
 mod info;
 mod pending;
 mod process;
+mod protection;
 mod quota;
 mod restart;
 mod send;

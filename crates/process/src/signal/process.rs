@@ -9,6 +9,7 @@ use sync::{Once, Rank, SpinGuard, SpinLock, WaitQueue};
 use types::Tid;
 
 use super::action::{DefaultAction, default_action};
+use super::protection::Protection;
 use super::stop::StopState;
 use super::thread::{EXIT, RESTORE, STOP, STOPPED};
 use super::{Action, Dispositions, Kick, SigInfo, ThreadSignals};
@@ -77,7 +78,7 @@ pub(super) struct State {
     pub(super) threads: SmallVec<[Arc<ThreadSignals>; 1]>,
     pub(super) stop: StopState,
     /// The first process: signals with default action do not reach it.
-    pub(super) protected: bool,
+    pub(super) protection: Protection,
     pub(super) exiting: bool,
 }
 
@@ -105,7 +106,7 @@ impl ProcessSignals {
             actions,
             threads: SmallVec::new(),
             stop: StopState::new(),
-            protected: false,
+            protection: Protection::None,
             exiting: false,
         };
         Self {
@@ -118,12 +119,20 @@ impl ProcessSignals {
 
     /// Makes this the first process: signals with default action no longer reach it, not even SIGKILL.
     pub fn protect(&self) {
-        self.state.lock().protected = true;
+        self.state.lock().protection = Protection::Full;
     }
 
     /// Lets the default action of signals reach it again.
     pub(crate) fn unprotect(&self) {
-        self.state.lock().protected = false;
+        self.state.lock().protection = Protection::None;
+    }
+
+    /// Lets the next SIGSTOP stop it all the same: it comes from outside of the namespace that it leads.
+    pub(crate) fn admit_stop(&self) {
+        let mut state = self.state.lock();
+        if state.protection == Protection::Full {
+            state.protection = Protection::AdmitsStop;
+        }
     }
 
     /// Adds a thread; `false` if memory is short, and nothing changed.
@@ -323,7 +332,7 @@ impl ProcessSignals {
         while let Some(signal) = pending.first() {
             pending = pending.without(signal);
             let deadly = actions.get(signal).is_default() && default_action(signal) == DefaultAction::Terminate;
-            if deadly && !state.protected {
+            if deadly && state.protection == Protection::None {
                 return true;
             }
         }

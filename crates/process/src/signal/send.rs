@@ -4,6 +4,7 @@ use abi::{SigSet, Signal};
 use types::Tid;
 
 use super::process::State;
+use super::protection::Protection;
 use super::thread::{SIGNAL, STOP, STOPPED};
 use super::{Action, Charge, ProcessSignals, Pushed, STOPPING, SigInfo, SignalQuota, ThreadSignals};
 
@@ -155,7 +156,7 @@ impl ProcessSignals {
             actions.get(signal).is_default()
         };
         if default {
-            state.protected = false;
+            state.protection = Protection::None;
         }
         // Without a charge nothing can be refused: it is a classic signal of the kernel.
         let effect = self.send_locked(&mut state, Some(thread), info, None);
@@ -207,6 +208,9 @@ impl ProcessSignals {
             _ => SigSet::EMPTY,
         };
         if !cancelled.is_empty() {
+            if signal == Signal::CONT {
+                state.protection.forget_stop();
+            }
             self.discard_everywhere(state, cancelled);
         }
         match signal {
@@ -240,7 +244,7 @@ impl ProcessSignals {
             return false;
         }
         let actions = state.actions.lock();
-        actions.ignores(signal) || state.protected && actions.get(signal).is_default()
+        actions.ignores(signal) || state.protection.spares(signal) && actions.get(signal).is_default()
     }
 
     /// Finds the thread that takes `signal` and tells it.

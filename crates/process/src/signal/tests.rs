@@ -195,6 +195,22 @@ fn first_process_gets_only_what_it_catches() {
 }
 
 #[test]
+fn a_namespaces_first_process_is_stopped_from_outside_once() {
+    let world = World::new(1);
+    world.process.protect();
+    world.process.admit_stop();
+    assert_eq!(world.kill(Signal::TERM).sent, Sent::Ignored);
+    assert_eq!(world.kill(Signal::STOP).sent, Sent::Queued);
+    assert!(matches!(world.next(0), Some(Delivery::StopRequested(_))));
+    assert_eq!(world.kill(Signal::STOP).sent, Sent::Ignored, "the next one comes from inside");
+    world.process.admit_stop();
+    let _ = world.kill(Signal::STOP);
+    let _ = world.kill(Signal::CONT);
+    assert!(world.next(0).is_none(), "cancelled");
+    assert_eq!(world.kill(Signal::STOP).sent, Sent::Ignored, "and what was admitted with it");
+}
+
+#[test]
 fn a_blocked_or_ignored_fault_kills() {
     for blocked in [true, false] {
         let world = World::new(1);

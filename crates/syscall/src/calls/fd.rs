@@ -164,21 +164,18 @@ fn fcntl(caller: Caller<'_>, fd: u64, command: u32, arg: u64) -> SysResult {
         linux::F_SETFL => set_flags(caller, &file, arg as u32),
         linux::F_SETLK | linux::F_OFD_SETLK => LockCall::decode(caller, fd.into(), command, arg)?.attempt(),
         linux::F_GETLK | linux::F_OFD_GETLK => LockCall::decode(caller, fd.into(), command, arg)?.query(caller, arg),
-        linux::F_GETOWN => {
-            let (owner, _) = file.owner();
-            Ok(i64::from(owner) as u64)
-        }
+        linux::F_GETOWN => Ok(i64::from(owner_shown(caller, &file)) as u64),
         linux::F_SETOWN => {
             let owner = arg as i32;
             if owner == i32::MIN {
                 return Err(Errno::EINVAL.into());
             }
-            check_owner(caller, owner)?;
+            let owner = owner_meant(caller, owner)?;
             file.set_owner(owner, file.owner().1);
             Ok(0)
         }
         linux::F_GETOWN_EX => {
-            let (owner, _) = file.owner();
+            let owner = owner_shown(caller, &file);
             let kind = if owner < 0 { linux::F_OWNER_PGRP } else { linux::F_OWNER_PID };
             let bytes = u64::from(kind) | u64::from(owner.unsigned_abs()) << 32;
             caller.memory().write(arg, &bytes)?;
@@ -192,7 +189,7 @@ fn fcntl(caller: Caller<'_>, fd: u64, command: u32, arg: u64) -> SysResult {
                 linux::F_OWNER_PGRP => -number,
                 _ => return Err(Errno::EINVAL.into()),
             };
-            check_owner(caller, owner)?;
+            let owner = owner_meant(caller, owner)?;
             file.set_owner(owner, file.owner().1);
             Ok(0)
         }
@@ -236,11 +233,19 @@ fn set_flags(caller: Caller<'_>, file: &OpenFile, flags: u32) -> SysResult {
     Ok(0)
 }
 
-fn check_owner(caller: Caller<'_>, owner: i32) -> SysResult<()> {
-    if owner > 0 && caller.system.processes.process(Pid(owner as u32)).is_none() {
+/// The process, or negative the group, that a program wants to be told of input, as the kernel has it.
+fn owner_meant(caller: Caller<'_>, owner: i32) -> SysResult<i32> {
+    let number = if owner == 0 { 0 } else { caller.meant(owner.unsigned_abs()) };
+    if owner > 0 && caller.system.processes.process(Pid(number)).is_none() {
         return Err(Errno::ESRCH.into());
     }
-    Ok(())
+    Ok(owner.signum() * number as i32)
+}
+
+/// The process, or negative the group, that is told of input, as the caller sees it.
+fn owner_shown(caller: Caller<'_>, file: &OpenFile) -> i32 {
+    let (owner, _) = file.owner();
+    owner.signum() * caller.process.shown(owner.unsigned_abs()) as i32
 }
 
 /// A record lock as the program asked for it.
@@ -331,7 +336,7 @@ impl LockCall {
                 l_start: held.start as i64,
                 l_len: if held.end == u64::MAX { 0 } else { (held.end - held.start + 1) as i64 },
                 l_pid: match held.owner {
-                    LockOwner::Process(_) => held.pid.0 as i32,
+                    LockOwner::Process(_) => caller.process.shown(held.pid.0) as i32,
                     LockOwner::OpenFile(_) => -1,
                 },
                 ..self.raw

@@ -396,7 +396,11 @@ fn check_claim(caller: Caller<'_>, claimed: &PeerCredentials) -> SysResult<()> {
     let pid = claimed.pid == caller.process.pid() || own.capable(Capabilities::SYS_ADMIN);
     let uid = [own.ruid, own.euid, own.suid].contains(&claimed.uid) || own.capable(Capabilities::SETUID);
     let gid = [own.rgid, own.egid, own.sgid].contains(&claimed.gid) || own.capable(Capabilities::SETGID);
-    if pid && uid && gid { Ok(()) } else { Err(Errno::EPERM.into()) }
+    if !(pid && uid && gid) {
+        return Err(Errno::EPERM.into());
+    }
+    let there = claimed.pid == caller.process.pid() || caller.system.processes.process(claimed.pid).is_some();
+    if there { Ok(()) } else { Err(Errno::ESRCH.into()) }
 }
 
 impl Receiving {

@@ -10,6 +10,7 @@ use types::Capabilities;
 use vfs::proc::Namespace as Kind;
 use vfs::{File, FileType, Location, Metadata, MountCopies, OpenRequest, PollEvents, VfsError};
 
+use crate::calls::sysv;
 use crate::{Caller, NamespaceSet, Process, SysError, SysResult};
 
 /// Those there can be several of. Networks, users and cgroups there is one of each.
@@ -178,7 +179,13 @@ fn enter(caller: Caller<'_>, set: Arc<NamespaceSet>) {
         (Some(next), Some(own)) => Arc::ptr_eq(next, own),
         _ => false,
     };
-    drop(caller.thread.set_namespaces(set));
+    let next = set.ipc.clone();
+    let left = caller.thread.set_namespaces(set);
+    // What the caller would take back at its end it takes back now; with other threads it is theirs as well.
+    if !Arc::ptr_eq(&left.ipc, &next) && caller.process.thread_count() == 1 {
+        sysv::process_left(caller.system, &left.ipc, caller.process);
+    }
+    drop(left);
     caller.thread.note_children_elsewhere(!here);
 }
 

@@ -9,7 +9,7 @@ use core::fmt;
 use process::ipc::msg::Queue;
 use process::ipc::sem::Set;
 use process::ipc::{Permissions, Table, msg, sem};
-use types::{Credentials, PAGE_SIZE};
+use types::{Credentials, PAGE_SIZE, Pid};
 
 use crate::{Caller, SysResult, System};
 
@@ -19,7 +19,7 @@ mod semaphores;
 
 pub(crate) use messages::{sys_msgctl, sys_msgget, sys_msgrcv, sys_msgsnd};
 pub(crate) use segments::{sys_shmat, sys_shmctl, sys_shmdt, sys_shmget};
-pub(crate) use semaphores::{process_ended, sys_semctl, sys_semget, sys_semtimedop};
+pub(crate) use semaphores::{process_left, sys_semctl, sys_semget, sys_semtimedop};
 
 use segments::Segment;
 
@@ -34,18 +34,24 @@ const IPC_SET: u32 = 1;
 const IPC_STAT: u32 = 2;
 const IPC_INFO: u32 = 3;
 
-/// All objects.
-pub struct Ipc {
+/// The objects of one namespace: nobody finds those of another, neither by key nor by identifier. They go with the namespace;
+/// what is mapped of a segment stays for as long as it is mapped.
+pub(crate) struct Ipc {
+    id: u32,
     sets: Table<Set>,
     queues: Table<Queue>,
     segments: Table<Segment>,
 }
 
 impl Ipc {
-    /// None yet.
-    #[expect(clippy::new_without_default, reason = "there is one, made at boot")]
-    pub const fn new() -> Self {
-        Self { sets: Table::new(sem::SETS), queues: Table::new(msg::QUEUES), segments: Table::new(SEGMENTS) }
+    /// None yet. `id` is what /proc/PID/ns/ipc shows.
+    pub(crate) const fn new(id: u32) -> Self {
+        Self { id, sets: Table::new(sem::SETS), queues: Table::new(msg::QUEUES), segments: Table::new(SEGMENTS) }
+    }
+
+    /// Its number in /proc/PID/ns.
+    pub(crate) const fn id(&self) -> u32 {
+        self.id
     }
 }
 
@@ -100,8 +106,14 @@ fn credentials(caller: Caller<'_>) -> Credentials {
 }
 
 impl Ipc {
-    /// Text of /proc/sysvipc/`kind` (`sem`, `shm`, `msg`).
-    pub(crate) fn report(&self, system: &System, kind: &str, out: &mut dyn fmt::Write) -> fmt::Result {
+    /// Text of /proc/sysvipc/`kind` (`sem`, `shm`, `msg`) for somebody to whom processes have the numbers `shown`.
+    pub(crate) fn report(
+        &self,
+        system: &System,
+        kind: &str,
+        shown: impl Fn(Pid) -> u32,
+        out: &mut dyn fmt::Write,
+    ) -> fmt::Result {
         match kind {
             "sem" => {
                 out.write_str(
@@ -122,11 +134,11 @@ impl Ipc {
                     let info = queue.info();
                     let p = &info.permissions;
                     write!(out, "{:>10} {id:>10}  {:>4o}  {:>10} {:>10} ", p.key, p.mode, info.bytes, info.count)?;
-                    write!(out, "{:>5} {:>5} {} ", info.sender.0, info.receiver.0, owners(p))?;
+                    write!(out, "{:>5} {:>5} {} ", shown(info.sender), shown(info.receiver), owners(p))?;
                     writeln!(out, "{:>10} {:>10} {:>10}", info.sent, info.received, info.changed)?;
                 }
             }
-            _ => segments::report(system, &self.segments, out)?,
+            _ => segments::report(system, self, shown, out)?,
         }
         Ok(())
     }

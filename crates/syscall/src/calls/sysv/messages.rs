@@ -12,7 +12,7 @@ use crate::{Caller, SysError, SysResult};
 pub(crate) fn sys_msgget(caller: Caller<'_>, key: u64, flags: u64) -> SysResult {
     let time = now(caller.system);
     let make = |permissions| Ok(Queue::new(permissions, time));
-    let id = caller.system.ipc.queues.get(key as i32, flags as u32, &credentials(caller), |_| Ok(()), make)?;
+    let id = caller.ipc().queues.get(key as i32, flags as u32, &credentials(caller), |_| Ok(()), make)?;
     Ok(id as u64)
 }
 
@@ -23,7 +23,7 @@ pub(crate) async fn sys_msgsnd(caller: Caller<'_>, id: u64, message: u64, len: u
         return Err(Errno::EINVAL.into());
     }
     let mut text = caller.memory().read_vec(message.wrapping_add(8), len as usize)?;
-    let queue = caller.system.ipc.queues.find(id)?;
+    let queue = caller.ipc().queues.find(id)?;
     queue.permissions().check(&credentials(caller), ALTER)?;
     let pid = caller.process.pid();
     let mut attempt = || match queue.send(kind, &mut text, pid, now(caller.system)) {
@@ -57,7 +57,7 @@ pub(crate) async fn sys_msgrcv(caller: Caller<'_>, args: [u64; 6]) -> SysResult 
         let contradiction = flags & msg::EXCEPT != 0 || flags & NO_WAIT == 0;
         return Err(if contradiction { Errno::EINVAL } else { Errno::ENOSYS }.into());
     }
-    let queue = caller.system.ipc.queues.find(id)?;
+    let queue = caller.ipc().queues.find(id)?;
     queue.permissions().check(&credentials(caller), READ)?;
     let pid = caller.process.pid();
     let room = usize::try_from(room).unwrap_or(usize::MAX);
@@ -85,7 +85,8 @@ pub(crate) fn sys_msgctl(caller: Caller<'_>, id: u64, command: u64, arg: u64) ->
     const MSG_INFO: u32 = 12;
     const MSG_STAT_ANY: u32 = 13;
     let (id, command) = (id as i32, command as u32);
-    let queues = &caller.system.ipc.queues;
+    let ipc = caller.ipc();
+    let queues = &ipc.queues;
     let who = credentials(caller);
     if id < 0 {
         return Err(Errno::EINVAL.into());
@@ -129,8 +130,8 @@ pub(crate) fn sys_msgctl(caller: Caller<'_>, id: u64, command: u64, arg: u64) ->
             for (at, long) in longs.iter().enumerate() {
                 out.long(48 + at * 8, *long);
             }
-            out.int(96, info.sender.0);
-            out.int(100, info.receiver.0);
+            out.int(96, caller.process.shown(info.sender.0));
+            out.int(100, caller.process.shown(info.receiver.0));
             out.write(caller, arg)?;
             Ok(id as u64)
         }

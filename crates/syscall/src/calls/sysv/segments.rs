@@ -3,23 +3,29 @@
 //! A removed segment lives as long as it is mapped: the table holds it weakly then.
 
 use alloc::collections::BTreeSet;
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
-use core::fmt;
+use core::{fmt, ptr};
 
 use abi::Errno;
 use memory::{
     Backing, MapFlags, MapRequest, MemoryError, ObjectId, PageAccess, Pager, PagerError, Placement, Prot, SharedMemory,
     Sharing,
 };
-use process::ipc::{self, ALTER, IpcError, Object, Permissions, READ, Table};
+use process::ipc::{self, ALTER, IpcError, Object, Permissions, READ};
 use sync::{Rank, SpinLock};
 use types::{Capabilities, Gid, PhysAddr, Pid, USER_END, Uid};
 
 use super::{
-    IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Layout, PAGE, SEGMENTS, SHM_LARGEST, credentials, new_permissions, now,
+    IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Ipc, Layout, PAGE, SEGMENTS, SHM_LARGEST, credentials, new_permissions, now,
     owners,
 };
 use crate::{Caller, SysError, SysResult, System};
+
+/// The number of the device that segments are on, as is other shared memory without a file.
+const DEVICE: u64 = 1;
+/// How the names of segments begin.
+const NAME: &str = "/SYSV";
 
 /// The memory of a segment; each mapping of it holds one reference.
 struct SegmentMemory {
@@ -46,12 +52,18 @@ impl Pager for SegmentMemory {
     }
 
     fn id(&self) -> ObjectId {
-        ObjectId { device: 1, inode: *self.id.lock() as u64 }
+        ObjectId { device: DEVICE, inode: *self.id.lock() as u64 }
     }
 
     fn write_name(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-        write!(out, "/SYSV{:08x} (deleted)", self.key)
+        write!(out, "{NAME}{:08x} (deleted)", self.key)
     }
+}
+
+/// Whether that is the memory of a segment, of whatever namespace.
+fn is_segment(pager: &Arc<dyn Pager>) -> bool {
+    let mut name = String::new();
+    pager.id().device == DEVICE && pager.write_name(&mut name).is_ok() && name.starts_with(NAME)
 }
 
 /// A segment of shared memory.
@@ -127,7 +139,7 @@ impl Segment {
     }
 
     fn is_behind(&self, pager: &Arc<dyn Pager>) -> bool {
-        core::ptr::addr_eq(Arc::as_ptr(pager), self.memory.as_ptr())
+        ptr::addr_eq(Arc::as_ptr(pager), self.memory.as_ptr())
     }
 
     fn update(&self, change: impl FnOnce(&mut SegmentState)) {
@@ -136,20 +148,20 @@ impl Segment {
 }
 
 /// The segment with that identifier; one that is over is taken out.
-fn find_segment(system: &System, id: i32) -> SysResult<Arc<Segment>> {
-    let segment = system.ipc.segments.find(id)?;
+fn find_segment(system: &System, ipc: &Ipc, id: i32) -> SysResult<Arc<Segment>> {
+    let segment = ipc.segments.find(id)?;
     if segment.is_over(system) {
-        system.ipc.segments.remove(id);
+        drop(ipc.segments.remove(id));
         return Err(Errno::EINVAL.into());
     }
     Ok(segment)
 }
 
 /// Takes out all that are over.
-fn sweep_segments(system: &System) {
-    for (id, segment) in system.ipc.segments.all().map(|(all, _)| all).unwrap_or_default() {
+fn sweep_segments(system: &System, ipc: &Ipc) {
+    for (id, segment) in ipc.segments.all().map(|(all, _)| all).unwrap_or_default() {
         if segment.is_over(system) {
-            system.ipc.segments.remove(id);
+            drop(ipc.segments.remove(id));
         }
     }
 }
@@ -173,8 +185,9 @@ pub(crate) fn sys_shmget(caller: Caller<'_>, key: u64, size: u64, flags: u64) ->
         }
         Ok(Segment::new(system, permissions, size, creator, time))
     };
-    let id = system.ipc.segments.get(key as i32, flags, &credentials(caller), fits, make)?;
-    if let Ok(segment) = system.ipc.segments.find(id)
+    let ipc = caller.ipc();
+    let id = ipc.segments.get(key as i32, flags, &credentials(caller), fits, make)?;
+    if let Ok(segment) = ipc.segments.find(id)
         && let Some(memory) = segment.memory.upgrade()
     {
         *memory.id.lock() = id;
@@ -209,7 +222,7 @@ pub(crate) fn sys_shmat(caller: Caller<'_>, id: u64, address: u64, flags: u64) -
         at if flags & REMAP != 0 => Placement::Fixed(at),
         at => Placement::FixedNoReplace(at),
     };
-    let segment = find_segment(caller.system, id)?;
+    let segment = find_segment(caller.system, &caller.ipc(), id)?;
     let mut prot = Prot::READ;
     let mut want = READ;
     if flags & READ_ONLY == 0 {
@@ -253,27 +266,25 @@ pub(crate) fn sys_shmdt(caller: Caller<'_>, address: u64) -> SysResult {
         return Err(Errno::EINVAL.into());
     }
     let areas = caller.space.areas()?;
-    let (segments, _) = caller.system.ipc.segments.all()?;
-    // The first area that lies where it would if the segment began at that address says which it is.
-    let first = areas.iter().filter(|area| area.start >= address && area.start - address == area.offset);
-    let found = first.filter_map(|area| area.pager.as_ref()).find_map(|pager| {
-        segments.iter().find(|(_, segment)| segment.is_behind(pager)).map(|(_, segment)| segment.clone())
-    });
-    let segment = found.ok_or(Errno::EINVAL)?;
-    for area in &areas {
-        let ours = area.start >= address
-            && area.start - address == area.offset
-            && area.pager.as_ref().is_some_and(|pager| segment.is_behind(pager));
-        if ours {
+    // The first area that lies where it would if the segment began at that address says which it is; it may be one of a
+    // namespace that the caller has left.
+    let begins_here = |area: &memory::AreaInfo| area.start >= address && area.start - address == area.offset;
+    let pager = |area: &memory::AreaInfo| area.pager.clone().filter(is_segment);
+    let found = areas.iter().filter(|area| begins_here(area)).find_map(pager).ok_or(Errno::EINVAL)?;
+    for area in areas.iter().filter(|area| begins_here(area)) {
+        if area.pager.as_ref().is_some_and(|pager| ptr::addr_eq(Arc::as_ptr(pager), Arc::as_ptr(&found))) {
             caller.space.unmap(area.start, area.end - area.start)?;
         }
     }
     drop(areas);
+    let (segments, _) = caller.ipc().segments.all()?;
     let (pid, time) = (caller.process.pid(), now(caller.system));
-    segment.update(|state| {
-        state.detached = time;
-        state.last = pid;
-    });
+    if let Some((_, segment)) = segments.iter().find(|(_, segment)| segment.is_behind(&found)) {
+        segment.update(|state| {
+            state.detached = time;
+            state.last = pid;
+        });
+    }
     Ok(0)
 }
 
@@ -287,14 +298,15 @@ pub(crate) fn sys_shmctl(caller: Caller<'_>, id: u64, command: u64, arg: u64) ->
     const DESTROYED: u32 = 0o1000;
     const LOCKED: u32 = 0o2000;
     let (id, command) = (id as i32, command as u32);
-    let segments = &caller.system.ipc.segments;
+    let ipc = caller.ipc();
+    let segments = &ipc.segments;
     let who = credentials(caller);
     if id < 0 {
         return Err(Errno::EINVAL.into());
     }
     match command {
         IPC_INFO => {
-            sweep_segments(caller.system);
+            sweep_segments(caller.system, &ipc);
             let (_, highest) = segments.all()?;
             let mut out = Layout::<72>::new();
             for (at, long) in [SHM_LARGEST, 1, SEGMENTS.into(), SEGMENTS.into(), SHM_LARGEST].iter().enumerate() {
@@ -304,7 +316,7 @@ pub(crate) fn sys_shmctl(caller: Caller<'_>, id: u64, command: u64, arg: u64) ->
             Ok(highest.into())
         }
         SHM_INFO => {
-            sweep_segments(caller.system);
+            sweep_segments(caller.system, &ipc);
             let (all, highest) = segments.all()?;
             let pages: u64 = all.iter().map(|(_, segment)| segment.size.div_ceil(PAGE)).sum();
             let resident: u64 = all.iter().filter_map(|(_, s)| s.memory.upgrade()).map(|m| m.pages.pages()).sum();
@@ -317,7 +329,7 @@ pub(crate) fn sys_shmctl(caller: Caller<'_>, id: u64, command: u64, arg: u64) ->
         }
         IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
             let (id, segment) =
-                if command == IPC_STAT { (0, find_segment(caller.system, id)?) } else { segments.at(id)? };
+                if command == IPC_STAT { (0, find_segment(caller.system, &ipc, id)?) } else { segments.at(id)? };
             if command != SHM_STAT_ANY {
                 segment.permissions().check(&who, READ)?;
             }
@@ -330,15 +342,15 @@ pub(crate) fn sys_shmctl(caller: Caller<'_>, id: u64, command: u64, arg: u64) ->
             out.long(56, state.attached as u64);
             out.long(64, state.detached as u64);
             out.long(72, state.changed as u64);
-            out.int(80, segment.creator.0);
-            out.int(84, state.last.0);
+            out.int(80, caller.process.shown(segment.creator.0));
+            out.int(84, caller.process.shown(state.last.0));
             out.long(88, attachments);
             out.write(caller, arg)?;
             Ok(id as u64)
         }
         IPC_SET => {
             let (uid, gid, mode) = new_permissions(caller, arg)?;
-            let segment = find_segment(caller.system, id)?;
+            let segment = find_segment(caller.system, &ipc, id)?;
             segment.permissions().check_owner(&who)?;
             let time = now(caller.system);
             segment.update(|state| {
@@ -348,7 +360,7 @@ pub(crate) fn sys_shmctl(caller: Caller<'_>, id: u64, command: u64, arg: u64) ->
             Ok(0)
         }
         IPC_RMID => {
-            let segment = find_segment(caller.system, id)?;
+            let segment = find_segment(caller.system, &ipc, id)?;
             segment.permissions().check_owner(&who)?;
             // It is there, without a key, until the last mapping goes.
             segments.forget_key(id);
@@ -364,7 +376,7 @@ pub(crate) fn sys_shmctl(caller: Caller<'_>, id: u64, command: u64, arg: u64) ->
             Ok(0)
         }
         SHM_LOCK | SHM_UNLOCK => {
-            let segment = find_segment(caller.system, id)?;
+            let segment = find_segment(caller.system, &ipc, id)?;
             if !who.capable(Capabilities::IPC_LOCK) {
                 let permissions = segment.permissions();
                 if who.euid != permissions.uid && who.euid != permissions.creator_uid {
@@ -382,19 +394,19 @@ pub(crate) fn sys_shmctl(caller: Caller<'_>, id: u64, command: u64, arg: u64) ->
 }
 
 /// Text of /proc/sysvipc/shm.
-pub(super) fn report(system: &System, segments: &Table<Segment>, out: &mut dyn fmt::Write) -> fmt::Result {
+pub(super) fn report(system: &System, ipc: &Ipc, shown: impl Fn(Pid) -> u32, out: &mut dyn fmt::Write) -> fmt::Result {
     out.write_str(
         "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n",
     )?;
-    sweep_segments(system);
-    for (id, segment) in segments.all().map(|(all, _)| all).unwrap_or_default() {
+    sweep_segments(system, ipc);
+    for (id, segment) in ipc.segments.all().map(|(all, _)| all).unwrap_or_default() {
         let attachments = segment.attachments(system);
         let state = segment.state.lock().clone();
         let p = &state.permissions;
         let more = if state.kept.is_none() { 0o1000 } else { 0 } | if state.locked { 0o2000 } else { 0 };
         let rss = segment.memory.upgrade().map_or(0, |memory| memory.pages.pages() * PAGE);
         write!(out, "{:>10} {id:>10}  {:>4o} {:>21} ", p.key, p.mode | more, segment.size)?;
-        write!(out, "{:>5} {:>5}  {attachments:>5} {} ", segment.creator.0, state.last.0, owners(p))?;
+        write!(out, "{:>5} {:>5}  {attachments:>5} {} ", shown(segment.creator), shown(state.last), owners(p))?;
         write!(out, "{:>10} {:>10} {:>10} ", state.attached, state.detached, state.changed)?;
         writeln!(out, "{rss:>21} {:>21}", 0)?;
     }

@@ -7,7 +7,7 @@ use process::ipc::sem::{Operation, Set};
 use process::ipc::{ALTER, IpcError, Object, READ, sem};
 use process::{Process, ProcessFlag};
 
-use super::{IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Layout, credentials, new_permissions, now};
+use super::{IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, Ipc, Layout, credentials, new_permissions, now};
 use crate::clock::nanos;
 use crate::wait::{interruptible, until};
 use crate::{Caller, Resources, SysResult, System};
@@ -17,7 +17,7 @@ pub(crate) fn sys_semget(caller: Caller<'_>, key: u64, count: u64, flags: u64) -
     let fits = |set: &Set| if count > set.count() { Err(IpcError::Invalid) } else { Ok(()) };
     let time = now(caller.system);
     let make = |permissions| Set::new(permissions, count, time);
-    let id = caller.system.ipc.sets.get(key as i32, flags as u32, &credentials(caller), fits, make)?;
+    let id = caller.ipc().sets.get(key as i32, flags as u32, &credentials(caller), fits, make)?;
     Ok(id as u64)
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn sys_semtimedop(
             Some(caller.system.platform.now() + time)
         }
     };
-    let set = caller.system.ipc.sets.find(id as i32)?;
+    let set = caller.ipc().sets.find(id as i32)?;
     if operations.iter().any(|operation| u32::from(operation.number) >= set.count()) {
         return Err(Errno::EFBIG.into());
     }
@@ -95,7 +95,8 @@ pub(crate) fn sys_semctl(caller: Caller<'_>, id: u64, number: u64, command: u64,
     const SEM_INFO: u32 = 19;
     const SEM_STAT_ANY: u32 = 20;
     let (id, number, command) = (id as i32, number as i32, command as u32);
-    let sets = &caller.system.ipc.sets;
+    let ipc = caller.ipc();
+    let sets = &ipc.sets;
     let who = credentials(caller);
     let (pid, time) = (caller.process.pid(), now(caller.system));
     if id < 0 {
@@ -160,7 +161,7 @@ pub(crate) fn sys_semctl(caller: Caller<'_>, id: u64, number: u64, command: u64,
             set.permissions().check(&who, READ)?;
             let (value, pid, more, zero) = set.semaphore(number)?;
             Ok(match command {
-                GETPID => pid.0.into(),
+                GETPID => caller.process.shown(pid.0).into(),
                 GETVAL => value as u64,
                 GETNCNT => more.into(),
                 _ => zero.into(),
@@ -195,17 +196,17 @@ pub(crate) fn sys_semctl(caller: Caller<'_>, id: u64, number: u64, command: u64,
     }
 }
 
-/// Undoes the semaphore operations of a process that has ended.
-pub(crate) fn process_ended(system: &System, process: &Process<Resources>) {
+/// Undoes the semaphore operations of a process that has ended or goes over to other objects.
+pub(crate) fn process_left(system: &System, ipc: &Ipc, process: &Process<Resources>) {
     if !process.has_flag(ProcessFlag::SemaphoreUndo) {
         return;
     }
     // Where there is no memory for the list, sets are looked at one by one.
-    match system.ipc.sets.all() {
+    match ipc.sets.all() {
         Ok((sets, _)) => sets.iter().for_each(|(_, set)| set.process_ended(process.pid(), now(system))),
         Err(_) => {
             for index in 0..sem::SETS as i32 {
-                if let Ok((_, set)) = system.ipc.sets.at(index) {
+                if let Ok((_, set)) = ipc.sets.at(index) {
                     set.process_ended(process.pid(), now(system));
                 }
             }
