@@ -146,6 +146,7 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
         futexes: process::futex::FutexTable::new(),
         timers: TimerQueue::new(),
         wall_clock,
+        message_queues: vfs::mqueue::MessageQueues::new(),
         mapped_files: MappedFiles::new(),
         missing: MissingCalls::new(),
         names: UtsNamespace::first(),

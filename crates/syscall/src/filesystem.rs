@@ -15,6 +15,7 @@ use process::PidNamespace;
 use types::{Capabilities, Credentials, Gid, Pid, Uid};
 use vfs::cpio::CpioError;
 use vfs::dev::{KernelLog, number};
+use vfs::mqueue::QUEUE_LIMITS;
 use vfs::proc::{CpuInfo, CpuTimes, NamedFile, ProcFs, ProcItems, ProcText, Text, cpu_info, standard_files, uuid};
 use vfs::ramfs::{RamFs, RamOptions};
 use vfs::socket::{AbstractNames, Socket};
@@ -344,6 +345,9 @@ fn proc_files(system: &'static System, info: &Arc<dyn MachineInfo>) -> Vec<Named
         ("sys/fs/inotify/max_user_instances", &WATCH_LIMITS.instances),
         ("sys/fs/inotify/max_user_watches", &WATCH_LIMITS.watches),
         ("sys/fs/inotify/max_queued_events", &WATCH_LIMITS.events),
+        ("sys/fs/mqueue/queues_max", &QUEUE_LIMITS.queues),
+        ("sys/fs/mqueue/msg_max", &QUEUE_LIMITS.messages),
+        ("sys/fs/mqueue/msgsize_max", &QUEUE_LIMITS.bytes),
     ] {
         add(NamedFile::new(path, 0o644, Setting(limit)));
     }

@@ -31,7 +31,7 @@ const fn set() -> [u64; 8] {
     set
 }
 
-const MAKERS: [u32; 63] = [
+const MAKERS: [u32; 65] = [
     linux::__NR_unshare,
     linux::__NR_setns,
     linux::__NR_seccomp,
@@ -72,6 +72,8 @@ const MAKERS: [u32; 63] = [
     linux::__NR_epoll_ctl,
     linux::__NR_eventfd,
     linux::__NR_eventfd2,
+    linux::__NR_mq_open,
+    linux::__NR_mq_timedsend,
     linux::__NR_inotify_init,
     linux::__NR_inotify_init1,
     linux::__NR_inotify_add_watch,

@@ -22,7 +22,7 @@ use core::task::Waker;
 use abi::linux::general as linux;
 use sync::{Rank, SpinLock, WaitQueue, WaitToken};
 
-use crate::{File, FileType, Metadata, OpenFile, PollEvents, Positioning, Result, VfsError, anonymous};
+use crate::{File, FileType, Metadata, OpenFile, PollEvents, Result, VfsError, anonymous};
 
 /// Epolls in epolls in …, the outermost included (Linux: EP_MAX_NESTS).
 const MAX_DEPTH: usize = 5;
@@ -140,7 +140,7 @@ impl Epoll {
     pub fn control(&self, fd: u32, file: &Arc<OpenFile>, change: EpollChange) -> Result<()> {
         let key = (fd, file.id());
         let inner = file.downcast_arc::<Self>();
-        if file.file().positioning() != Positioning::Stream {
+        if !file.file().can_be_awaited() {
             return Err(VfsError::NotPermitted);
         }
         if inner.as_ref().is_some_and(|inner| core::ptr::eq(Arc::as_ptr(inner), self)) {

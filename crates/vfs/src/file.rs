@@ -62,6 +62,11 @@ pub trait File: Any + Send + Sync {
         Positioning::Stream
     }
 
+    /// Whether epoll takes it: files that are always ready are refused.
+    fn can_be_awaited(&self) -> bool {
+        self.positioning() == Positioning::Stream
+    }
+
     /// Length for SEEK_END.
     fn len(&self) -> u64 {
         0
@@ -174,6 +179,11 @@ pub trait File: Any + Send + Sync {
     /// Those of `out`.
     fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         out.write_str("anon_inode:[file]")
+    }
+
+    /// One of `owner`'s descriptors of it has been closed. Not asked for files in the tree and pipes.
+    fn closed_by(&self, owner: u64) {
+        let _ = owner;
     }
 
     /// The last descriptor of one open file is gone. Called once per open file, in no lock.

@@ -32,6 +32,7 @@ mod ioctl;
 mod location;
 mod metadata;
 mod mount;
+pub mod mqueue;
 mod notify;
 mod open;
 mod open_file;

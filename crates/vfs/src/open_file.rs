@@ -525,8 +525,14 @@ impl OpenFile {
 
     /// A descriptor of the process `owner` is being closed: its record locks on the file go, whatever else is open.
     pub fn closed_by(&self, owner: u64) {
-        if let Some(locks) = self.location.as_ref().and_then(|location| location.inode().locks()) {
-            locks.release_owner(LockOwner::Process(owner));
+        match &self.location {
+            Some(location) => {
+                if let Some(locks) = location.inode().locks() {
+                    locks.release_owner(LockOwner::Process(owner));
+                }
+            }
+            None if self.pipe.is_none() => self.file.closed_by(owner),
+            None => {}
         }
     }
 

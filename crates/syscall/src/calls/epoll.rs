@@ -49,7 +49,7 @@ pub(crate) fn sys_epoll_ctl(caller: Caller<'_>, epoll: u64, operation: u64, fd: 
     };
     let instance = caller.file(epoll)?;
     let target = caller.file(fd)?;
-    if target.file().positioning() != vfs::Positioning::Stream {
+    if !target.file().can_be_awaited() {
         return Err(Errno::EPERM.into());
     }
     let instance = instance.downcast::<Epoll>().ok_or(Errno::EINVAL)?;

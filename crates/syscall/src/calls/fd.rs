@@ -100,7 +100,7 @@ pub(crate) fn release_record_locks(files: &Arc<Files>) {
 }
 
 /// Number by which record locks know a table of descriptors.
-fn owner_of(files: &Arc<Files>) -> u64 {
+pub(super) fn owner_of(files: &Arc<Files>) -> u64 {
     Arc::as_ptr(files).addr() as u64
 }
 

@@ -7,7 +7,9 @@ use abi::linux::general as linux;
 
 use crate::calls::attributes::{self, XattrCall, XattrPlace};
 use crate::calls::stat::CWD;
-use crate::calls::{epoll, event, fd, inotify, io, ioctl, message, names, open, places, poll, socket, splice, stat};
+use crate::calls::{
+    epoll, event, fd, inotify, io, ioctl, message, message_queue, names, open, places, poll, socket, splice, stat,
+};
 use crate::{Call, Caller, RestartBlock, SysResult, own_limits};
 
 /// Serves a call on files that need not wait; `None`: it must, or is none of these.
@@ -143,6 +145,10 @@ fn streams(caller: Caller<'_>, number: u32, args: [u64; 6]) -> Option<SysResult>
         linux::__NR_timerfd_gettime => event::sys_timerfd_gettime(caller, a, b),
         linux::__NR_signalfd => event::sys_signalfd4(caller, a, b, c, 0),
         linux::__NR_signalfd4 => event::sys_signalfd4(caller, a, b, c, d),
+        linux::__NR_mq_open => message_queue::sys_mq_open(caller, a, b, c, d),
+        linux::__NR_mq_unlink => message_queue::sys_mq_unlink(caller, a),
+        linux::__NR_mq_notify => message_queue::sys_mq_notify(caller, a, b),
+        linux::__NR_mq_getsetattr => message_queue::sys_mq_getsetattr(caller, a, b, c),
         linux::__NR_inotify_init => inotify::sys_inotify_init1(caller, 0),
         linux::__NR_inotify_init1 => inotify::sys_inotify_init1(caller, a),
         linux::__NR_inotify_add_watch => inotify::sys_inotify_add_watch(caller, a, b, c),
@@ -215,6 +221,8 @@ fn begin_paid<'a>(
         linux::__NR_select => Call::waits(poll::sys_select(caller, args)),
         linux::__NR_pselect6 => Call::waits(poll::sys_pselect6(caller, args)),
         linux::__NR_fcntl => Call::waits(fd::fcntl_wait(caller, a, b, c)),
+        linux::__NR_mq_timedsend => Call::waits(message_queue::sys_mq_timedsend(caller, args)),
+        linux::__NR_mq_timedreceive => Call::waits(message_queue::sys_mq_timedreceive(caller, args)),
         linux::__NR_flock => Call::waits(fd::flock_wait(caller, a, b)),
         linux::__NR_splice => Call::waits(splice::sys_splice(caller, args)),
         linux::__NR_tee => Call::waits(splice::sys_tee(caller, a, b, c, d)),

@@ -303,7 +303,7 @@ fn read_timeout(caller: Caller<'_>, address: u64) -> SysResult<Option<Nanos>> {
     Ok(Some(nanos(caller.memory().read(address)?).ok_or(Errno::EINVAL)?))
 }
 
-fn absolute(caller: Caller<'_>, address: u64, real_time: bool) -> SysResult<Option<Nanos>> {
+pub(super) fn absolute(caller: Caller<'_>, address: u64, real_time: bool) -> SysResult<Option<Nanos>> {
     let time = read_timeout(caller, address)?;
     let wall = &caller.system.wall_clock;
     Ok(time.map(|time| if real_time { wall.to_monotonic(time.0 as i64) } else { time }))

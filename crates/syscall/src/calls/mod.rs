@@ -18,6 +18,7 @@ pub(crate) mod ioctl;
 pub(crate) mod memory;
 pub(crate) mod memory_lock;
 pub(crate) mod message;
+pub(crate) mod message_queue;
 pub(crate) mod names;
 pub(crate) mod namespaces;
 pub(crate) mod open;

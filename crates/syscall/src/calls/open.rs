@@ -157,19 +157,19 @@ fn read_how(caller: Caller<'_>, address: u64, size: u64) -> SysResult<(u32, u32,
 }
 
 /// A descriptor set aside before the file is opened: an open that has no number must not do anything.
-struct Reserved {
+pub(super) struct Reserved {
     files: Arc<crate::actor::Files>,
     fd: Option<u32>,
 }
 
 impl Reserved {
-    fn new(caller: Caller<'_>, flags: u32) -> SysResult<Self> {
+    pub(super) fn new(caller: Caller<'_>, flags: u32) -> SysResult<Self> {
         let files = caller.files()?;
         let fd = files.reserve(0, caller.file_limit(), on_exec(flags))?;
         Ok(Self { files, fd: Some(fd) })
     }
 
-    fn fill(mut self, caller: Caller<'_>, file: Arc<OpenFile>, flags: u32) -> u64 {
+    pub(super) fn fill(mut self, caller: Caller<'_>, file: Arc<OpenFile>, flags: u32) -> u64 {
         caller.adopt_terminal(&file, flags);
         if flags & linux::O_TRUNC != 0 {
             caller.system.file_was_truncated(object_of(file.file()), 0);
