@@ -7,12 +7,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use services::wire::{
-    AuditPart, BootStep, Direction, Emergency, Endpoint, Failure, HappeningPart, Link, LoadMode, LogPart, PlanStep,
-    Power, Reply, Request, Unit, Verb,
+    AuditPart, BootStep, Direction, Emergency, Endpoint as Instance, Failure, HappeningPart, Link, LoadMode, LogPart,
+    PlanStep, Power, Reply, Request, Unit, Verb,
 };
 use services::{
-    Actor, Catalog, Command, Definition, DependencyKind, Ending, Mistake, Name, Result, Root, ServiceError, ServiceId,
-    StopMode, Unsatisfied,
+    Actor, Catalog, Command, Definition, DependencyKind, Ending, Endpoint, Mistake, Name, Result, Root, ServiceError,
+    ServiceId, StopMode, Unsatisfied,
 };
 use types::Nanos;
 
@@ -132,7 +132,7 @@ impl Supervisor {
             Request::Lookup(name) => {
                 let id = self.engine.catalog().discover(actor, name.as_str())?;
                 let service = self.name(id).ok_or(ServiceError::NotFound)?;
-                let found = self.engine.published(id).map(|identity| Endpoint {
+                let found = self.engine.published(id).map(|identity| Instance {
                     service: service.clone(),
                     index: self.engine.instance(identity.instance).map_or(0, |(_, view)| view.index),
                     identity,
@@ -177,6 +177,16 @@ impl Supervisor {
                 Ok(Reply::Loaded { number, aside })
             }
         }
+    }
+
+    /// Every socket that a service of the present set owns.
+    pub fn endpoints(&self) -> Vec<(Name, Endpoint)> {
+        let units = self.sets.present().iter();
+        units
+            .flat_map(|unit| {
+                unit.definition.listen.iter().map(|listen| (unit.definition.name.clone(), listen.at.clone()))
+            })
+            .collect()
     }
 
     /// What goes with an error.

@@ -12,6 +12,8 @@ impl Rank {
     pub const FILE_POSITION: Self = Self(4);
     /// Services: graph and cells.
     pub const SERVICES: Self = Self(5);
+    /// Sockets that belong to services.
+    pub const SERVICE_SOCKETS: Self = Self(6);
     /// Relations between processes: parents, groups, sessions, zombies.
     pub const PROCESS_TREE: Self = Self(10);
     /// A namespace of process numbers.

@@ -38,6 +38,15 @@ pub(crate) fn be(words: &[String]) -> ExitCode {
             println!("{}", crate::groups::ask_as_service());
             idle()
         }
+        "serve" => serve(),
+        "listen" => {
+            std::thread::sleep(Duration::from_millis(100));
+            listen()
+        }
+        "line" => {
+            line();
+            idle()
+        }
         "tasks" => tasks(),
         "memory" => memory(word(1).parse().unwrap_or(0)),
         other => {
@@ -66,6 +75,42 @@ pub(crate) fn notify(text: &str) {
 fn ignore_term() {
     // SAFETY: SIG_IGN is a valid disposition.
     unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+}
+
+/// Answers every connection to the passed socket with its number.
+fn serve() -> ! {
+    use std::io::{Read, Write};
+    use std::os::fd::FromRawFd;
+    let pid = std::process::id();
+    let passed = std::env::var("LISTEN_PID").is_ok_and(|own| own == pid.to_string());
+    assert!(passed && std::env::var("LISTEN_FDS").is_ok_and(|count| count == "1"), "no socket was passed");
+    // SAFETY: the descriptor was passed to this process for that, and nobody else uses it.
+    let listener = unsafe { std::os::unix::net::UnixListener::from_raw_fd(3) };
+    loop {
+        let Ok((mut connection, _)) = listener.accept() else { continue };
+        let mut byte = [0];
+        if connection.read_exact(&mut byte).is_ok() {
+            // A client that is gone is not this one's matter.
+            let _ = connection.write_all(&pid.to_le_bytes());
+        }
+    }
+}
+
+/// Listens without a word.
+fn listen() -> ! {
+    use std::os::linux::net::SocketAddrExt;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name("svcheck-own").expect("a name");
+    let _listener = std::os::unix::net::UnixListener::bind_addr(&address).expect("bound");
+    idle()
+}
+
+/// Writes a line to descriptor 5.
+fn line() {
+    use std::io::Write;
+    use std::os::fd::FromRawFd;
+    // SAFETY: the descriptor was passed to this process for that.
+    let mut ready = unsafe { std::fs::File::from_raw_fd(5) };
+    ready.write_all(b"\n").expect("written");
 }
 
 /// Twelve ways to die.
@@ -101,6 +146,7 @@ fn die(how: &str) -> ExitCode {
 }
 
 /// Tries to get away; afterwards nobody is where it was.
+#[expect(clippy::collapsible_match, reason = "a fork is no guard")]
 fn escape(how: &str) -> ! {
     ignore_term();
     // SAFETY: the children only make system calls; each of these takes plain numbers.

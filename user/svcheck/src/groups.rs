@@ -24,6 +24,7 @@ pub(crate) fn run(group: &str) -> bool {
         "bad" => bad_requests(),
         "rights" => rights(),
         "quota" => quota(),
+        "sockets" => sockets(),
         "proc" => proc_files(),
         "shutdown" => shutdown(),
         "as-user" => {
@@ -359,6 +360,89 @@ pub(crate) fn ask_as_service() -> String {
     let kill = word(control.ask(&Request::Emergency(Emergency::KillAll)));
     let seen = control.rows().len();
     format!("start open: {open}, start closed: {closed}, load: {load}, shutdown: {shutdown}, kill: {kill}, sees {seen}")
+}
+
+/// A socket of the service's own outlives its instances; nobody is refused.
+fn sockets() {
+    use std::io::{Read, Write};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixStream};
+    let mut control = Control::open().expect("/dev/svc");
+    let mut serve = service("serve", &["serve"]);
+    serve.scaling.count = 8;
+    serve.restart.base = Nanos::from_millis(20);
+    let listen = |address: &str| services::Listen::new(services::SocketKind::Stream, address.into(), name("main"));
+    serve.listen.push(listen("@svcheck-echo"));
+    let mut path = service("path", &["serve"]);
+    path.listen.push(listen("/tmp/svcheck.socket"));
+    let mut own = service("own", &["listen"]);
+    own.ready = Readiness::Listen;
+    let mut line = service("line", &["line"]);
+    line.ready = Readiness::Descriptor(5);
+    control.load(vec![serve, path, own, line]);
+    for name in ["serve", "path", "own", "line"] {
+        control.verb(Verb::Start, name);
+        expect(&format!("{name} is ready"), control.reaches(name, State::Running));
+    }
+    let all_run = |control: &mut Control| control.rows().iter().all(|row| row.state == State::Running);
+    expect("all eight run", wait(10, || all_run(&mut control)));
+    let connect = |name: &str| {
+        let address = SocketAddr::from_abstract_name(name).expect("a name");
+        UnixStream::connect_addr(&address)
+    };
+    expect("the own socket is there", connect("svcheck-own").is_ok());
+    let ask = |mut connection: UnixStream| {
+        let mut pid = [0; 4];
+        connection.write_all(b"?").and_then(|()| connection.read_exact(&mut pid)).map(|()| u32::from_le_bytes(pid))
+    };
+    expect("a path leads there", UnixStream::connect("/tmp/svcheck.socket").and_then(ask).is_ok());
+    let victims: Vec<u32> =
+        control.rows().iter().filter(|row| row.service.as_str() == "serve").map(|row| row.pid).collect();
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let (mut refused, mut lost, mut answers) = (0, 0, std::collections::BTreeMap::new());
+                for _ in 0..500 {
+                    let address = SocketAddr::from_abstract_name("svcheck-echo").expect("a name");
+                    match UnixStream::connect_addr(&address) {
+                        Err(_) => refused += 1,
+                        Ok(mut connection) => {
+                            let mut pid = [0; 4];
+                            let said = connection.write_all(b"?").and_then(|()| connection.read_exact(&mut pid));
+                            match said {
+                                Ok(()) => *answers.entry(u32::from_le_bytes(pid)).or_insert(0) += 1,
+                                Err(_) => lost += 1,
+                            }
+                        }
+                    }
+                }
+                (refused, lost, answers)
+            })
+        })
+        .collect();
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    for pid in victims.iter().take(3) {
+        // SAFETY: a signal to a process of the check's own.
+        unsafe { libc::kill(*pid as i32, libc::SIGKILL) };
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let (mut refused, mut lost, mut served) = (0, 0, 0);
+    for client in clients {
+        let (no, gone, answers) = client.join().unwrap_or_default();
+        (refused, lost, served) = (refused + no, lost + gone, served + answers.values().sum::<i32>());
+    }
+    expect_eq("refused connections while instances are killed", refused, 0);
+    expect("only what was in flight is lost", lost <= 3 && served == 2000 - lost);
+    // Nobody runs, and yet nobody is refused: what waits is served later.
+    control.verb(Verb::Stop, "serve");
+    expect("all eight stop", control.reaches("serve", State::Down));
+    let waiting = connect("svcheck-echo");
+    expect("a stopped service's socket takes connections", waiting.is_ok());
+    control.verb(Verb::Start, "serve");
+    expect("and serves them when it is back", waiting.and_then(ask).is_ok());
+    control.clear();
+    expect("an unloaded one does not", connect("svcheck-echo").is_err());
+    expect_eq("nobody is left", survivors(), 0);
 }
 
 /// Quotas hold for the cell as a whole.

@@ -95,6 +95,9 @@ impl File for Conversation {
         let now = self.system.platform.now();
         let services = self.system.supervisor();
         let reply = services.with(&world, |supervisor| supervisor.request(&world, now, self.actor, request));
+        if matches!(reply, Reply::Loaded { .. }) {
+            self.system.close_sockets();
+        }
         let mut bytes = Vec::new();
         Reply::encode(&reply, &mut bytes).map_err(refused)?;
         let old = {

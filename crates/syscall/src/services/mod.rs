@@ -7,6 +7,7 @@ mod files;
 mod notify;
 mod proc;
 mod request;
+mod sockets;
 mod spawn;
 mod task;
 mod world;
@@ -14,7 +15,8 @@ mod world;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use supervisor::{CellId, Services, Settings};
+use services::{Endpoint, Name};
+use supervisor::{CellId, Services, Settings, Supervisor};
 use sync::Once;
 use types::{PAGE_SIZE, Pid};
 
@@ -27,16 +29,22 @@ pub(crate) use world::KernelWorld;
 use crate::System;
 
 /// The supervisor, once somebody has asked for it.
-#[derive(Default)]
 pub struct ServiceRoom {
     services: Once<Arc<Services>>,
     running: AtomicBool,
+    sockets: sockets::Sockets,
+}
+
+impl Default for ServiceRoom {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl ServiceRoom {
     /// No supervisor yet.
     pub const fn new() -> Self {
-        Self { services: Once::new(), running: AtomicBool::new(false) }
+        Self { services: Once::new(), running: AtomicBool::new(false), sockets: sockets::Sockets::new() }
     }
 
     /// The supervisor, if there is one.
@@ -69,6 +77,15 @@ impl System {
             }
         }
         services
+    }
+
+    /// Closes the sockets that no definition has any more.
+    pub(crate) fn close_sockets(&self) {
+        if let Some(services) = self.services.get() {
+            let wanted = services.look(Supervisor::endpoints);
+            let keep = |name: &Name, at: &Endpoint| wanted.iter().any(|(known, wish)| known == name && wish == at);
+            self.services.sockets.retain(keep);
+        }
     }
 
     /// The service that a process belongs to.

@@ -95,7 +95,7 @@ fn start(system: &'static System, launch: &Launch) -> Result<(), Failed> {
 
 /// Gives the process files, walls and its program, and lets it run.
 fn prepare(system: &'static System, launch: &Launch, thread: &Arc<Thread>, standing: &Standing) -> Result<(), Failed> {
-    open_files(system, launch, thread).at(SpawnStep::Open)?;
+    open_files(system, launch, thread, standing).at(SpawnStep::Open)?;
     let definition = &launch.unit.definition;
     let level = match definition.security.isolation {
         Isolation::Process => IsolationLevel::Process,
@@ -189,7 +189,7 @@ fn limits(definition: &Definition) -> SysResult<ResourceLimits> {
 }
 
 /// Standard streams, passed sockets, and the descriptor for readiness.
-fn open_files(system: &'static System, launch: &Launch, thread: &Arc<Thread>) -> SysResult<()> {
+fn open_files(system: &'static System, launch: &Launch, thread: &Arc<Thread>, standing: &Standing) -> SysResult<()> {
     let files = thread.files().ok_or(Errno::EBADF)?;
     let most = u64::from(FIRST_SOCKET) + launch.unit.definition.listen.len() as u64 + NR_OPEN / 2;
     let add = |file: Arc<dyn File>, flags: u32, at: u32| {
@@ -198,6 +198,10 @@ fn open_files(system: &'static System, launch: &Launch, thread: &Arc<Thread>) ->
     add(Arc::new(NullDevice), linux::O_RDONLY, 0)?;
     for fd in [1, 2] {
         add(Arc::new(OutputFile(launch.output.clone())), linux::O_WRONLY, fd)?;
+    }
+    for (at, listen) in (FIRST_SOCKET..).zip(&launch.unit.definition.listen) {
+        let socket = system.services.sockets.of(system, standing, &launch.unit.definition, listen)?;
+        add(socket, linux::O_RDWR, at)?;
     }
     if let Readiness::Descriptor(number) = launch.unit.definition.ready {
         let file = ReadyFile { world: KernelWorld(system), cell: launch.cell.clone(), number };
