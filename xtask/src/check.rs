@@ -29,8 +29,9 @@ pub fn check() -> Result<u8> {
     }
     note("rustfmt", run(cargo(&["fmt", "--all", "--check"]))?);
     note("clippy, host", run(cargo(&["clippy", "--all-targets", "--", "-Dwarnings"]))?);
-    let tools = ["clippy", "--package", "xtask", "--package", "init", "--package", "msh", "--package", "testrun"];
-    note("clippy, tools and programs", run(cargo(&[&tools[..], &["--", "-Dwarnings"]].concat()))?);
+    let packages = ["xtask", "init", "msh", "testrun", "svc", "echod"].iter().flat_map(|name| ["--package", name]);
+    let tools: Vec<&str> = ["clippy"].into_iter().chain(packages).chain(["--", "-Dwarnings"]).collect();
+    note("clippy, tools and programs", run(cargo(&tools))?);
     note("clippy, kernel", clippy_kernel()?);
     note("documentation", run(documentation())?);
     if !failed.is_empty() {

@@ -73,7 +73,7 @@ pub fn passed(good: bool, why: &str) -> Result<()> {
 }
 
 fn host(filter: Option<&str>) -> Result<()> {
-    for packages in [&[][..], &["--package", "xtask", "--package", "msh"][..]] {
+    for packages in [&[][..], &["--package", "xtask", "--package", "msh", "--package", "svc"][..]] {
         let cargo = |args: &[&str]| {
             let mut cargo = Command::new("cargo");
             cargo.current_dir(paths::root()).arg("test").args(packages).args(args);
