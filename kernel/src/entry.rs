@@ -21,8 +21,8 @@ use hal_x86_64::user::{self, FastOutcome};
 use hal_x86_64::{Machine, cpu, paging, set_kernel_fault, smp, time};
 use memory::{AddressSpace, FaultOutcome};
 use process::{ProcessState, ProcessTable, SwitchKind};
-use syscall::{Caller, EmptyPipe, FpuState, Process, Short, SysError, SysResult, System, Thread};
-use types::{CpuId, MAX_CPUS, Nanos};
+use syscall::{Caller, EmptyPipe, FpuState, Short, SysError, SysResult, System, Thread};
+use types::{CpuId, MAX_CPUS};
 
 use crate::executor::Progress;
 
@@ -44,7 +44,6 @@ fn here(cpu: CpuId) -> &'static Here {
 
 /// What one thread owns of the machine.
 pub(crate) struct ThreadSlot {
-    pub(crate) process: Arc<Process>,
     pub(crate) thread: Arc<Thread>,
     space: UnsafeCell<Arc<AddressSpace>>,
     fpu: UnsafeCell<FpuArea>,
@@ -75,9 +74,8 @@ unsafe impl Sync for ThreadSlot {}
 unsafe impl Send for ThreadSlot {}
 
 impl ThreadSlot {
-    pub(crate) fn new(process: Arc<Process>, thread: Arc<Thread>, space: Arc<AddressSpace>, fpu: FpuArea) -> Self {
+    pub(crate) fn new(thread: Arc<Thread>, space: Arc<AddressSpace>, fpu: FpuArea) -> Self {
         Self {
-            process,
             thread,
             space: UnsafeCell::new(space),
             fpu: UnsafeCell::new(fpu),
@@ -102,7 +100,7 @@ impl ThreadSlot {
     /// The thread as system calls know it. By its own task only.
     #[inline]
     pub(crate) fn caller(&self, system: &'static System) -> Caller<'_> {
-        Caller { system, process: &self.process, thread: &self.thread, space: self.space() }
+        Caller { system, process: self.thread.process(), thread: &self.thread, space: self.space() }
     }
 
     /// Goes on with other memory (exec), active at once; no reference from [`ThreadSlot::space`] may be alive.
@@ -131,6 +129,11 @@ impl ThreadSlot {
 
     /// Charges all time up to now to thread and process.
     pub(crate) fn charge(&self) {
+        self.charge_ended(None);
+    }
+
+    #[inline]
+    fn charge_ended(&self, ended_by: Option<SwitchKind>) {
         if self.in_user.get() {
             self.leave_user();
             self.in_user.set(true);
@@ -140,10 +143,7 @@ impl ThreadSlot {
         }
         let user = time::span(self.user_cycles.replace(0));
         let system = time::span(self.system_cycles.replace(0));
-        if user != Nanos::ZERO {
-            self.thread.charge_user(user);
-        }
-        self.thread.charge_system(system);
+        self.thread.charge_time(user, system, ended_by);
         crate::cpu::account(user, system);
     }
 
@@ -228,16 +228,15 @@ impl ThreadSlot {
             // SAFETY: see `Sync`; nothing else borrows the area between two polls.
             unsafe { &mut *self.fpu.get() }.save();
         }
-        self.charge();
-        here.since.store(self.since.get(), Ordering::Relaxed);
         let gives_way = self.gives_way.take();
+        self.charge_ended(Some(gives_way.unwrap_or(SwitchKind::Voluntary)));
+        here.since.store(self.since.get(), Ordering::Relaxed);
         let state = match gives_way {
             Some(_) => ProcessState::Ready,
             None => ProcessTable::waiting_state(&self.thread),
         };
         // After an end of the thread there is no such arrow, and none is needed.
         self.thread.state_cell().advance_from(ProcessState::Running, state);
-        self.thread.charge_switch(gives_way.unwrap_or(SwitchKind::Voluntary));
         cpu::set_owner(ptr::null_mut());
         gives_way
     }
@@ -483,7 +482,7 @@ extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
     // SAFETY: as in `current`: a program runs, so a poll of its task lasts, and that began with setting this.
     let Some(slot) = (unsafe { slot.as_ref() }) else { return FastOutcome::Slow };
     // The cheapest calls of all, before anything is set up for the others. They cause no signal.
-    if let Some(id) = syscall::identity(&slot.process, &slot.thread, context.rax) {
+    if let Some(id) = syscall::identity(slot.thread.process(), &slot.thread, context.rax) {
         context.rax = id;
         return FastOutcome::Done;
     }

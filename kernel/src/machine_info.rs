@@ -84,6 +84,9 @@ impl MachineInfo for Info {
         match name {
             "kernel" => {
                 writeln!(out, "heap {:?}", boot::memory::heap().stats())?;
+                for (size, count) in boot::memory::heap().objects() {
+                    writeln!(out, "heap_objects {size} {count}")?;
+                }
                 for (name, bytes) in crate::run::sizes() {
                     writeln!(out, "bytes_{name} {bytes}")?;
                 }

@@ -50,7 +50,7 @@ pub(crate) fn start(
     };
     let area = area.ok_or(OutOfMemory)?;
     entry::note_new_thread(&space);
-    let slot = Arc::new(ThreadSlot::new(process, thread.clone(), space, area));
+    let slot = Arc::new(ThreadSlot::new(thread.clone(), space, area));
     let life = Box::pin(live(system, slot.clone(), start));
     LIFE_SIZE.store(size_of_val(&*life), Ordering::Relaxed);
     let task = ThreadTask::Running(Running { slot, life });
@@ -93,7 +93,7 @@ async fn created(system: &'static System, thread: Arc<Thread>) -> Option<Running
         system.thread_exit(&thread, Some(ExitStatus::KILLED));
         return None;
     };
-    let slot = Arc::new(ThreadSlot::new(process, thread, space, area));
+    let slot = Arc::new(ThreadSlot::new(thread, space, area));
     let life = Box::pin(live(system, slot.clone(), start));
     Some(Running { slot, life })
 }
@@ -270,6 +270,7 @@ fn live(
 }
 
 /// Goes back to where a handler has interrupted the program.
+#[inline(never)]
 fn sigreturn(
     system: &'static System,
     slot: &ThreadSlot,
@@ -281,7 +282,8 @@ fn sigreturn(
     syscall::sigreturn(slot.caller(system), &mut registers);
 }
 
-/// Delivers signals, begins stops and ends.
+/// Delivers signals, begins stops and ends. Apart, so that the loop above keeps its registers.
+#[inline(never)]
 fn attend(
     system: &'static System,
     slot: &ThreadSlot,

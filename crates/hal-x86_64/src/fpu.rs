@@ -30,6 +30,11 @@ pub fn size() -> usize {
     SIZE.load(Ordering::Relaxed) as usize
 }
 
+/// Notes the size that the first CPU found: it stays, since areas of it are about to be made.
+fn set_size(bytes: u32) {
+    let _ = SIZE.compare_exchange(0, bytes, Ordering::Relaxed, Ordering::Relaxed);
+}
+
 /// Components in a state (XCR0): 1 x87, 2 SSE, 4 AVX, …; 0 where the CPU has only `fxsave` (x87 and SSE).
 pub fn components() -> u64 {
     COMPONENTS.load(Ordering::Relaxed)
@@ -43,7 +48,7 @@ pub fn mxcsr_mask() -> u32 {
 /// Switches on the extended state on this CPU.
 pub(crate) fn init_cpu(found: Features) {
     if !found.contains(Features::XSAVE) {
-        SIZE.store(FXSAVE_SIZE as u32, Ordering::Relaxed);
+        set_size(FXSAVE_SIZE as u32);
         init_registers();
         return;
     }
@@ -62,7 +67,7 @@ pub(crate) fn init_cpu(found: Features) {
     // SAFETY: CR4.OSXSAVE was set by `cpu::init`; the set is one the CPU allows and is closed under its rules.
     unsafe { XCr0::write(enabled) };
     // The size for what is enabled now.
-    SIZE.store(features::cpuid(13, 0).ebx, Ordering::Relaxed);
+    set_size(features::cpuid(13, 0).ebx);
     COMPONENTS.store(enabled.bits(), Ordering::Relaxed);
     init_registers();
 }

@@ -96,6 +96,7 @@ fn prepare(context: &mut UserContext) -> Door {
 /// Interrupts are on in user mode and off again on return. Hardware interrupts have been acknowledged and their
 /// handlers run; shoot-downs are served without returning. The caller has activated the program's address space and,
 /// if another program ran here since, loaded its FPU state and [`load_bases`].
+#[inline]
 pub fn enter_user(context: &mut UserContext) -> Trap {
     let block = per_cpu::current();
     loop {

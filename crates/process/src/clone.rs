@@ -6,14 +6,14 @@ use abi::{Signal, linux::general as linux};
 use bitflags::bitflags;
 use types::{Capabilities, CpuSet, Credentials, Nanos, Pid, Tid};
 
-use crate::process::{GroupExit, NewProcess};
+use crate::process::{GroupExit, NewProcess, Program};
 use crate::signal::{HandlerSharing, ProcessSignals, ThreadSignals};
 use crate::thread::{NewThread, TakenResources, default_timer_slack, thread_name};
 use crate::tree::{List, NONE};
 use crate::{
     Dumpable, Effects, FileTable, FsContext, Identity, ImageRanges, IsolationLevel, LimitDecision, OwnResource,
     PidNamespace, Process, ProcessError, ProcessFlag, ProcessState, ProcessTable, Resource, ResourceLimits, Resources,
-    Result, Scheduling, Thread,
+    Result, Scheduling, Thread, UsageSnapshot,
 };
 
 bitflags! {
@@ -192,8 +192,7 @@ impl<R: Resources> ProcessTable<R> {
             personality: 0,
             limits: Arc::new(request.limits),
             space: request.space,
-            executable: None,
-            ranges: ImageRanges::default(),
+            program: Arc::new(Program { executable: None, ranges: ImageRanges::default() }),
             identity: identity.clone(),
             signals,
             vfork_parent: None,
@@ -355,6 +354,7 @@ impl<R: Resources> ProcessTable<R> {
         let signals = if same_memory { parent.signals().spawned(tid) } else { parent.signals().forked(tid) };
         let is_thread = flags.contains(CloneFlags::THREAD);
         let process = if is_thread {
+            parent.count_alone(&parent.process().usage().snapshot());
             parent.process().clone()
         } else {
             self.new_process(number, parent, &identity, pids, flags, request.exit_signal, request.space, now)
@@ -378,6 +378,7 @@ impl<R: Resources> ProcessTable<R> {
             clear_child_tid,
         }));
         if is_thread {
+            thread.count_alone(&UsageSnapshot::default());
             self.register_thread(&thread, parent)?
         } else {
             self.register_process(&thread, parent, flags)?
@@ -441,8 +442,7 @@ impl<R: Resources> ProcessTable<R> {
             personality: old.personality(),
             limits: old.limits(),
             space,
-            executable: old.executable(),
-            ranges: old.image_ranges(),
+            program: old.program(),
             identity: identity.clone(),
             signals,
             vfork_parent: flags.contains(CloneFlags::VFORK).then(|| parent.clone()),

@@ -100,7 +100,7 @@ impl<R: Resources> Effects<R> {
     /// Wake whoever waits for children of `process`. To be called after the change that they wait for: who begins to wait
     /// now sees it.
     pub(crate) fn wake_parent(&mut self, process: &Arc<Process<R>>) {
-        if process.child_events().has_waiters() {
+        if process.events().has_waiters() {
             self.push(Effect::WakeParent(process.clone()));
         }
     }
@@ -109,7 +109,7 @@ impl<R: Resources> Effects<R> {
     /// the change that they wait for.
     pub(crate) fn wake_watchers(&mut self, process: &Arc<Process<R>>) {
         // The look for waiters is a full barrier; who makes the queue of watchers later looks at the process after that.
-        if process.changes().has_waiters() || process.existing_watchers().is_some() {
+        if process.events().has_waiters() || process.existing_watchers().is_some() {
             self.push(Effect::WakeWatchers(process.clone()));
         }
     }
@@ -172,10 +172,10 @@ impl<R: Resources> Effect<R> {
         match self {
             Self::Kick(thread) => thread.wake(),
             Self::WakeParent(process) => {
-                process.child_events().wake_all();
+                process.events().wake_all();
             }
             Self::WakeWatchers(process) => {
-                process.changes().wake_all();
+                process.events().wake_all();
                 if let Some(watchers) = process.existing_watchers() {
                     watchers.wake_all();
                 }

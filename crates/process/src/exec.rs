@@ -14,7 +14,7 @@ use core::num::NonZeroU32;
 use abi::Signal;
 use types::{Credentials, Tid};
 
-use crate::process::GroupExit;
+use crate::process::{GroupExit, Program};
 use crate::thread::thread_name;
 use crate::tree::{List, NONE};
 use crate::{
@@ -45,8 +45,8 @@ pub struct ExecCommit<'a, R: Resources> {
 pub struct Executed<R: Resources> {
     /// The old address space: other users of it, such as a vfork parent, may still see it.
     pub old_space: Option<Arc<R::Space>>,
-    /// The old program's file.
-    pub old_executable: Option<R::Path>,
+    // The old program's file, if nobody else executes it.
+    _old_program: Arc<Program<R>>,
     /// In the old space, write 0 here and wake a futex; 0 if nowhere or nobody could see it.
     pub clear_child_tid: u64,
     /// In the old space, the head of the robust futex list; 0 if none.
@@ -133,14 +133,15 @@ impl<R: Resources> ProcessTable<R> {
         process.keep_name(name);
         process.set_dumpable(if commit.secure { Dumpable::No } else { Dumpable::Yes });
         self.set_credentials_for_exec(thread, commit.credentials, commit.secure);
-        let old_executable = process.replace_executable(commit.executable, commit.ranges);
-        let old_timers = core::mem::take(&mut process.timers().lock().posix);
+        let program = Program { executable: Some(commit.executable), ranges: commit.ranges };
+        let old_program = process.replace_program(program);
+        let old_timers = process.existing_timers().map(|timers| core::mem::take(&mut timers.lock().posix));
         drop(old_timers);
         let old_space = process.replace_space(Some(commit.space));
         process.clear_flag(ProcessFlag::SharesSpace);
         let clear_child_tid = thread.set_clear_child_tid(0);
-        let (robust_list, _) = thread.robust_list();
-        thread.set_robust_list(0, 0);
+        let robust_list = thread.robust_list();
+        thread.set_robust_list(0);
         if let Some(parent) = process.release_vfork() {
             effects.kick(parent);
         }
@@ -148,7 +149,7 @@ impl<R: Resources> ProcessTable<R> {
         effects.wake_watchers(process);
         Ok(Executed {
             old_space,
-            old_executable,
+            _old_program: old_program,
             clear_child_tid: if was_shared { clear_child_tid } else { 0 },
             robust_list,
             effects,

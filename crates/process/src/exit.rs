@@ -94,7 +94,7 @@ impl<R: Resources> ProcessTable<R> {
             }
         }
         let clear_child_tid = thread.set_clear_child_tid(0);
-        let (robust_list, _) = thread.robust_list();
+        let robust_list = thread.robust_list();
         Departure {
             files,
             fs,

@@ -4,7 +4,6 @@
 //! once no lock is held: closing a file may do anything.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
 use sync::{Rank, SpinLock};
@@ -34,8 +33,6 @@ pub enum OnExec {
 #[derive(Debug)]
 pub struct FileTable<F> {
     files: SpinLock<Files<F>>,
-    // Record locks were taken in the name of this table; never taken back.
-    holds_records: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -45,7 +42,8 @@ struct Files<F> {
     words: SmallVec<[Word; 1]>,
     // No number below this one is free.
     lowest_free: u32,
-    open: u32,
+    // Record locks were taken in the name of this table; never taken back.
+    holds_records: bool,
 }
 
 /// Bits of 64 numbers.
@@ -71,17 +69,17 @@ impl<F> FileTable<F> {
     }
 
     const fn with(files: Files<F>) -> Self {
-        Self { files: SpinLock::new(Rank::FILE_TABLE, files), holds_records: AtomicBool::new(false) }
+        Self { files: SpinLock::new(Rank::FILE_TABLE, files) }
     }
 
     /// Notes that record locks (fcntl) are taken in the name of this table: closing has to give them up from now on.
     pub fn note_record_locks(&self) {
-        self.holds_records.store(true, Ordering::Release);
+        self.files.lock().holds_records = true;
     }
 
     /// Whether that was ever noted. A copy begins without: record locks are not inherited.
     pub fn may_hold_record_locks(&self) -> bool {
-        self.holds_records.load(Ordering::Acquire)
+        self.files.lock().holds_records
     }
 
     /// Puts `file` at the lowest free number that is at least `min` and below `limit` (RLIMIT_NOFILE).
@@ -235,7 +233,7 @@ impl<F> FileTable<F> {
 
     /// Number of open descriptors.
     pub fn open_count(&self) -> usize {
-        self.files.lock().open as usize
+        self.files.lock().slots.iter().flatten().count()
     }
 
     /// Numbers the table has room for (`FDSize` of /proc/PID/status).
@@ -332,7 +330,6 @@ impl<F: Clone> Files<F> {
                 taken |= u64::from(file.is_some()) << bit;
                 file
             }));
-            self.open += taken.count_ones();
             self.words.push(Word { taken, cloexec: word.cloexec & taken });
         }
     }
@@ -340,7 +337,7 @@ impl<F: Clone> Files<F> {
 
 impl<F> Files<F> {
     fn new() -> Self {
-        Self { slots: SmallVec::new(), words: SmallVec::new(), lowest_free: 0, open: 0 }
+        Self { slots: SmallVec::new(), words: SmallVec::new(), lowest_free: 0, holds_records: false }
     }
 
     fn reserve(&mut self, min: u32, limit: u64, on_exec: OnExec) -> Result<u32> {
@@ -418,9 +415,7 @@ impl<F> Files<F> {
 
     fn exchange(&mut self, fd: u32, file: Option<F>) -> Option<F> {
         let slot = self.slots.get_mut(fd as usize)?;
-        let old = core::mem::replace(slot, file);
-        self.open = self.open + u32::from(slot.is_some()) - u32::from(old.is_some());
-        old
+        core::mem::replace(slot, file)
     }
 
     fn take(&mut self, fd: u32) -> Option<F> {

@@ -1,5 +1,6 @@
 //! Where a process stands in the file tree (fs_struct of CLONE_FS).
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use sync::{Rank, SpinLock};
@@ -11,8 +12,8 @@ const DEFAULT_UMASK: u32 = 0o022;
 #[derive(Debug)]
 pub struct FsContext<P> {
     umask: AtomicU32,
-    // Rank::PATHS
-    places: SpinLock<Places<P>>,
+    // Rank::PATHS. Forked processes share them until one goes elsewhere.
+    places: SpinLock<Arc<Places<P>>>,
 }
 
 /// A process's two places.
@@ -27,33 +28,39 @@ pub struct Places<P> {
 impl<P: Clone> FsContext<P> {
     /// At `root`, with the usual umask.
     pub fn new(root: P) -> Self {
-        let places = Places { cwd: root.clone(), root };
+        let places = Arc::new(Places { cwd: root.clone(), root });
         Self { umask: AtomicU32::new(DEFAULT_UMASK), places: SpinLock::new(Rank::PATHS, places) }
     }
 
     /// Both places.
-    pub fn places(&self) -> Places<P> {
+    pub fn places(&self) -> Arc<Places<P>> {
         self.places.lock().clone()
     }
 
     /// The working directory.
     pub fn cwd(&self) -> P {
-        self.places.lock().cwd.clone()
+        self.places().cwd.clone()
     }
 
     /// The root.
     pub fn root(&self) -> P {
-        self.places.lock().root.clone()
+        self.places().root.clone()
     }
 
-    /// Changes the working directory; the old one, to be dropped by the caller.
-    pub fn set_cwd(&self, cwd: P) -> P {
-        core::mem::replace(&mut self.places.lock().cwd, cwd)
+    /// Changes the working directory; the old places, to be dropped by the caller.
+    pub fn set_cwd(&self, cwd: P) -> Arc<Places<P>> {
+        self.change(|old| Places { cwd, root: old.root.clone() })
     }
 
-    /// Changes the root; the old one, to be dropped by the caller.
-    pub fn set_root(&self, root: P) -> P {
-        core::mem::replace(&mut self.places.lock().root, root)
+    /// Changes the root; the old places, to be dropped by the caller.
+    pub fn set_root(&self, root: P) -> Arc<Places<P>> {
+        self.change(|old| Places { cwd: old.cwd.clone(), root })
+    }
+
+    fn change(&self, change: impl FnOnce(&Places<P>) -> Places<P>) -> Arc<Places<P>> {
+        let mut places = self.places.lock();
+        let new = Arc::new(change(&places));
+        core::mem::replace(&mut *places, new)
     }
 
     /// The umask.

@@ -1,5 +1,6 @@
 //! The process control block.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,14 +9,15 @@ use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering};
 
 use abi::Signal;
 use smallvec::SmallVec;
-use sync::{Once, Rank, SpinLock, TimerToken, WaitQueue};
+use sync::{OnceBox, Rank, SpinLock, TimerToken, WaitQueue};
 use types::{Nanos, Pgid, Pid, Sid, Tid};
 
 use crate::signal::ProcessSignals;
 use crate::timers::{IntervalTimers, PosixTimers};
 use crate::{
-    Cell, ExitStatus, Identity, LimitDecision, NAME_LEN, PidNamespace, ProcessError, ProcessState, RateMeter, Resource,
-    ResourceLimits, ResourceUsage, Resources, Result, StateCell, Thread, Violations,
+    Cell, ExitStatus, Identity, LimitDecision, NAME_LEN, OwnResource, PidNamespace, ProcessError, ProcessState,
+    RateMeter, Resource, ResourceLimits, ResourceUsage, Resources, Result, StateCell, Thread, UNLIMITED, UsageSnapshot,
+    Violations,
 };
 
 /// A process: one or more threads with one address space, one set of signal handlers, one place in the tree.
@@ -43,7 +45,8 @@ pub struct Process<R: Resources> {
     personality: AtomicU32,
     cpu_warned_second: AtomicU32,
     usage: ResourceUsage,
-    children_usage: ResourceUsage,
+    // Made when it first reaps a child.
+    children_usage: OnceBox<ResourceUsage>,
     violations: Violations,
 
     // ---- Rank::PROCESS_THREADS
@@ -56,13 +59,12 @@ pub struct Process<R: Resources> {
     image: SpinLock<Image<R>>,
 
     // ---- Rank::PROCESS_TIMERS
-    timers: SpinLock<ProcessTimers>,
+    timers: OnceBox<SpinLock<ProcessTimers>>,
 
     // ---- locks of its own inside
     signals: ProcessSignals,
-    child_events: WaitQueue,
-    changes: WaitQueue,
-    watchers: Once<Arc<WaitQueue>>,
+    events: WaitQueue,
+    watchers: OnceBox<Arc<WaitQueue>>,
 }
 
 /// The threads of a process and how they end.
@@ -122,15 +124,26 @@ pub struct ImageRanges {
 
 struct LimitState {
     limits: Arc<ResourceLimits>,
+    // Made when a limit on a rate is first asked.
+    meters: Option<Box<Meters>>,
+}
+
+#[derive(Default)]
+struct Meters {
     creation: RateMeter,
     bandwidth: RateMeter,
+}
+
+/// The program that a process executes, shared with those forked from it.
+pub(crate) struct Program<R: Resources> {
+    pub(crate) executable: Option<R::Path>,
+    pub(crate) ranges: ImageRanges,
 }
 
 /// What the process runs.
 struct Image<R: Resources> {
     space: Option<Arc<R::Space>>,
-    executable: Option<R::Path>,
-    ranges: ImageRanges,
+    program: Arc<Program<R>>,
     // As the leader's identity was last set: for signals to and from a process that has no thread left.
     identity: Arc<Identity>,
     // The first thread's name, once that has ended.
@@ -154,8 +167,7 @@ pub(crate) struct NewProcess<R: Resources> {
     pub(crate) personality: u32,
     pub(crate) limits: Arc<ResourceLimits>,
     pub(crate) space: Arc<R::Space>,
-    pub(crate) executable: Option<R::Path>,
-    pub(crate) ranges: ImageRanges,
+    pub(crate) program: Arc<Program<R>>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) signals: ProcessSignals,
     pub(crate) vfork_parent: Option<Arc<Thread<R>>>,
@@ -193,8 +205,6 @@ pub enum ProcessFlag {
     Limited = 1 << 16,
     /// It was asked to end, and is killed when its time is up.
     Doomed = 1 << 13,
-    /// It has reaped a child: the usage of its children is not all zero.
-    HasReaped = 1 << 14,
     /// Its end undoes semaphore operations (SEM_UNDO).
     SemaphoreUndo = 1 << 15,
 }
@@ -255,11 +265,10 @@ impl IsolationLevel {
 impl<R: Resources> Process<R> {
     pub(crate) fn new(new: NewProcess<R>) -> Self {
         let group = ThreadGroup { list: SmallVec::new(), live: 0, exit: GroupExit::No, exec: None };
-        let limits = LimitState { limits: new.limits, creation: RateMeter::default(), bandwidth: RateMeter::default() };
+        let limits = LimitState { limits: new.limits, meters: None };
         let image = Image {
             space: Some(new.space),
-            executable: new.executable,
-            ranges: new.ranges,
+            program: new.program,
             identity: new.identity,
             name: [0; NAME_LEN],
             vfork_parent: new.vfork_parent,
@@ -282,16 +291,15 @@ impl<R: Resources> Process<R> {
             personality: AtomicU32::new(new.personality),
             cpu_warned_second: AtomicU32::new(0),
             usage: ResourceUsage::default(),
-            children_usage: ResourceUsage::default(),
+            children_usage: OnceBox::new(),
             violations: Violations::new(),
             threads: SpinLock::new(Rank::PROCESS_THREADS, group),
             limits: SpinLock::new(Rank::LIMITS, limits),
             image: SpinLock::new(Rank::PROCESS, image),
-            timers: SpinLock::new(Rank::PROCESS_TIMERS, ProcessTimers::default()),
+            timers: OnceBox::new(),
             signals: new.signals,
-            child_events: WaitQueue::new(),
-            changes: WaitQueue::new(),
-            watchers: Once::new(),
+            events: WaitQueue::new(),
+            watchers: OnceBox::new(),
         }
     }
 
@@ -425,19 +433,16 @@ impl<R: Resources> Process<R> {
         matches!(self.threads.lock().exit, GroupExit::Group(_)) || self.life.get().is_ending()
     }
 
-    /// Woken when a child ends, stops or continues: wait(2) sleeps here.
-    pub const fn child_events(&self) -> &WaitQueue {
-        &self.child_events
+    /// Woken when a child ends, stops or continues, for wait(2), and when the process itself ends, executes a program or
+    /// loses a thread, for exec.
+    pub const fn events(&self) -> &WaitQueue {
+        &self.events
     }
 
-    /// Woken when the process itself ends, executes a program, or loses a thread: pidfds, vfork and exec sleep here.
-    pub const fn changes(&self) -> &WaitQueue {
-        &self.changes
-    }
-
-    /// Woken with [`Process::changes`]: a queue that open files can keep. Made at the first call.
+    /// Woken when the process itself ends, executes a program or loses a thread: a queue that open files can keep. Made at
+    /// the first call.
     pub fn watchers(&self) -> &Arc<WaitQueue> {
-        self.watchers.call_once(|| Arc::new(WaitQueue::new()))
+        self.watchers.get_or_init(|| Box::new(Arc::new(WaitQueue::new())))
     }
 
     pub(crate) fn existing_watchers(&self) -> Option<&Arc<WaitQueue>> {
@@ -553,8 +558,17 @@ impl<R: Resources> Process<R> {
     }
 
     /// What its reaped children and their reaped descendants have used (RUSAGE_CHILDREN).
-    pub const fn children_usage(&self) -> &ResourceUsage {
-        &self.children_usage
+    pub fn children_usage(&self) -> UsageSnapshot {
+        self.children_usage.get().map_or_else(UsageSnapshot::default, ResourceUsage::snapshot)
+    }
+
+    pub(crate) fn existing_children_usage(&self) -> Option<&ResourceUsage> {
+        self.children_usage.get()
+    }
+
+    /// Adds what a reaped child and its reaped descendants have used.
+    pub(crate) fn add_children_usage(&self, usage: &UsageSnapshot) {
+        self.children_usage.get_or_init(Box::default).add(usage);
     }
 
     /// How often it crossed MultiOS's own limits.
@@ -601,21 +615,27 @@ impl<R: Resources> Process<R> {
     /// What the bandwidth limit says at `now` to more bytes: nothing, until those moved already are paid for.
     pub fn bandwidth_debt(&self, now: Nanos) -> LimitDecision {
         let state = self.limits.lock();
-        state.bandwidth.debt(state.limits.own(crate::OwnResource::Bandwidth), now)
+        let limit = state.limits.own(OwnResource::Bandwidth);
+        state.meters.as_ref().map_or(LimitDecision::Allow, |meters| meters.bandwidth.debt(limit, now))
     }
 
     /// Charges the bandwidth limit with bytes that were moved.
     pub fn spend_bandwidth(&self, bytes: u64, now: Nanos) {
         let mut state = self.limits.lock();
-        let limit = state.limits.own(crate::OwnResource::Bandwidth);
-        state.bandwidth.spend(limit, bytes, now);
+        let limit = state.limits.own(OwnResource::Bandwidth);
+        if limit.value != UNLIMITED {
+            state.meters.get_or_insert_default().bandwidth.spend(limit, bytes, now);
+        }
     }
 
     /// Asks for one more child at `now` under the creation-rate limit.
     pub(crate) fn take_creation(&self, now: Nanos) -> LimitDecision {
         let mut state = self.limits.lock();
-        let limit = state.limits.own(crate::OwnResource::CreationRate);
-        state.creation.take(limit, 1, now)
+        let limit = state.limits.own(OwnResource::CreationRate);
+        if limit.value == UNLIMITED {
+            return LimitDecision::Allow;
+        }
+        state.meters.get_or_insert_default().creation.take(limit, 1, now)
     }
 
     /// Asks about the CPU time used so far (RLIMIT_CPU and the limit in nanoseconds); to be called when time is charged.
@@ -645,28 +665,31 @@ impl<R: Resources> Process<R> {
 
     /// The program it executes.
     pub fn executable(&self) -> Option<R::Path> {
-        self.image.lock().executable.clone()
+        self.program().executable.clone()
     }
 
     /// Where the parts of that program lie.
     pub fn image_ranges(&self) -> ImageRanges {
-        self.image.lock().ranges
+        self.image.lock().program.ranges
     }
 
-    /// Changes where the parts lie (PR_SET_MM and the like).
-    pub fn set_image_ranges(&self, ranges: ImageRanges) {
-        self.image.lock().ranges = ranges;
+    pub(crate) fn program(&self) -> Arc<Program<R>> {
+        self.image.lock().program.clone()
     }
 
-    pub(crate) fn replace_executable(&self, executable: R::Path, ranges: ImageRanges) -> Option<R::Path> {
-        let mut image = self.image.lock();
-        image.ranges = ranges;
-        image.executable.replace(executable)
+    pub(crate) fn replace_program(&self, program: Program<R>) -> Arc<Program<R>> {
+        let program = Arc::new(program);
+        core::mem::replace(&mut self.image.lock().program, program)
     }
 
-    /// Its interval and POSIX timers.
-    pub const fn timers(&self) -> &SpinLock<ProcessTimers> {
-        &self.timers
+    /// Its interval and POSIX timers; made at the first call.
+    pub fn timers(&self) -> &SpinLock<ProcessTimers> {
+        self.timers.get_or_init(|| Box::new(SpinLock::new(Rank::PROCESS_TIMERS, ProcessTimers::default())))
+    }
+
+    /// Its timers, if it ever had any.
+    pub fn existing_timers(&self) -> Option<&SpinLock<ProcessTimers>> {
+        self.timers.get()
     }
 
     /// Whose rights it has, as its first thread has them; also valid for a zombie.

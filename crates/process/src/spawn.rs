@@ -6,7 +6,7 @@ use abi::Signal;
 use types::{CpuSet, Credentials, Nanos, Pid, Tid};
 
 use crate::clone::give_task;
-use crate::process::NewProcess;
+use crate::process::{NewProcess, Program};
 use crate::signal::{ProcessSignals, ThreadSignals};
 use crate::thread::{NewThread, default_timer_slack, thread_name};
 use crate::{
@@ -87,8 +87,7 @@ impl<R: Resources> ProcessTable<R> {
             personality: 0,
             limits: Arc::new(request.limits),
             space: request.space,
-            executable: None,
-            ranges: ImageRanges::default(),
+            program: Arc::new(Program { executable: None, ranges: ImageRanges::default() }),
             identity: identity.clone(),
             signals: ProcessSignals::new(),
             vfork_parent: None,

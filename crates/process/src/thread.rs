@@ -1,18 +1,19 @@
 //! A thread: what is scheduled, and what it keeps for itself.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use core::task::Waker;
 
 use abi::Signal;
-use sync::{Once, Rank, SpinLock};
+use sync::{Once, OnceBox, Rank, SpinLock};
 use types::{CpuId, CpuSet, Credentials, Gid, Nanos, Pid, Tid, Uid};
 
 use crate::signal::ThreadSignals;
 use crate::{
     FileTable, FsContext, Process, ProcessError, ProcessState, ResourceUsage, Resources, Result, Scheduling, StateCell,
-    User,
+    UsageSnapshot, User,
 };
 
 /// Bytes of a thread's name with its final NUL (TASK_COMM_LEN).
@@ -56,11 +57,11 @@ pub struct Thread<R: Resources> {
     io_priority: AtomicU32,
     clear_child_tid: AtomicU64,
     robust_list: AtomicU64,
-    robust_list_len: AtomicU64,
     // Copies of what `shared.identity` says, for getuid and its kin.
     uids: [AtomicU32; 2],
     gids: [AtomicU32; 2],
-    usage: ResourceUsage,
+    // While its process has had no other thread, what that has used is what this has used: then there is none.
+    usage: OnceBox<ResourceUsage>,
     waker: Once<Waker>,
 
     // ---- Rank::THREAD
@@ -159,10 +160,9 @@ impl<R: Resources> Thread<R> {
             io_priority: AtomicU32::new(io_priority),
             clear_child_tid: AtomicU64::new(clear_child_tid),
             robust_list: AtomicU64::new(0),
-            robust_list_len: AtomicU64::new(0),
             uids,
             gids,
-            usage: ResourceUsage::default(),
+            usage: OnceBox::new(),
             waker: Once::new(),
             shared: SpinLock::new(Rank::THREAD, shared),
         }
@@ -327,51 +327,61 @@ impl<R: Resources> Thread<R> {
     // ---- accounting: charged to the thread and to its process at once
 
     /// What this thread has used.
-    pub const fn usage(&self) -> &ResourceUsage {
-        &self.usage
+    pub fn usage(&self) -> &ResourceUsage {
+        self.usage.get().unwrap_or(self.process.usage())
     }
 
-    /// Charges time in user mode.
-    #[inline]
-    pub fn charge_user(&self, time: Nanos) {
-        self.usage.user_ns.add(time.0);
-        self.process.usage().user_ns.add(time.0);
+    /// Counts by itself from now on what the thread uses. To be called before its process gets a second thread, and for
+    /// each that follows: what the only thread has used so far is what the process has.
+    pub(crate) fn count_alone(&self, used: &UsageSnapshot) {
+        self.usage.get_or_init(|| {
+            let usage = Box::<ResourceUsage>::default();
+            usage.add(used);
+            usage
+        });
     }
 
-    /// Charges time in the kernel.
+    /// The counters that a use of this thread goes to.
     #[inline]
-    pub fn charge_system(&self, time: Nanos) {
-        self.usage.system_ns.add(time.0);
-        self.process.usage().system_ns.add(time.0);
+    fn charge(&self, add: impl Fn(&ResourceUsage)) {
+        add(self.process.usage());
+        if let Some(own) = self.usage.get() {
+            add(own);
+        }
+    }
+
+    /// Charges time in user mode and in the kernel, and counts what ended it if that is known.
+    #[inline]
+    pub fn charge_time(&self, user: Nanos, system: Nanos, ended_by: Option<SwitchKind>) {
+        self.charge(|usage| {
+            if user != Nanos::ZERO {
+                usage.user_ns.add(user.0);
+            }
+            usage.system_ns.add(system.0);
+            match ended_by {
+                Some(SwitchKind::Voluntary) => _ = usage.voluntary_switches.add(1),
+                Some(SwitchKind::Involuntary) => _ = usage.involuntary_switches.add(1),
+                None => {}
+            }
+        });
     }
 
     /// Counts a page fault.
     #[inline]
     pub fn charge_fault(&self, kind: FaultKind) {
-        for usage in [&self.usage, self.process.usage()] {
-            match kind {
-                FaultKind::Minor => usage.minor_faults.add(1),
-                FaultKind::Major => usage.major_faults.add(1),
-            };
-        }
-    }
-
-    /// Counts a switch away from it.
-    #[inline]
-    pub fn charge_switch(&self, kind: SwitchKind) {
-        for usage in [&self.usage, self.process.usage()] {
-            match kind {
-                SwitchKind::Voluntary => usage.voluntary_switches.add(1),
-                SwitchKind::Involuntary => usage.involuntary_switches.add(1),
-            };
-        }
+        self.charge(|usage| match kind {
+            FaultKind::Minor => _ = usage.minor_faults.add(1),
+            FaultKind::Major => _ = usage.major_faults.add(1),
+        });
     }
 
     /// Counts a read call of so many bytes; all bytes read by the process so far.
     #[inline]
     pub fn charge_read(&self, bytes: u64) -> u64 {
-        self.usage.read_operations.add(1);
-        self.usage.read_bytes.add(bytes);
+        if let Some(own) = self.usage.get() {
+            own.read_operations.add(1);
+            own.read_bytes.add(bytes);
+        }
         self.process.usage().read_operations.add(1);
         self.process.usage().read_bytes.add(bytes)
     }
@@ -379,16 +389,17 @@ impl<R: Resources> Thread<R> {
     /// Counts a write call of so many bytes; all bytes written by the process so far.
     #[inline]
     pub fn charge_write(&self, bytes: u64) -> u64 {
-        self.usage.write_operations.add(1);
-        self.usage.write_bytes.add(bytes);
+        if let Some(own) = self.usage.get() {
+            own.write_operations.add(1);
+            own.write_bytes.add(bytes);
+        }
         self.process.usage().write_operations.add(1);
         self.process.usage().write_bytes.add(bytes)
     }
 
     /// Counts a delivered signal.
     pub fn charge_signal(&self) {
-        self.usage.signals.add(1);
-        self.process.usage().signals.add(1);
+        self.charge(|usage| _ = usage.signals.add(1));
     }
 
     // ---- signals
@@ -421,15 +432,14 @@ impl<R: Resources> Thread<R> {
         self.clear_child_tid.swap(address, Ordering::Relaxed)
     }
 
-    /// Head of its list of robust futexes and the length of the head as the program gave it.
-    pub fn robust_list(&self) -> (u64, u64) {
-        (self.robust_list.load(Ordering::Relaxed), self.robust_list_len.load(Ordering::Relaxed))
+    /// Head of its list of robust futexes.
+    pub fn robust_list(&self) -> u64 {
+        self.robust_list.load(Ordering::Relaxed)
     }
 
     /// Sets the head (set_robust_list).
-    pub fn set_robust_list(&self, head: u64, len: u64) {
+    pub fn set_robust_list(&self, head: u64) {
         self.robust_list.store(head, Ordering::Relaxed);
-        self.robust_list_len.store(len, Ordering::Relaxed);
     }
 
     // ---- files and places

@@ -2,24 +2,24 @@
 
 use alloc::boxed::Box;
 
-use sync::Once;
+use sync::OnceBox;
 
 use crate::{Counter, OWN_RESOURCE_COUNT, OwnResource};
 
 /// Counts of crossings; room for them is made at the first one.
 #[derive(Default)]
 pub struct Violations {
-    counts: Once<Box<[Counter; OWN_RESOURCE_COUNT]>>,
+    counts: OnceBox<[Counter; OWN_RESOURCE_COUNT]>,
 }
 
 impl Violations {
     pub(crate) const fn new() -> Self {
-        Self { counts: Once::new() }
+        Self { counts: OnceBox::new() }
     }
 
     /// Counts a crossing of the limit on `resource`; how many there have been.
     pub fn note(&self, resource: OwnResource) -> u64 {
-        let counts = self.counts.call_once(Box::default);
+        let counts = self.counts.get_or_init(Box::default);
         counts.get(resource as usize).map_or(0, |count| count.add(1))
     }
 

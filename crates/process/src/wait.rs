@@ -1,6 +1,6 @@
 //! Waiting for children: one scan of wait4 and waitid.
 //!
-//! The caller sleeps on [`Process::child_events`]: register, scan, sleep; whoever changes a child changes the tree first
+//! The caller sleeps on [`Process::events`]: register, scan, sleep; whoever changes a child changes the tree first
 //! and wakes after. A scan and a change exclude each other by the tree's lock, so no event falls between.
 
 use alloc::sync::Arc;
@@ -10,9 +10,7 @@ use bitflags::bitflags;
 use types::{Pgid, Pid, Uid};
 
 use crate::tree::{List, NONE, Node, Number, Tree};
-use crate::{
-    ChildEvent, Effects, Process, ProcessError, ProcessFlag, ProcessTable, Resources, Result, Thread, UsageSnapshot,
-};
+use crate::{ChildEvent, Effects, Process, ProcessError, ProcessTable, Resources, Result, Thread, UsageSnapshot};
 
 bitflags! {
     /// Options of wait4 and waitid, by Linux's numbers.
@@ -122,8 +120,8 @@ impl<R: Resources> ProcessTable<R> {
         };
         let Some(process) = tree.process(child).cloned() else { return Err(ProcessError::NoChild) };
         let mut usage = process.usage().snapshot();
-        if process.has_flag(ProcessFlag::HasReaped) {
-            usage.add(&process.children_usage().snapshot());
+        if let Some(children) = process.existing_children_usage() {
+            usage.add(&children.snapshot());
         }
         let uid = process.identity().credentials.ruid;
         // Asked while it still has a number.
@@ -132,10 +130,7 @@ impl<R: Resources> ProcessTable<R> {
         if !request.options.contains(WaitOptions::NOWAIT) {
             match event {
                 ChildEvent::Ended(_) => {
-                    parent.children_usage().add(&usage);
-                    if !parent.has_flag(ProcessFlag::HasReaped) {
-                        parent.set_flag(ProcessFlag::HasReaped);
-                    }
+                    parent.add_children_usage(&usage);
                     self.reap(&mut tree, child, &mut effects);
                 }
                 ChildEvent::Stopped(_) => tree.node_mut(child).stopped = None,

@@ -26,6 +26,8 @@ mod cpu;
 
 pub use cpu::current_cpu;
 pub use hooks::{Hooks, install, relax};
+/// A value made at its first use, in memory of its own: a pointer where it is not wanted.
+pub use once_cell::race::OnceBox;
 pub use rank::Rank;
 pub use spin::{LazyLock, Once};
 pub use spin_lock::{SpinGuard, SpinLock};

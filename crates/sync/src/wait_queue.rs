@@ -3,6 +3,7 @@
 //! The one primitive of blocking. The order that loses no wake-up: register, look at the condition again, sleep; the
 //! other side changes the condition first and wakes after.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::future::Future;
 use core::pin::Pin;
@@ -19,11 +20,60 @@ pub struct WaitQueue {
     list: SpinLock<List>,
 }
 
+/// Waiters, ascending by ticket. Most queues never have more than one: that one needs no memory of its own.
 #[derive(Debug)]
 struct List {
     next_ticket: u64,
-    // Ascending by ticket.
-    waiters: VecDeque<(u64, Waker)>,
+    // None only if there are no others either.
+    first: Option<(u64, Waker)>,
+    // Made when two wait for the first time.
+    #[expect(clippy::box_collection, reason = "a word in each of the many queues that never have two")]
+    others: Option<Box<VecDeque<(u64, Waker)>>>,
+}
+
+impl List {
+    const fn new() -> Self {
+        Self { next_ticket: 0, first: None, others: None }
+    }
+
+    fn len(&self) -> usize {
+        match &self.others {
+            Some(others) => usize::from(self.first.is_some()) + others.len(),
+            None => usize::from(self.first.is_some()),
+        }
+    }
+
+    fn next_other(&mut self) -> Option<(u64, Waker)> {
+        self.others.as_mut().and_then(|others| others.pop_front())
+    }
+
+    fn pop_front(&mut self) -> Option<Waker> {
+        let next = self.next_other();
+        core::mem::replace(&mut self.first, next).map(|(_, waker)| waker)
+    }
+
+    /// Adds a waiter behind all others; gives it back if there is no memory.
+    fn push_back(&mut self, ticket: u64, waker: Waker) -> Option<Waker> {
+        if self.first.is_none() {
+            self.first = Some((ticket, waker));
+            return None;
+        }
+        let others = self.others.get_or_insert_default();
+        if others.try_reserve(1).is_err() {
+            return Some(waker);
+        }
+        others.push_back((ticket, waker));
+        None
+    }
+
+    fn remove(&mut self, ticket: u64) -> Option<Waker> {
+        if self.first.as_ref().is_some_and(|(first, _)| *first == ticket) {
+            return self.pop_front();
+        }
+        let others = self.others.as_mut()?;
+        let at = others.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()?;
+        others.remove(at).map(|(_, waker)| waker)
+    }
 }
 
 impl Default for WaitQueue {
@@ -35,8 +85,7 @@ impl Default for WaitQueue {
 impl WaitQueue {
     /// An empty queue.
     pub const fn new() -> Self {
-        let list = List { next_ticket: 0, waiters: VecDeque::new() };
-        Self { waiting: AtomicUsize::new(0), list: SpinLock::new(Rank::WAIT_QUEUE, list) }
+        Self { waiting: AtomicUsize::new(0), list: SpinLock::new(Rank::WAIT_QUEUE, List::new()) }
     }
 
     /// Whether somebody waits, for a waker that has changed the condition: who is not seen here sees the change.
@@ -54,11 +103,11 @@ impl WaitQueue {
         }
         let first = {
             let mut list = self.list.lock();
-            let first = list.waiters.pop_front();
-            self.waiting.store(list.waiters.len(), Ordering::Relaxed);
+            let first = list.pop_front();
+            self.waiting.store(list.len(), Ordering::Relaxed);
             first
         };
-        first.map(|(_, waker)| waker.wake()).is_some()
+        first.map(Waker::wake).is_some()
     }
 
     /// Wakes every waiter; how many there were.
@@ -70,12 +119,12 @@ impl WaitQueue {
         // Only those present now: one that registers again while being woken has seen the new state.
         let (first, end, left) = {
             let mut list = self.list.lock();
-            let first = list.waiters.pop_front();
-            let left = list.waiters.len();
+            let first = list.pop_front();
+            let left = list.len();
             self.waiting.store(left, Ordering::Relaxed);
             (first, list.next_ticket, left)
         };
-        let Some((_, waker)) = first else { return 0 };
+        let Some(waker) = first else { return 0 };
         waker.wake();
         if left == 0 { 1 } else { 1 + self.wake_until(end) }
     }
@@ -87,12 +136,13 @@ impl WaitQueue {
         loop {
             let (next, left) = {
                 let mut list = self.list.lock();
-                let due = list.waiters.front().is_some_and(|(ticket, _)| *ticket < end);
-                let next = if due { list.waiters.pop_front() } else { None };
-                self.waiting.store(list.waiters.len(), Ordering::Relaxed);
-                (next, list.waiters.len())
+                let due = list.first.as_ref().is_some_and(|(ticket, _)| *ticket < end);
+                let next = if due { list.pop_front() } else { None };
+                let left = list.len();
+                self.waiting.store(left, Ordering::Relaxed);
+                (next, left)
             };
-            let Some((_, waker)) = next else { return woken };
+            let Some(waker) = next else { return woken };
             waker.wake();
             woken += 1;
             if left == 0 {
@@ -111,13 +161,9 @@ impl WaitQueue {
             let mut list = self.list.lock();
             let ticket = list.next_ticket;
             list.next_ticket += 1;
-            if list.waiters.try_reserve(1).is_ok() {
-                list.waiters.push_back((ticket, waker));
-                self.waiting.store(list.waiters.len(), Ordering::Relaxed);
-                (ticket, None)
-            } else {
-                (ticket, Some(waker))
-            }
+            let refused = list.push_back(ticket, waker);
+            self.waiting.store(list.len(), Ordering::Relaxed);
+            (ticket, refused)
         };
         fence(Ordering::SeqCst);
         if let Some(waker) = refused {
@@ -135,9 +181,8 @@ impl WaitQueue {
         }
         let removed = {
             let mut list = self.list.lock();
-            let found = list.waiters.binary_search_by_key(&ticket, |(t, _)| *t).ok();
-            let removed = found.and_then(|at| list.waiters.remove(at));
-            self.waiting.store(list.waiters.len(), Ordering::Relaxed);
+            let removed = list.remove(ticket);
+            self.waiting.store(list.len(), Ordering::Relaxed);
             removed
         };
         removed.is_some()
@@ -254,6 +299,22 @@ mod tests {
         assert!(queue.wake_one());
         assert!(!queue.wake_one());
         assert_eq!(second.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn any_of_many_may_leave_and_the_order_stays() {
+        let queue = WaitQueue::new();
+        let flags: std::vec::Vec<_> = (0..5).map(|_| flag()).collect();
+        let tickets: std::vec::Vec<_> = flags.iter().map(|(_, waker)| queue.register(waker)).collect();
+        assert!(queue.remove(tickets[0]) && queue.remove(tickets[3]));
+        assert!(!queue.remove(tickets[0]), "it has left already");
+        let woken = || flags.iter().map(|(flag, _)| flag.0.load(Ordering::SeqCst)).collect::<std::vec::Vec<_>>();
+        assert!(queue.wake_one());
+        assert_eq!(woken(), [0, 1, 0, 0, 0]);
+        queue.register(&flags[0].1);
+        assert_eq!(queue.wake_all(), 3);
+        assert_eq!(woken(), [1, 1, 1, 0, 1]);
+        assert!(!queue.has_waiters() && !queue.wake_one());
     }
 
     #[test]

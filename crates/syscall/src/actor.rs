@@ -173,8 +173,8 @@ impl Caller<'_> {
         Ok(Standing {
             actor: self.actor(),
             namespaces: self.thread.namespaces(),
-            root: places.root,
-            base: base.unwrap_or(places.cwd),
+            root: places.root.clone(),
+            base: base.unwrap_or_else(|| places.cwd.clone()),
             confine: Confine::empty(),
         })
     }

@@ -332,7 +332,7 @@ impl Processes {
             (Some(_), Some(thread)) => thread.usage().snapshot(),
             _ => process.usage().snapshot(),
         };
-        let children = process.children_usage().snapshot();
+        let children = process.children_usage();
         let scheduling = thread.map(Thread::scheduling).unwrap_or_default();
         let signals = process.signals();
         let (ignored, caught) = signals.with_actions(|actions| (actions.ignored(), actions.caught()));

@@ -55,6 +55,7 @@ pub enum Serving<'a> {
 }
 
 /// Serves the reason for which user mode ended, as far as it need not wait.
+#[inline(never)]
 pub fn serve<'a>(caller: Caller<'a>, registers: &'a mut Registers<'_>, trap: Trap) -> Serving<'a> {
     match trap {
         Trap::Syscall if caller.thread.is_detoured() => Serving::Call(Box::pin(detour::call(caller, registers))),

@@ -14,8 +14,8 @@ const ALIGN: usize = 64;
 
 /// A program's floating-point and vector state, outside the registers. Always one that the CPU can load.
 pub struct FpuArea {
+    // `size()` bytes, which stays as it is once there are areas.
     bytes: NonNull<u8>,
-    len: usize,
 }
 
 // SAFETY: the memory belongs to this value alone.
@@ -34,19 +34,19 @@ impl FpuArea {
         let layout = layout(len)?;
         // SAFETY: the size is not zero.
         let bytes = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        let mut area = Self { bytes, len };
+        let mut area = Self { bytes };
         format::write_initial(area.bytes_mut());
         Some(area)
     }
 
     /// A copy, for fork. `None`: no memory.
     pub fn try_clone(&self) -> Option<Self> {
-        let layout = layout(self.len)?;
+        let layout = layout(size())?;
         // SAFETY: the size is not zero.
         let bytes = NonNull::new(unsafe { alloc(layout) })?;
         // SAFETY: both have this length, and the new one is nobody else's.
-        unsafe { bytes.copy_from_nonoverlapping(self.bytes, self.len) };
-        Some(Self { bytes, len: self.len })
+        unsafe { bytes.copy_from_nonoverlapping(self.bytes, size()) };
+        Some(Self { bytes })
     }
 
     /// Back to the state of a fresh program, for exec.
@@ -85,7 +85,7 @@ impl FpuArea {
 
     fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: the memory belongs to this value, which is exclusively borrowed, and was zeroed or copied from such.
-        unsafe { slice::from_raw_parts_mut(self.bytes.as_ptr(), self.len) }
+        unsafe { slice::from_raw_parts_mut(self.bytes.as_ptr(), size()) }
     }
 
     /// Lends the state as it goes into a signal frame: `xsave`'s standard form, [`super::size`] bytes, to `work`, which may
@@ -107,7 +107,7 @@ impl FpuArea {
 
 impl Drop for FpuArea {
     fn drop(&mut self) {
-        if let Some(layout) = layout(self.len) {
+        if let Some(layout) = layout(size()) {
             // SAFETY: allocated with this layout in `new`.
             unsafe { dealloc(self.bytes.as_ptr(), layout) };
         }

@@ -16,9 +16,11 @@ use types::{MAX_CPUS, PAGE_SIZE};
 
 use crate::{Frames, Purpose};
 
-/// Sizes of objects. At most a third of an object is lost to rounding up (a half below 32 bytes).
-const SIZES: [usize; CLASSES] = [16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048];
-const CLASSES: usize = 14;
+/// Sizes of objects. At most a third of an object is lost to rounding up (a half below 32 bytes), a quarter between 64 and
+/// 768 bytes, where those of a process lie.
+const SIZES: [usize; CLASSES] =
+    [16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048];
+const CLASSES: usize = 21;
 /// Larger blocks are whole frames.
 const LARGEST: usize = 2048;
 /// Class of each multiple of 16 bytes, from 0 on.
@@ -60,14 +62,13 @@ struct FreeList {
     count: u32,
     /// With more than this many a batch goes back to the slabs.
     limit: u32,
-    /// Bytes of an object.
-    size: u32,
+    /// Objects handed out here, less those given back here: the sum over all CPUs is right, whatever overflows.
+    used: u32,
 }
 
 /// One CPU's free objects.
 struct CpuObjects {
     lists: [FreeList; CLASSES],
-    used: i64,
 }
 
 /// The slabs of one class that have objects to give.
@@ -110,11 +111,10 @@ const fn batch(class: usize) -> u32 {
 /// The lists of a CPU that has no objects.
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const EMPTY_LISTS: [FreeList; CLASSES] = {
-    let mut lists = [FreeList { head: ptr::null_mut(), count: 0, limit: 0, size: 0 }; CLASSES];
+    let mut lists = [FreeList { head: ptr::null_mut(), count: 0, limit: 0, used: 0 }; CLASSES];
     let mut class = 0;
     while class < CLASSES {
         lists[class].limit = 2 * batch(class);
-        lists[class].size = SIZES[class] as u32;
         class += 1;
     }
     lists
@@ -163,7 +163,7 @@ impl KernelHeap {
     pub const fn new() -> Self {
         Self {
             frames: Once::new(),
-            cpus: [const { SpinLock::new(Rank::HEAP, CpuObjects { lists: EMPTY_LISTS, used: 0 }) }; MAX_CPUS],
+            cpus: [const { SpinLock::new(Rank::HEAP, CpuObjects { lists: EMPTY_LISTS }) }; MAX_CPUS],
             slabs: [const { SpinLock::new(Rank::HEAP_SLABS, Slabs { partial: ptr::null_mut() }) }; CLASSES],
             held: AtomicU64::new(0),
             large: AtomicU64::new(0),
@@ -177,20 +177,24 @@ impl KernelHeap {
 
     /// Figures.
     pub fn stats(&self) -> HeapStats {
-        let small: i64 = self.cpus.iter().map(|cpu| cpu.lock().used).sum();
+        let small: u64 = self.objects().map(|(size, count)| size as u64 * u64::from(count)).sum();
         let large = self.large.load(Ordering::Relaxed);
-        HeapStats {
-            used_bytes: large + u64::try_from(small).unwrap_or(0),
-            held_bytes: large + self.held.load(Ordering::Relaxed),
-        }
+        HeapStats { used_bytes: large + small, held_bytes: large + self.held.load(Ordering::Relaxed) }
+    }
+
+    /// Each size of objects and how many of them are handed out.
+    pub fn objects(&self) -> impl Iterator<Item = (usize, u32)> {
+        SIZES.into_iter().enumerate().map(|(class, size)| {
+            let used = self.cpus.iter().map(|cpu| cpu.lock().lists.get(class).map_or(0, |list| list.used));
+            (size, used.fold(0, u32::wrapping_add))
+        })
     }
 
     #[inline]
     fn alloc_object(&self, class: usize) -> *mut u8 {
         let Some(cpu) = self.cpus.get(current_cpu().index()) else { return ptr::null_mut() };
         let mut objects = cpu.lock();
-        let CpuObjects { lists, used } = &mut *objects;
-        let Some(list) = lists.get_mut(class) else { return ptr::null_mut() };
+        let Some(list) = objects.lists.get_mut(class) else { return ptr::null_mut() };
         if list.head.is_null() && !self.refill(class, list) {
             return ptr::null_mut();
         }
@@ -198,7 +202,7 @@ impl KernelHeap {
         // SAFETY: a list holds free objects of this class only.
         list.head = unsafe { (*object).next };
         list.count -= 1;
-        *used += i64::from(list.size);
+        list.used = list.used.wrapping_add(1);
         object.cast()
     }
 
@@ -206,9 +210,8 @@ impl KernelHeap {
     fn free_object(&self, object: *mut Object, class: usize) {
         let Some(cpu) = self.cpus.get(current_cpu().index()) else { return };
         let mut objects = cpu.lock();
-        let CpuObjects { lists, used } = &mut *objects;
-        let Some(list) = lists.get_mut(class) else { return };
-        *used -= i64::from(list.size);
+        let Some(list) = objects.lists.get_mut(class) else { return };
+        list.used = list.used.wrapping_sub(1);
         // SAFETY: the caller gave the object back; it is ours and large enough.
         unsafe { (*object).next = list.head };
         list.head = object;

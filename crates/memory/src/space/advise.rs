@@ -62,7 +62,7 @@ impl AddressSpace {
             let place = |offset: u64| area.start.saturating_add(offset.saturating_sub(source.offset)).min(area.end);
             let (start, end) = (place(from), place(to));
             if start < end {
-                let mut batch = LargeBatch::new(self.ops, self.target());
+                let mut batch = LargeBatch::new(self.ground.ops, self.target());
                 self.prepare_zap(start, end, &mut batch)?;
                 self.zap(&mut inner.counts, start, end, &mut batch);
             }
@@ -94,7 +94,7 @@ impl AddressSpace {
 
     fn drop_pages(&self, start: u64, end: u64) -> Result<(), MemoryError> {
         let mut inner = self.inner.lock();
-        let mut batch = LargeBatch::new(self.ops, self.target());
+        let mut batch = LargeBatch::new(self.ground.ops, self.target());
         self.prepare_zap(start, end, &mut batch)?;
         self.zap(&mut inner.counts, start, end, &mut batch);
         Ok(())
@@ -130,7 +130,7 @@ impl AddressSpace {
             return Err(MemoryError::NoMemory);
         }
         for (page, out) in (start..end).step_by(PAGE as usize).zip(out) {
-            let mapped = self.ops.walk(self.root, page).has(Pte::PRESENT | Pte::HIDDEN);
+            let mapped = self.ground.ops.walk(self.root, page).has(Pte::PRESENT | Pte::HIDDEN);
             let at_hand = |area: &Area| {
                 area.source.as_ref().is_some_and(|source| source.pager.has_page(area.page_index(source, page)))
             };

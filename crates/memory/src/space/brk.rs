@@ -42,7 +42,7 @@ impl AddressSpace {
         if new <= old {
             return if new < old { self.remove_range(inner, new, old, let_go) } else { Ok(()) };
         }
-        if !inner.is_free(old, new + PAGE) || !self.ops.frames.above_reserve() {
+        if !inner.is_free(old, new + PAGE) || !self.ground.ops.frames.above_reserve() {
             return Err(MemoryError::NoMemory);
         }
         let flags = inner.locking.future;

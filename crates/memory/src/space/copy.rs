@@ -18,7 +18,7 @@ impl AddressSpace {
         }
         // A read fault maps, a write fault may first map and then copy: never more than twice.
         for _ in 0..3 {
-            let entry = self.ops.walk(self.root, address);
+            let entry = self.ground.ops.walk(self.root, address);
             if entry.has(Pte::PRESENT) && (access != Access::Write || entry.is_writable()) {
                 return Ok(entry.frame());
             }
@@ -49,7 +49,7 @@ impl AddressSpace {
     /// Copies from user memory; faults pages in. Gives the bytes copied before the first that cannot be read: fewer than
     /// asked for means a fault there.
     pub fn read(&self, address: u64, out: &mut [u8]) -> usize {
-        let map = self.ops.frames.direct_map();
+        let map = self.ground.ops.frames.direct_map();
         let mut rest = &mut *out;
         self.for_pieces(address, rest.len() as u64, Access::Read, |frame, offset, len| {
             if let Some((piece, after)) = core::mem::take(&mut rest).split_at_mut_checked(len) {
@@ -61,7 +61,7 @@ impl AddressSpace {
 
     /// Copies to user memory as the user's own stores would (breaks copy-on-write); result as for [`AddressSpace::read`].
     pub fn write(&self, address: u64, data: &[u8]) -> usize {
-        let map = self.ops.frames.direct_map();
+        let map = self.ground.ops.frames.direct_map();
         let mut rest = data;
         self.for_pieces(address, data.len() as u64, Access::Write, |frame, offset, len| {
             if let Some((piece, after)) = rest.split_at_checked(len) {
@@ -73,7 +73,7 @@ impl AddressSpace {
 
     /// Writes zeroes; result as for [`AddressSpace::read`].
     pub fn zero(&self, address: u64, len: u64) -> u64 {
-        let map = self.ops.frames.direct_map();
+        let map = self.ground.ops.frames.direct_map();
         let in_page = address % PAGE;
         // The usual case: the rest of a program's last page of data.
         if len == PAGE - in_page && self.copy_head(&mut self.inner.lock(), address & !(PAGE - 1), in_page as usize) {

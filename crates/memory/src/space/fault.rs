@@ -71,16 +71,16 @@ impl AddressSpace {
             return FaultOutcome::Access;
         }
         let page = address & !(PAGE - 1);
-        let mut batch = SmallBatch::new(self.ops, self.target());
-        let Ok(table) = self.ops.own_path(self.root, page, &mut batch) else { return FaultOutcome::OutOfMemory };
-        let entry = self.ops.table(table).get(index(page, 1));
+        let mut batch = SmallBatch::new(self.ground.ops, self.target());
+        let Ok(table) = self.ground.ops.own_path(self.root, page, &mut batch) else { return FaultOutcome::OutOfMemory };
+        let entry = self.ground.ops.table(table).get(index(page, 1));
         if !entry.is_used() {
             if counts.resident >= limits.resident_pages {
                 return FaultOutcome::Limit;
             }
             match self.make_page(area, page, access) {
                 Ok(entry) => {
-                    self.ops.fill(table, index(page, 1), 1, entry);
+                    self.ground.ops.fill(table, index(page, 1), 1, entry);
                     counts.add_resident(1);
                     if access != Access::Write && area.source.is_some() && !area.is_shared() {
                         self.map_around(area, table, page, counts, limits.resident_pages);
@@ -97,7 +97,7 @@ impl AddressSpace {
     /// The entry for a page that is not there yet.
     #[inline]
     fn make_page(&self, area: &Area, page: u64, access: Access) -> Result<Pte, FaultOutcome> {
-        let frames = self.ops.frames;
+        let frames = self.ground.ops.frames;
         if area.source.is_some() {
             return self.make_source_page(area, page, access);
         }
@@ -123,17 +123,17 @@ impl AddressSpace {
         if !Access::Write.allowed(area.prot) {
             return false;
         }
-        let mut batch = SmallBatch::new(self.ops, self.target());
-        let Ok(table) = self.ops.own_path(self.root, page, &mut batch) else { return false };
-        if self.ops.table(table).get(index(page, 1)).is_used() {
+        let mut batch = SmallBatch::new(self.ground.ops, self.target());
+        let Ok(table) = self.ground.ops.own_path(self.root, page, &mut batch) else { return false };
+        if self.ground.ops.table(table).get(index(page, 1)).is_used() {
             return false;
         }
-        let frames = self.ops.frames;
+        let frames = self.ground.ops.frames;
         let Ok(original) = source.pager.page(area.page_index(source, page), PageAccess::Read) else { return false };
         let copy = frames.alloc(Purpose::User);
         if let Some(copy) = copy {
             frames.direct_map().copy_start(copy, original, keep);
-            self.ops.fill(table, index(page, 1), 1, Pte::user_page(copy, area.prot, true));
+            self.ground.ops.fill(table, index(page, 1), 1, Pte::user_page(copy, area.prot, true));
             counts.add_resident(1);
         }
         frames.release(original);
@@ -142,7 +142,7 @@ impl AddressSpace {
 
     fn make_source_page(&self, area: &Area, page: u64, access: Access) -> Result<Pte, FaultOutcome> {
         let Some(source) = &area.source else { return Err(FaultOutcome::NoMapping) };
-        let frames = self.ops.frames;
+        let frames = self.ground.ops.frames;
         let in_place = area.is_shared() && area.prot.contains(Prot::WRITE);
         let wanted = if in_place { PageAccess::Write } else { PageAccess::Read };
         let frame = source.pager.page(area.page_index(source, page), wanted).map_err(|error| match error {
@@ -176,10 +176,10 @@ impl AddressSpace {
         let mut mapped = 0;
         for (at, frame) in (index(start, 1)..).zip(wanted) {
             let Some(frame) = frame.take() else { continue };
-            if self.ops.table(table).get(at).is_used() {
-                self.ops.frames.release(frame);
+            if self.ground.ops.table(table).get(at).is_used() {
+                self.ground.ops.frames.release(frame);
             } else {
-                self.ops.fill(table, at, 1, Pte::user_page(frame, area.prot, false));
+                self.ground.ops.fill(table, at, 1, Pte::user_page(frame, area.prot, false));
                 mapped += 1;
             }
         }
@@ -188,7 +188,7 @@ impl AddressSpace {
 
     #[inline]
     fn copy_of(&self, frame: PhysAddr) -> Result<PhysAddr, FaultOutcome> {
-        let frames = self.ops.frames;
+        let frames = self.ground.ops.frames;
         let copy = if frame == frames.zero_frame() {
             frames.alloc_zeroed(Purpose::User)
         } else {
@@ -212,16 +212,16 @@ impl AddressSpace {
         batch: &mut SmallBatch<'_>,
     ) -> FaultOutcome {
         let old = entry.frame();
-        if entry.has(Pte::SHARED_PAGE) || self.ops.frames.references(old) == 1 {
+        if entry.has(Pte::SHARED_PAGE) || self.ground.ops.frames.references(old) == 1 {
             // No flush: at worst another CPU faults once more on what it remembers as read-only.
-            self.ops.table(table).set_bits(index(page, 1), Pte::WRITE | Pte::DIRTY | Pte::ACCESSED);
+            self.ground.ops.table(table).set_bits(index(page, 1), Pte::WRITE | Pte::DIRTY | Pte::ACCESSED);
             return RESOLVED;
         }
         let new = match self.copy_of(old) {
             Ok(new) => new,
             Err(outcome) => return outcome,
         };
-        self.ops.table(table).set(index(page, 1), Pte::user_page(new, area.prot, true));
+        self.ground.ops.table(table).set(index(page, 1), Pte::user_page(new, area.prot, true));
         batch.stale(page);
         batch.drop_frame(old);
         RESOLVED

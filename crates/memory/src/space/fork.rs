@@ -23,20 +23,18 @@ impl AddressSpace {
         if inner.dying {
             return Err(MemoryError::NoMemory);
         }
-        let root = self.ops.new_root(self.kernel_root)?;
+        let root = self.ground.ops.new_root(self.ground.kernel_root)?;
         // Made where it stays: it is large.
         let child = Arc::new(Self {
             root,
-            kernel_root: self.kernel_root,
-            ops: self.ops,
-            mmu: self.mmu,
+            ground: self.ground.clone(),
             active: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             locks: AtomicBool::new(false),
             inner: SpinLock::new(Rank::ADDRESS_SPACE, inner.clone()),
         });
         let mut lost = false;
-        let result = self.ops.fork(self.root, child.root, TOP_LEVEL, &mut lost);
+        let result = self.ground.ops.fork(self.root, child.root, TOP_LEVEL, &mut lost);
         if lost {
             self.target().flush(TlbRange::All);
         }
@@ -65,7 +63,7 @@ impl AddressSpace {
             if flags.contains(MapFlags::DONT_FORK) {
                 self.remove_range(&mut inner, start, end, &mut let_go)?;
             } else {
-                let mut batch = LargeBatch::new(self.ops, self.target());
+                let mut batch = LargeBatch::new(self.ground.ops, self.target());
                 self.prepare_zap(start, end, &mut batch)?;
                 self.zap(&mut inner.counts, start, end, &mut batch);
             }

@@ -15,7 +15,7 @@ impl AddressSpace {
         }
         let mut inner = self.inner.lock();
         let frame = self.page_for(&mut inner, address, access).map_err(|_| MemoryError::Fault)?;
-        Ok(act(self.ops.frames.direct_map().word(frame, (address % PAGE) as usize)))
+        Ok(act(self.ground.ops.frames.direct_map().word(frame, (address % PAGE) as usize)))
     }
 
     /// Loads an aligned word.

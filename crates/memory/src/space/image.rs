@@ -47,8 +47,8 @@ impl AddressSpace {
             let Inner { areas, counts, limits, .. } = &mut *inner;
             let private = |area: &&Area| !area.is_shared() && Access::Read.allowed(area.prot);
             if let Some(area) = areas.find(page).filter(private) {
-                let mut batch = SmallBatch::new(self.ops, self.target());
-                let table = self.ops.own_path(self.root, page, &mut batch)?;
+                let mut batch = SmallBatch::new(self.ground.ops, self.target());
+                let table = self.ground.ops.own_path(self.root, page, &mut batch)?;
                 self.map_around(area, table, page, counts, limits.resident_pages);
             }
             page = (page / AROUND + 1) * AROUND;
@@ -66,7 +66,7 @@ impl AddressSpace {
         if start == end {
             return Err(MemoryError::Invalid);
         }
-        if !self.ops.frames.above_reserve() {
+        if !self.ground.ops.frames.above_reserve() {
             return Err(MemoryError::NoMemory);
         }
         let stack = Area {
@@ -102,10 +102,10 @@ impl AddressSpace {
             dying: false,
             origin: Some(launch.origin),
         };
-        let run = Arc::new(Self::from_parts(self.ops, self.mmu, self.kernel_root, inner)?);
+        let run = Arc::new(Self::from_parts(self.ground.clone(), inner)?);
         // An image is never active, so nobody remembers the write bits that its entries lose.
         let mut lost = false;
-        let shared = self.ops.fork(self.root, run.root, TOP_LEVEL, &mut lost);
+        let shared = self.ground.ops.fork(self.root, run.root, TOP_LEVEL, &mut lost);
         drop(image);
         shared.map(|()| run)
     }

@@ -60,13 +60,13 @@ impl AddressSpace {
             return Err(MemoryError::AccessDenied);
         }
         // The few kernel objects of a mapping must not eat what the kernel keeps for itself.
-        if !self.ops.frames.above_reserve() {
+        if !self.ground.ops.frames.above_reserve() {
             return Err(MemoryError::NoMemory);
         }
         let source = match (backing, sharing) {
             (Backing::Anonymous, Sharing::Private) => None,
             (Backing::Anonymous, Sharing::Shared) => {
-                Some(Source { pager: Arc::new(SharedMemory::new(self.ops.frames, len)), offset: 0 })
+                Some(Source { pager: Arc::new(SharedMemory::new(self.ground.ops.frames, len)), offset: 0 })
             }
             (Backing::File { pager, offset }, _) => {
                 if !offset.is_multiple_of(PAGE) || offset.checked_add(len).is_none() {

@@ -55,9 +55,7 @@ const DEFAULT_MMAP_BASE: u64 = USER_END + PAGE - (1 << 30);
 /// The memory of one process (or several, with `CLONE_VM`): areas and page tables. Shared as `Arc<AddressSpace>`.
 pub struct AddressSpace {
     root: PhysAddr,
-    kernel_root: PhysAddr,
-    ops: TableOps,
-    mmu: &'static dyn Mmu,
+    ground: Arc<Ground>,
     /// CPUs that may hold translations.
     active: AtomicU64,
     /// Flushes so far.
@@ -65,6 +63,13 @@ pub struct AddressSpace {
     /// Something is, or will be, locked: see `lock`.
     locks: AtomicBool,
     inner: SpinLock<Inner>,
+}
+
+/// What a space stands on, shared by all that were forked from one.
+struct Ground {
+    kernel_root: PhysAddr,
+    ops: TableOps,
+    mmu: &'static dyn Mmu,
 }
 
 /// What the space's lock guards, the page tables apart.
@@ -143,21 +148,15 @@ impl AddressSpace {
             dying: false,
             origin: None,
         };
-        Self::from_parts(TableOps::new(frames, shared_level), mmu, kernel_root, inner)
+        let ground = Ground { kernel_root, ops: TableOps::new(frames, shared_level), mmu };
+        Self::from_parts(Arc::new(ground), inner)
     }
 
-    fn from_parts(
-        ops: TableOps,
-        mmu: &'static dyn Mmu,
-        kernel_root: PhysAddr,
-        inner: Inner,
-    ) -> Result<Self, MemoryError> {
-        let root = ops.new_root(kernel_root)?;
+    fn from_parts(ground: Arc<Ground>, inner: Inner) -> Result<Self, MemoryError> {
+        let root = ground.ops.new_root(ground.kernel_root)?;
         Ok(Self {
             root,
-            kernel_root,
-            ops,
-            mmu,
+            ground,
             active: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             locks: AtomicBool::new(false),
@@ -231,13 +230,13 @@ impl AddressSpace {
 
     #[inline]
     fn target(&self) -> Target<'_> {
-        Target { mmu: self.mmu, root: self.root, active: &self.active, generation: &self.generation }
+        Target { mmu: self.ground.mmu, root: self.root, active: &self.active, generation: &self.generation }
     }
 }
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
-        self.ops.put_root(self.root, self.kernel_root);
+        self.ground.ops.put_root(self.root, self.ground.kernel_root);
     }
 }
 

@@ -41,13 +41,13 @@ impl AddressSpace {
             return result;
         }
         inner.check_count(start, stop, 0)?;
-        let mut batch = LargeBatch::new(self.ops, self.target());
+        let mut batch = LargeBatch::new(self.ground.ops, self.target());
         self.own_range(start, stop, &mut batch)?;
         inner.set_rights(start, stop, prot);
         self.visit_pages(start, stop, &mut |table, at, address, old| {
             let new = with_rights(old, prot);
             if new != old {
-                self.ops.table(table).set(at, new);
+                self.ground.ops.table(table).set(at, new);
                 if loses_rights(old, new) {
                     batch.stale(address);
                 }

@@ -124,23 +124,23 @@ impl TableOps {
 impl AddressSpace {
     /// First pass for changing entries of `start .. end`.
     pub(super) fn own_range(&self, start: u64, end: u64, batch: &mut LargeBatch<'_>) -> Result<(), MemoryError> {
-        self.ops.own_all(self.root, TOP_LEVEL, start, end, batch)
+        self.ground.ops.own_all(self.root, TOP_LEVEL, start, end, batch)
     }
 
     /// First pass for [`AddressSpace::zap`].
     pub(super) fn prepare_zap(&self, start: u64, end: u64, batch: &mut LargeBatch<'_>) -> Result<(), MemoryError> {
-        if start < end { self.ops.own_borders(self.root, TOP_LEVEL, start, end, batch) } else { Ok(()) }
+        if start < end { self.ground.ops.own_borders(self.root, TOP_LEVEL, start, end, batch) } else { Ok(()) }
     }
 
     /// Lets go all pages of `start .. end`.
     pub(super) fn zap(&self, counts: &mut Counts, start: u64, end: u64, batch: &mut LargeBatch<'_>) {
-        let removed = self.ops.empty(self.root, TOP_LEVEL, start, end, batch);
+        let removed = self.ground.ops.empty(self.root, TOP_LEVEL, start, end, batch);
         counts.resident = counts.resident.saturating_sub(removed);
     }
 
     /// Calls `visit` with table, index, address and entry of every page held in `start .. end`.
     pub(super) fn visit_pages(&self, start: u64, end: u64, visit: &mut dyn FnMut(PhysAddr, usize, u64, Pte)) {
         debug_assert!(start.is_multiple_of(PAGE));
-        self.ops.visit(self.root, TOP_LEVEL, start, end, visit);
+        self.ground.ops.visit(self.root, TOP_LEVEL, start, end, visit);
     }
 }

@@ -150,12 +150,12 @@ impl AddressSpace {
         // The old range goes, so only what is more counts.
         inner.check_growth(area, new_len.saturating_sub(old.end - old.start))?;
         inner.check_count(old.start, old.end, 1)?;
-        let mut batch = LargeBatch::new(self.ops, self.target());
+        let mut batch = LargeBatch::new(self.ground.ops, self.target());
         self.own_range(old.start, old.end, &mut batch)?;
         let mut ready = Ok(());
         self.visit_pages(old.start, old.end, &mut |_, _, address, _| {
             if ready.is_ok() {
-                ready = self.ops.own_path(self.root, address - old.start + new, &mut batch).map(|_| ());
+                ready = self.ground.ops.own_path(self.root, address - old.start + new, &mut batch).map(|_| ());
             }
         });
         ready?;
@@ -168,9 +168,9 @@ impl AddressSpace {
         moved.end = new + new_len;
         self.visit_pages(old.start, old.end, &mut |table, at, address, _| {
             let target = address - old.start + new;
-            if let Ok(to) = self.ops.own_path(self.root, target, &mut batch) {
-                let entry = self.ops.clear(table, at);
-                self.ops.fill(to, index(target, 1), 1, entry);
+            if let Ok(to) = self.ground.ops.own_path(self.root, target, &mut batch) {
+                let entry = self.ground.ops.clear(table, at);
+                self.ground.ops.fill(to, index(target, 1), 1, entry);
                 batch.stale(address);
             }
         });

@@ -43,7 +43,7 @@ impl AddressSpace {
             peak_resident: counts.peak_resident,
             data: counts.data,
             heap: (inner.layout.brk_end.saturating_sub(inner.layout.brk_start)).div_ceil(PAGE),
-            tables: self.ops.tables_below(self.root, TOP_LEVEL),
+            tables: self.ground.ops.tables_below(self.root, TOP_LEVEL),
             areas: inner.areas.count() as u64,
             locked: counts.locked,
             ..Usage::default()

@@ -26,7 +26,7 @@ impl AddressSpace {
     pub fn teardown_step(&self, budget: usize) -> bool {
         let mut inner = self.inner.lock();
         let mut left = budget.max(1);
-        let mut batch = LargeBatch::new(self.ops, self.target());
+        let mut batch = LargeBatch::new(self.ground.ops, self.target());
         let done = self.take_apart(self.root, TOP_LEVEL, &mut left, &mut inner.counts, &mut batch);
         drop(inner);
         done
@@ -42,7 +42,7 @@ impl AddressSpace {
         batch: &mut LargeBatch<'_>,
     ) -> bool {
         let mut done = true;
-        self.ops.for_each(table, |at, entry| {
+        self.ground.ops.for_each(table, |at, entry| {
             if !done || *left == 0 {
                 done = false;
                 return;
@@ -53,10 +53,10 @@ impl AddressSpace {
                 done = false;
                 return;
             }
-            let pages = self.ops.pages_below(child, level - 1);
+            let pages = self.ground.ops.pages_below(child, level - 1);
             counts.resident = counts.resident.saturating_sub(pages);
             *left = left.saturating_sub(pages as usize + 1);
-            self.ops.table(table).set(at, Pte::EMPTY);
+            self.ground.ops.table(table).set(at, Pte::EMPTY);
             batch.stale_all();
             batch.drop_table(child, level - 1);
         });

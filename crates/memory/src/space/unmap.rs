@@ -98,7 +98,7 @@ impl AddressSpace {
             return Ok(());
         }
         inner.check_count(start, end, 0)?;
-        let mut batch = LargeBatch::new(self.ops, self.target());
+        let mut batch = LargeBatch::new(self.ground.ops, self.target());
         self.prepare_zap(start, end, &mut batch)?;
         inner.remove_areas(start, end, let_go);
         self.zap(&mut inner.counts, start, end, &mut batch);

@@ -107,7 +107,7 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
         let files = process.first_thread().and_then(|thread| thread.files());
         Ok(ProcessStats {
             own: process.usage().snapshot(),
-            children: process.children_usage().snapshot(),
+            children: process.children_usage(),
             signals: process.signals().statistics(),
             open_files: files.map_or(0, |files| files.open_count()),
         })

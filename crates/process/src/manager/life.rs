@@ -148,7 +148,7 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
     /// Reaps a child of `pid` that has ended: its number and the status word of wait(2).
     ///
     /// # Errors
-    /// `NoChild`; `WouldBlock` while none has ended (wait on [`Process::child_events`]); `PermissionDenied`.
+    /// `NoChild`; `WouldBlock` while none has ended (wait on [`Process::events`]); `PermissionDenied`.
     pub fn wait(&self, pid: Pid) -> Result<(Pid, i32)> {
         let parent = self.thread_of(pid)?;
         self.permit_control(parent.process())?;

@@ -1,5 +1,7 @@
 //! What a process does about each signal.
 
+use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use abi::linux::general as linux;
@@ -127,19 +129,15 @@ pub const fn default_action(signal: Signal) -> DefaultAction {
 #[derive(Clone, Debug, Default)]
 pub struct Dispositions {
     stored: SigSet,
-    // Ascending by signal: the entry of a stored signal is at the number of stored signals below it.
-    actions: Vec<Action>,
+    // Ascending by signal: the entry of a stored signal is at the number of stored signals below it. Forked processes share
+    // them until one changes its own; none while all is default.
+    actions: Option<Arc<Vec<Action>>>,
 }
 
 impl Dispositions {
     /// Everything default.
     pub const fn new() -> Self {
-        Self { stored: SigSet::EMPTY, actions: Vec::new() }
-    }
-
-    /// A copy; nearly nothing to do while everything is default.
-    pub fn copy(&self) -> Self {
-        if self.stored.is_empty() { Self::new() } else { self.clone() }
+        Self { stored: SigSet::EMPTY, actions: None }
     }
 
     /// The action for `signal`.
@@ -147,7 +145,8 @@ impl Dispositions {
         if !self.stored.contains(signal) {
             return Action::DEFAULT;
         }
-        self.actions.get(self.place(signal)).copied().unwrap_or(Action::DEFAULT)
+        let actions = self.actions.as_deref().map_or(&[][..], Vec::as_slice);
+        actions.get(self.place(signal)).copied().unwrap_or(Action::DEFAULT)
     }
 
     /// Sets the action for `signal`; what it was. SIGKILL and SIGSTOP keep theirs: the caller refuses them (EINVAL).
@@ -157,29 +156,29 @@ impl Dispositions {
         }
         let place = self.place(signal);
         let plain = action == Action::DEFAULT;
-        if self.stored.contains(signal) {
-            if plain {
-                self.stored = self.stored.without(signal);
-                return self.actions.remove(place);
-            }
-            return self.actions.get_mut(place).map_or(action, |slot| core::mem::replace(slot, action));
+        let stored = self.stored.contains(signal);
+        if plain && !stored {
+            return Action::DEFAULT;
         }
-        if !plain {
-            // At most 62 entries: a bounded allocation.
-            self.actions.insert(place, action);
+        // At most 62 entries: a bounded allocation.
+        let actions = Arc::make_mut(self.actions.get_or_insert_default());
+        if !stored {
+            actions.insert(place, action);
             self.stored = self.stored.with(signal);
+            return Action::DEFAULT;
         }
-        Action::DEFAULT
+        if plain {
+            self.stored = self.stored.without(signal);
+            return actions.remove(place);
+        }
+        actions.get_mut(place).map_or(action, |slot| core::mem::replace(slot, action))
     }
 
     /// Keeps what exec leaves of them: ignored signals stay ignored (without flags), all else is default.
     pub fn reset_for_exec(&mut self) {
         self.stored = self.ignored();
-        self.actions.retain_mut(|action| {
-            let kept = action.is_ignore();
-            *action = Action::IGNORE;
-            kept
-        });
+        let kept = self.stored.0.count_ones() as usize;
+        self.actions = (kept != 0).then(|| Arc::new(vec![Action::IGNORE; kept]));
     }
 
     /// Handlers back to default, ignored ones stay (`CLONE_CLEAR_SIGHAND`).

@@ -89,7 +89,7 @@ impl ProcessSignals {
     pub fn handler_entered(&self, thread: &ThreadSignals, caught: &Caught) -> Kick {
         {
             let mut own = thread.lock();
-            own.saved = None;
+            own.saved.take();
             thread.clear(RESTORE);
             if own.altstack.is_autodisarm() {
                 own.altstack = super::AltStack::NONE;
@@ -124,7 +124,7 @@ impl ProcessSignals {
             if !action.flags.contains(ActionFlags::NODEFER) {
                 handler_mask = handler_mask.with(signal);
             }
-            let frame_mask = own.saved.unwrap_or(own.blocked);
+            let frame_mask = own.saved.get().unwrap_or(own.blocked);
             return Some(Delivery::Handler(Caught { action, info, frame_mask, handler_mask }));
         }
         let default = default_action(signal);

@@ -1,5 +1,6 @@
 //! Signals that have been sent and not delivered yet.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -14,6 +15,12 @@ use super::{Charge, SYNCHRONOUS, SendError, SigInfo};
 #[derive(Debug, Default)]
 pub struct Pending {
     set: SigSet,
+    // Made when the first signal with details comes.
+    details: Option<Box<Details>>,
+}
+
+#[derive(Debug, Default)]
+struct Details {
     // One entry per classic signal that has details.
     classic: Vec<Entry>,
     // Non-empty queues, ascending by signal.
@@ -38,7 +45,7 @@ pub enum Pushed {
 impl Pending {
     /// Nothing pending.
     pub const fn new() -> Self {
-        Self { set: SigSet::EMPTY, classic: Vec::new(), realtime: Vec::new() }
+        Self { set: SigSet::EMPTY, details: None }
     }
 
     /// Which signals are pending.
@@ -61,7 +68,7 @@ impl Pending {
             }
             if charge.is_some() || !info.is_from_queue() {
                 // At most 31 entries: a bounded allocation.
-                self.classic.push(Entry { info, _charge: charge });
+                self.details.get_or_insert_default().classic.push(Entry { info, _charge: charge });
             }
             self.set = self.set.with(signal);
             return Ok(Pushed::Queued);
@@ -76,18 +83,19 @@ impl Pending {
             self.set = self.set.with(signal);
             return Ok(Pushed::Queued);
         }
-        let place = match self.realtime.binary_search_by_key(&signal, |(s, _)| *s) {
+        let realtime = &mut self.details.get_or_insert_default().realtime;
+        let place = match realtime.binary_search_by_key(&signal, |(s, _)| *s) {
             Ok(place) => place,
             Err(place) => {
-                self.realtime.try_reserve(1).map_err(|_| SendError::QueueFull)?;
-                self.realtime.insert(place, (signal, VecDeque::new()));
+                realtime.try_reserve(1).map_err(|_| SendError::QueueFull)?;
+                realtime.insert(place, (signal, VecDeque::new()));
                 place
             }
         };
-        if let Some((_, queue)) = self.realtime.get_mut(place) {
+        if let Some((_, queue)) = realtime.get_mut(place) {
             if queue.try_reserve(1).is_err() {
                 if queue.is_empty() {
-                    self.realtime.remove(place);
+                    realtime.remove(place);
                 }
                 return Err(SendError::QueueFull);
             }
@@ -110,21 +118,25 @@ impl Pending {
         }
         // Details may have been left out when the quota was used up: then it looks like a `kill` by nobody.
         let bare = SigInfo::new(signal, super::SI_USER);
-        if !signal.is_realtime() {
-            self.set = self.set.without(signal);
-            let found = self.classic.iter().position(|entry| entry.info.signal == signal);
-            return Some(found.map_or(bare, |at| self.classic.swap_remove(at).info));
-        }
-        let Ok(place) = self.realtime.binary_search_by_key(&signal, |(s, _)| *s) else {
+        let Some(Details { classic, realtime }) = self.details.as_deref_mut() else {
             self.set = self.set.without(signal);
             return Some(bare);
         };
-        let (entry, rest) = match self.realtime.get_mut(place) {
+        if !signal.is_realtime() {
+            self.set = self.set.without(signal);
+            let found = classic.iter().position(|entry| entry.info.signal == signal);
+            return Some(found.map_or(bare, |at| classic.swap_remove(at).info));
+        }
+        let Ok(place) = realtime.binary_search_by_key(&signal, |(s, _)| *s) else {
+            self.set = self.set.without(signal);
+            return Some(bare);
+        };
+        let (entry, rest) = match realtime.get_mut(place) {
             Some((_, queue)) => (queue.pop_front(), queue.len()),
             None => (None, 0),
         };
         if rest == 0 {
-            self.realtime.remove(place);
+            realtime.remove(place);
             self.set = self.set.without(signal);
         }
         Some(entry.map_or(bare, |entry| entry.info))
@@ -138,9 +150,10 @@ impl Pending {
     /// Takes a fault that the program caused itself, if one of `wanted` is pending.
     pub fn take_synchronous(&mut self, wanted: SigSet) -> Option<SigInfo> {
         let wanted = wanted.intersection(self.set);
+        let classic = &mut self.details.as_mut()?.classic;
         let fault =
-            self.classic.iter().position(|entry| entry.info.is_synchronous() && wanted.contains(entry.info.signal))?;
-        let info = self.classic.swap_remove(fault).info;
+            classic.iter().position(|entry| entry.info.is_synchronous() && wanted.contains(entry.info.signal))?;
+        let info = classic.swap_remove(fault).info;
         self.set = self.set.without(info.signal);
         Some(info)
     }
@@ -150,14 +163,18 @@ impl Pending {
         let hit = !self.set.intersection(signals).is_empty();
         if hit {
             self.set = self.set.difference(signals);
-            self.classic.retain(|entry| !signals.contains(entry.info.signal));
-            self.realtime.retain(|(signal, _)| !signals.contains(*signal));
+            if let Some(details) = self.details.as_deref_mut() {
+                details.classic.retain(|entry| !signals.contains(entry.info.signal));
+                details.realtime.retain(|(signal, _)| !signals.contains(*signal));
+            }
         }
         hit
     }
 
     /// Signals queued with details.
     pub fn queued(&self) -> usize {
-        self.classic.len() + self.realtime.iter().map(|(_, queue)| queue.len()).sum::<usize>()
+        self.details.as_deref().map_or(0, |Details { classic, realtime }| {
+            classic.len() + realtime.iter().map(|(_, queue)| queue.len()).sum::<usize>()
+        })
     }
 }

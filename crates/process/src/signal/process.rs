@@ -1,11 +1,12 @@
 //! One process's part of the signal state: shared pending signals, actions, its threads, stops.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use abi::{SigSet, Signal};
 use smallvec::SmallVec;
-use sync::{Once, Rank, SpinGuard, SpinLock, WaitQueue};
+use sync::{OnceBox, Rank, SpinGuard, SpinLock, WaitQueue};
 use types::Tid;
 
 use super::action::{DefaultAction, default_action};
@@ -67,7 +68,7 @@ pub struct ProcessSignals {
     pub(super) shared_set: AtomicU64,
     pub(super) statistics: Counters,
     // Made when a signalfd first waits.
-    arrivals: Once<Arc<WaitQueue>>,
+    arrivals: OnceBox<Arc<WaitQueue>>,
 }
 
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl ProcessSignals {
         Self::with(match sharing {
             HandlerSharing::Share => actions,
             HandlerSharing::Copy => {
-                let copy = actions.lock().copy();
+                let copy = actions.lock().clone();
                 Arc::new(SpinLock::new(Rank::SIGNAL_ACTIONS, copy))
             }
         })
@@ -113,7 +114,7 @@ impl ProcessSignals {
             state: SpinLock::new(Rank::SIGNALS, state),
             shared_set: AtomicU64::new(0),
             statistics: Counters::default(),
-            arrivals: Once::new(),
+            arrivals: OnceBox::new(),
         }
     }
 
@@ -265,7 +266,7 @@ impl ProcessSignals {
         {
             let mut own = thread.lock();
             let old = own.blocked;
-            own.saved.get_or_insert(old);
+            own.saved.put(old);
             thread.raise(RESTORE);
         }
         self.set_mask(thread, mask)
@@ -373,7 +374,7 @@ impl ProcessSignals {
 
     /// Woken whenever a signal is queued: readers of a signalfd wait here. Made at the first call.
     pub fn arrivals(&self) -> &Arc<WaitQueue> {
-        self.arrivals.call_once(|| Arc::new(WaitQueue::new()))
+        self.arrivals.get_or_init(|| Box::new(Arc::new(WaitQueue::new())))
     }
 
     /// Wakes the readers of signalfds, after a signal was queued.

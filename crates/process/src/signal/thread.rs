@@ -1,6 +1,7 @@
 //! One thread's part of the signal state: mask, private pending signals, alternate stack.
 
 use alloc::sync::Arc;
+use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use abi::{SigSet, SigaltStack};
@@ -39,11 +40,34 @@ pub struct ThreadSignals {
 pub(super) struct ThreadState {
     pub(super) blocked: SigSet,
     /// The mask to return to, while `sigsuspend`, `ppoll` and the like have put another in force.
-    pub(super) saved: Option<SigSet>,
+    pub(super) saved: SavedMask,
     /// What a running `sigtimedwait` waits for.
     pub(super) waiting_for: SigSet,
     pub(super) altstack: AltStack,
     pub(super) pending: Pending,
+}
+
+/// A mask that was put aside, or none. No mask contains SIGKILL: its complement is never zero, so that none takes no room.
+#[derive(Debug)]
+pub(super) struct SavedMask(Option<NonZeroU64>);
+
+impl SavedMask {
+    pub(super) const NONE: Self = Self(None);
+
+    pub(super) fn get(&self) -> Option<SigSet> {
+        self.0.map(|complement| SigSet(!complement.get()))
+    }
+
+    pub(super) fn take(&mut self) -> Option<SigSet> {
+        core::mem::replace(self, Self::NONE).get()
+    }
+
+    /// Puts `mask` aside unless there is one already.
+    pub(super) fn put(&mut self, mask: SigSet) {
+        if self.0.is_none() {
+            self.0 = NonZeroU64::new(!mask.0);
+        }
+    }
 }
 
 impl ThreadState {
@@ -61,18 +85,24 @@ impl ThreadSignals {
 
     /// The first thread of a forked process: mask and alternate stack are inherited, pending signals are not.
     pub fn forked(&self, tid: Tid) -> Arc<Self> {
-        let (mask, altstack) = self.read(|state| (state.saved.unwrap_or(state.blocked), state.altstack));
+        let (mask, altstack) = self.read(|state| (state.saved.get().unwrap_or(state.blocked), state.altstack));
         Self::with(tid, mask, altstack)
     }
 
     /// A new thread sharing memory with this one: the mask is inherited, the alternate stack is not.
     pub fn spawned(&self, tid: Tid) -> Arc<Self> {
-        let mask = self.read(|state| state.saved.unwrap_or(state.blocked));
+        let mask = self.read(|state| state.saved.get().unwrap_or(state.blocked));
         Self::with(tid, mask, AltStack::NONE)
     }
 
     fn with(tid: Tid, blocked: SigSet, altstack: AltStack) -> Arc<Self> {
-        let state = ThreadState { blocked, saved: None, waiting_for: SigSet::EMPTY, altstack, pending: Pending::new() };
+        let state = ThreadState {
+            blocked,
+            saved: SavedMask::NONE,
+            waiting_for: SigSet::EMPTY,
+            altstack,
+            pending: Pending::new(),
+        };
         Arc::new(Self {
             tid: AtomicU32::new(tid.0),
             bits: AtomicU32::new(0),

@@ -53,14 +53,14 @@ fn fork_does_not_inherit_what_posix_says() {
     let parent = world.fork(&world.init);
     let _kick = parent.process().signals().set_mask(parent.signals(), SigSet::EMPTY.with(Signal::TERM));
     world.send(&parent, Signal::TERM);
-    parent.charge_user(Nanos(5));
-    parent.set_robust_list(0x1000, 24);
+    parent.charge_time(Nanos(5), Nanos(0), None);
+    parent.set_robust_list(0x1000);
     let clocks = crate::timers::ItimerClocks { real: Nanos(1), user: Nanos(0), cpu: Nanos(0) };
     parent.process().timers().lock().interval.alarm(10, &clocks);
     let child = world.fork(&parent);
     assert!(child.process().signals().shared_pending().is_empty());
     assert_eq!(child.process().usage().cpu_time(), Nanos::ZERO);
-    assert_eq!(child.robust_list(), (0, 0));
+    assert_eq!(child.robust_list(), 0);
     assert_eq!(child.process().timers().lock().interval.deadline(crate::timers::ItimerKind::Real), None);
 }
 

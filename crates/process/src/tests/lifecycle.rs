@@ -157,7 +157,7 @@ fn end_of_a_child_wakes_waiters_and_counts_an_ignored_signal() {
     let wakes = Arc::new(Wakes::default());
     let before = parent.signals().statistics();
     world.exit(&world.fork(&world.init), 0);
-    parent.child_events().register(&wakes.clone().into());
+    parent.events().register(&wakes.clone().into());
     world.exit(&world.fork(&world.init), 0);
     assert_eq!(wakes.count(), 1);
     let after = parent.signals().statistics();

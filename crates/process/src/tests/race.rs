@@ -36,7 +36,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Waits for any child as the kernel does: register, scan, sleep.
 fn wait_blocking(world: &World, thread: &PlainThread) -> crate::Result<u32> {
-    let queue = thread.process().child_events();
+    let queue = thread.process().events();
     block_on(queue.wait_until(|| match world.wait(thread) {
         Ok(None) => None,
         Ok(Some((pid, _))) => Some(Ok(pid)),

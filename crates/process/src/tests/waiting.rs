@@ -164,12 +164,12 @@ fn usage_of_reaped_descendants_adds_up_and_of_others_does_not() {
     let world = World::new();
     let parent = world.fork(&world.init);
     let waited = world.fork(&parent);
-    waited.charge_user(types::Nanos(100));
+    waited.charge_time(types::Nanos(100), types::Nanos(0), None);
     world.exit(&waited, 0);
     world.wait(&parent).unwrap();
     let lost = world.fork(&parent);
-    lost.charge_user(types::Nanos(1000));
-    parent.charge_system(types::Nanos(10));
+    lost.charge_time(types::Nanos(1000), types::Nanos(0), None);
+    parent.charge_time(types::Nanos(0), types::Nanos(10), None);
     world.exit(&parent, 0);
     let request = WaitRequest::wait4(world.init.process(), -1, 0).unwrap();
     let found = world.table.try_wait(&world.init, &request).unwrap().unwrap();

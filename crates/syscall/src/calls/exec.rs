@@ -151,7 +151,7 @@ async fn finish_alone(caller: Caller<'_>, registers: &mut Registers<'_>, prepare
     let processes = &caller.system.processes;
     let killed = caller
         .process
-        .changes()
+        .events()
         .wait_until(|| {
             let killed = caller.thread.signals().must_exit();
             (killed || processes.exec_is_alone(caller.thread)).then_some(killed)

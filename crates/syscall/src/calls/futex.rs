@@ -309,13 +309,14 @@ pub(super) fn absolute(caller: Caller<'_>, address: u64, real_time: bool) -> Sys
     Ok(time.map(|time| if real_time { wall.to_monotonic(time.0 as i64) } else { time }))
 }
 
+/// Bytes of `struct robust_list_head`.
+const ROBUST_HEAD: u64 = 24;
+
 pub(crate) fn sys_set_robust_list(caller: Caller<'_>, head: u64, len: u64) -> SysResult {
-    /// Bytes of `struct robust_list_head`.
-    const HEAD: u64 = 24;
-    if len != HEAD {
+    if len != ROBUST_HEAD {
         return Err(Errno::EINVAL.into());
     }
-    caller.thread.set_robust_list(head, len);
+    caller.thread.set_robust_list(head);
     Ok(0)
 }
 
@@ -328,9 +329,8 @@ pub(crate) fn sys_get_robust_list(caller: Caller<'_>, tid: u64, head: u64, len: 
     if !alloc::sync::Arc::ptr_eq(&thread, caller.thread) && thread.uid() != caller.thread.uid() {
         caller.require(types::Capabilities::SYS_PTRACE)?;
     }
-    let (address, size) = thread.robust_list();
-    caller.memory().write(len, &size)?;
-    caller.memory().write(head, &address)?;
+    caller.memory().write(len, &ROBUST_HEAD)?;
+    caller.memory().write(head, &thread.robust_list())?;
     Ok(0)
 }
 

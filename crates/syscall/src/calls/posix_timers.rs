@@ -44,7 +44,7 @@ impl Clocks {
     /// Reads them; those of threads only if the process has such timers at all.
     pub(super) fn read(system: &System, process: &Process) -> Self {
         let mut threads = Vec::new();
-        let wanted = process.timers().lock().posix.counts_cpu_time();
+        let wanted = process.existing_timers().is_some_and(|timers| timers.lock().posix.counts_cpu_time());
         if wanted && threads.try_reserve(process.thread_count()).is_ok() {
             process.for_each_thread(|thread| {
                 if threads.len() < threads.capacity() {
@@ -157,7 +157,7 @@ pub(crate) fn taken_from(system: &System, process: &Process, info: SigInfo) -> S
 
 /// Sends what is due. A timer whose signal the process ignores goes on as if it had been delivered.
 pub(super) fn send_due(system: &'static System, process: &Arc<Process>) {
-    if process.timers().lock().posix.is_empty() {
+    if process.existing_timers().is_none_or(|timers| timers.lock().posix.is_empty()) {
         return;
     }
     let clocks = Clocks::read(system, process);

@@ -112,7 +112,7 @@ pub(crate) async fn wait(caller: Caller<'_>, request: &WaitRequest<Resources>) -
     if request.options.contains(WaitOptions::NOHANG) {
         return Ok(try_wait()?);
     }
-    let event = caller.process.child_events().wait_until(|| try_wait().transpose());
+    let event = caller.process.events().wait_until(|| try_wait().transpose());
     match interruptible(caller.thread, event).await {
         Ok(found) => Ok(Some(found?)),
         Err(_) => Err(SysError::Restart(Restart::Sys)),

@@ -73,7 +73,7 @@ pub(crate) fn sys_getrusage(caller: Caller<'_>, who: u64, out: u64) -> SysResult
     caller.system.platform.charge();
     let mut used = match who as i32 {
         RUSAGE_SELF => caller.process.usage().snapshot(),
-        RUSAGE_CHILDREN => caller.process.children_usage().snapshot(),
+        RUSAGE_CHILDREN => caller.process.children_usage(),
         RUSAGE_THREAD => caller.thread.usage().snapshot(),
         _ => return Err(Errno::EINVAL.into()),
     };

@@ -131,7 +131,7 @@ pub(crate) fn sys_time(caller: Caller<'_>, out: u64) -> SysResult {
 pub(crate) fn sys_times(caller: Caller<'_>, out: u64) -> SysResult {
     caller.system.platform.charge();
     let own = caller.process.usage().snapshot();
-    let children = caller.process.children_usage().snapshot();
+    let children = caller.process.children_usage();
     let ticks = |time: Nanos| (time.0 / TICK_NS) as i64;
     let answer = Tms {
         tms_utime: ticks(Nanos(own.user_ns)),

@@ -177,8 +177,9 @@ fn next_cpu_limit(process: &Process, used: Nanos) -> Option<Nanos> {
 impl System {
     /// A process has ended: its timers look no more.
     pub(crate) fn disarm_timers(&self, process: &Process) {
+        let Some(timers) = process.existing_timers() else { return };
         let (armed, posix) = {
-            let mut timers = process.timers().lock();
+            let mut timers = timers.lock();
             timers.interval = process::timers::IntervalTimers::new();
             (timers.armed.take(), core::mem::take(&mut timers.posix))
         };

@@ -124,7 +124,7 @@ impl System {
                         self.run(self.processes.report_stopped(process, signal));
                     }
                     // Whoever gave it a program need not wait for its begin.
-                    process.changes().wake_all();
+                    process.events().wake_all();
                     if thread.signals().is_stopped() {
                         return false;
                     }

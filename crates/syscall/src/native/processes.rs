@@ -121,7 +121,7 @@ pub(super) async fn exec(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     let stopped = || process.first_thread().is_some_and(|thread| thread.signals().is_stopped());
     let begun = || process.has_flag(ProcessFlag::Executed) || process.has_ended() || stopped();
     // Interrupted, the program begins nonetheless.
-    let _ = interruptible(caller.thread, process.changes().wait_until(|| begun().then_some(()))).await;
+    let _ = interruptible(caller.thread, process.events().wait_until(|| begun().then_some(()))).await;
     Ok(0)
 }
 

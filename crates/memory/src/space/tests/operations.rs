@@ -172,7 +172,10 @@ fn shared_memory_stays_shared_over_fork_and_private_does_not() {
     assert_eq!(parent.write(shared, b"one") + parent.write(private, b"one"), 6);
     let child = parent.fork().unwrap();
     assert_eq!(child.write(private, b"two"), 3);
-    assert!(child.ops.walk(child.root(), shared).is_writable(), "splitting the table leaves a shared page writable");
+    assert!(
+        child.ground.ops.walk(child.root(), shared).is_writable(),
+        "splitting the table leaves a shared page writable"
+    );
     assert_eq!(child.write(shared, b"two"), 3);
     assert_eq!(child.write(shared + 4096, b"new"), 3);
     let read = |space: &AddressSpace, at| {
