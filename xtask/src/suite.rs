@@ -90,8 +90,9 @@ fn host(filter: Option<&str>) -> Result<()> {
 
 fn simulation() -> Result<()> {
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(paths::root()).env("SERVICES_FAULTS", "10000000");
-    cargo.args(["test", "--quiet", "--package", "services", "--lib", "no_invariant_breaks", "--", "--nocapture"]);
+    cargo.current_dir(paths::root()).envs([("SERVICES_FAULTS", "10000000"), ("SERVICES_DEPTH", "2")]);
+    cargo.args(["test", "--quiet", "--package", "services", "--lib", "--", "--nocapture"]);
+    cargo.args(["no_invariant_breaks", "every_reachable_state"]);
     passed(process::show(&process::words(&cargo), &mut cargo)?, "an invariant broke, see above for the seed")
 }
 

@@ -3,6 +3,7 @@
 mod bench;
 mod catalog;
 mod emergency;
+mod exhaustive;
 mod graph;
 mod invariants;
 mod manager;

@@ -9,6 +9,8 @@ use crate::history::Transition;
 use crate::id::{Identity, InstanceId, ServiceId};
 use crate::state::{Cause, State};
 use crate::timers::TimerKind;
+#[cfg(test)]
+use alloc::vec::Vec;
 use types::Nanos;
 
 /// One instance at one moment.
@@ -186,6 +188,35 @@ impl Reconciler {
     /// Rounds of work in the longest step so far.
     pub const fn longest_step(&self) -> u32 {
         self.longest_step
+    }
+
+    /// What the future depends on, as far as it is not a matter of how long: two reconcilers with the same fingerprint differ
+    /// in numbers of generations, clocks and the distances of deadlines, not in the order of those that races are about.
+    #[cfg(test)]
+    pub(crate) fn fingerprint(&self, hasher: &mut impl core::hash::Hasher) {
+        use core::hash::Hash;
+        let mut due = Vec::new();
+        for slot in 0..self.instances.len() as u16 {
+            let (id, instance) = (InstanceId(slot), &self.instances[InstanceId(slot)]);
+            (instance.service, instance.index, instance.state, instance.failures.min(3)).hash(hasher);
+            (instance.was_ready, instance.stable, instance.outcome as u8, instance.cause.code()).hash(hasher);
+            (instance.wants_expired, instance.loss_expired, instance.paused, instance.probing).hash(hasher);
+            let racing = [TimerKind::State, TimerKind::Loss];
+            due.extend(racing.iter().filter_map(|&kind| Some((self.timers.deadline(id, kind)?, slot, kind))));
+            for kind in [TimerKind::Stable, TimerKind::Watchdog, TimerKind::Probe] {
+                self.timers.deadline(id, kind).is_some().hash(hasher);
+            }
+        }
+        for slot in 0..self.services.len() as u16 {
+            let service = &self.services[ServiceId(slot)];
+            (service.explicit, service.hold as u8, service.milestone, service.blinks.min(6)).hash(hasher);
+            (service.goal, service.pulled, service.count, service.roll.is_some()).hash(hasher);
+        }
+        (self.shutdown_stage(), self.emergency.is_some(), self.frozen, self.unfinished).hash(hasher);
+        due.sort_by_key(|(at, ..)| *at);
+        for (_, slot, kind) in due {
+            (slot, kind).hash(hasher);
+        }
     }
 
     fn view(&self, at: InstanceId) -> InstanceView {

@@ -121,6 +121,130 @@ fn the_highest_matching_version_is_chosen_ties_by_name() {
 }
 
 #[test]
+fn the_provider_chosen_is_the_one_that_trying_all_finds() {
+    let mut random = Random::new(17);
+    let (mut chosen, mut refused) = (0, 0);
+    let number = |random: &mut Random| random.below(4);
+    for _ in 0..20_000 {
+        let mut set: Vec<Definition> = (0..1 + random.below(6))
+            .map(|at| {
+                let mut offer = daemon(&format!("p{at}"));
+                let pre = if random.percent(20) { "-rc.1" } else { "" };
+                let (a, b, c) = (number(&mut random), number(&mut random), number(&mut random));
+                offer.version = Version::parse(&format!("{a}.{b}.{c}{pre}")).unwrap();
+                if random.percent(80) {
+                    offer.provides.push(Name::new("db").unwrap());
+                }
+                offer
+            })
+            .collect();
+        let (a, b) = (number(&mut random), number(&mut random));
+        let text = match random.below(7) {
+            0 => "*".into(),
+            1 => format!("{a}"),
+            2 => format!("{a}.{b}"),
+            3 => format!(">={a}.{b}"),
+            4 => format!("~{a}.{b}"),
+            5 => format!("<{a}.{b}.1"),
+            _ => format!(">={a}, <{}", b + 1),
+        };
+        let wish = VersionReq::parse(&text).unwrap();
+        // The highest version that matches; of equal ones the first by name.
+        let mut best: Option<&Definition> = None;
+        for offer in set.iter().filter(|offer| offer.provides.len() == 1 && wish.matches(&offer.version)) {
+            let better = best.is_none_or(|best| {
+                offer.version > best.version || offer.version == best.version && offer.name < best.name
+            });
+            if better {
+                best = Some(offer);
+            }
+        }
+        let best = best.map(|best| best.name.clone());
+        let any = set.iter().any(|offer| !offer.provides.is_empty());
+        let mut user = daemon("user");
+        let on = Name::new("db").unwrap();
+        user.dependencies.push(Dependency { kind: DependencyKind::Requires, on, version: wish });
+        set.push(user);
+        match (resolve(set), best) {
+            (Ok(catalog), Some(best)) => {
+                let (_, edge) = catalog.dependencies(catalog.find("user").unwrap()).next().unwrap();
+                assert_eq!(catalog.definition(edge.to).unwrap().name, best, "{text}");
+                chosen += 1;
+            }
+            (Err(mistakes), None) => {
+                let why = if any { Unsatisfied::Version } else { Unsatisfied::Missing };
+                assert_eq!(mistakes[0].error, ServiceError::DependencyUnsatisfied(why), "{text}");
+                refused += 1;
+            }
+            (found, best) => panic!("{text}: {best:?}, {found:?}"),
+        }
+    }
+    assert!(chosen > 5000 && refused > 2000, "{chosen} {refused}");
+}
+
+/// Random sets with circles: what `petgraph` says of them, and what is set aside at boot.
+#[test]
+fn circles_are_found_where_petgraph_finds_them_and_cost_no_critical_service_without_need() {
+    let mut random = Random::new(23);
+    let (mut circles, mut sound, mut spared) = (0, 0, 0);
+    for _ in 0..5000 {
+        let n = 2 + random.below(12);
+        let set: Vec<Definition> = (0..n)
+            .map(|at| {
+                let mut made = Definition { critical: random.percent(20), ..daemon(name(at).as_str()) };
+                for _ in 0..random.below(3) {
+                    let kind = [DependencyKind::Wants, DependencyKind::After, DependencyKind::Conflicts];
+                    let kind = kind[random.below(3) as usize];
+                    let on = name(random.below(n));
+                    if on != made.name && made.dependencies.iter().all(|known| known.on != on) {
+                        made.dependencies.push(Dependency::new(kind, on));
+                    }
+                }
+                made
+            })
+            .collect();
+        let graph = |set: &[Definition]| {
+            let mut graph = petgraph::graph::DiGraph::<(), ()>::new();
+            let nodes: Vec<_> = set.iter().map(|_| graph.add_node(())).collect();
+            for (from, definition) in set.iter().enumerate() {
+                for dependency in definition.dependencies.iter().filter(|dependency| dependency.kind.orders()) {
+                    if let Some(to) = set.iter().position(|other| other.name == dependency.on) {
+                        graph.add_edge(nodes[from], nodes[to], ());
+                    }
+                }
+            }
+            graph
+        };
+        let cyclic = petgraph::algo::is_cyclic_directed(&graph(&set));
+        match resolve(set.clone()) {
+            Ok(catalog) => {
+                assert!(!cyclic);
+                sound += 1;
+                for edge in catalog.edges().iter().filter(|edge| edge.kind.orders()) {
+                    assert!(catalog.level(edge.from) > catalog.level(edge.to));
+                }
+            }
+            Err(_) => assert!(cyclic),
+        }
+        let (kept, aside) = Catalog::salvage(&Catalog::default(), set.clone(), Bounds::default());
+        assert_eq!(cyclic, !aside.is_empty());
+        assert_eq!(kept.services().count() + aside.len(), set.len(), "nothing else is lost");
+        let again = Catalog::salvage(&Catalog::default(), set.clone(), Bounds::default());
+        assert_eq!(again.1, aside, "the same every time");
+        for mistake in &aside {
+            circles += 1;
+            let critical = |name: &Name| set.iter().any(|known| known.name == *name && known.critical);
+            assert!(mistake.path.contains(&mistake.service));
+            if mistake.path.iter().any(|member| !critical(member)) {
+                spared += u64::from(mistake.path.iter().any(critical));
+                assert!(!critical(&mistake.service), "{mistake:?}");
+            }
+        }
+    }
+    assert!(circles > 1000 && sound > 1000 && spared > 200, "{circles} {sound} {spared}");
+}
+
+#[test]
 fn boot_sets_aside_the_bad_and_keeps_the_rest() {
     let mut critical = needs(daemon("z"), "y");
     critical.critical = true;

@@ -59,7 +59,8 @@ fn next(from: State, on: Trigger, after: Next) -> &'static [Row] {
     })
 }
 
-fn mutants() -> BTreeMap<&'static str, &'static [Row]> {
+/// Changes of the table, each a fault.
+pub(super) fn mutants() -> BTreeMap<&'static str, &'static [Row]> {
     use Effect as E;
     use Guard as G;
     use State::{Backoff, Done, Down, Failed, Killing, Running, Starting, Waiting};

@@ -6,6 +6,7 @@ use std::vec::Vec;
 use crate::{Definition, DependencyKind, Name, OnFailure, OnLoss, Probe, ProbeTarget, Readiness, RestartPolicy};
 use types::Nanos;
 
+#[derive(Clone)]
 pub(super) struct Random(u64);
 
 impl Random {

@@ -7,11 +7,11 @@ use std::vec::Vec;
 
 use super::invariants::{Fired, Seen, check};
 use super::random::{Random, definition, set};
-use super::world::{FAULTS, Fault, Mix, World};
+use super::world::{FAULTS, Fault, Mix, World, rests};
 use crate::table::{Row, TABLE};
 use crate::{
     Actor, Bounds, Command, Config, Definition, Ending, Event, EventLog, Hold, Input, InstanceId, Level, Reconciler,
-    Root, ServiceId, State, replay,
+    ServiceId, State, replay,
 };
 use types::Nanos;
 
@@ -279,7 +279,7 @@ impl Run<'_> {
         if !self.is_at_rest() {
             let engine = &self.world.engine;
             let bad = engine.catalog().services().find_map(|(id, _)| {
-                engine.instances(id).find(|view| !self.rests(id, view)).map(|view| (view, engine.root_causes(id)))
+                engine.instances(id).find(|view| !rests(engine, id, view)).map(|view| (view, engine.root_causes(id)))
             });
             return Err(std::format!("I9 not as wished: {bad:?}"));
         }
@@ -291,21 +291,7 @@ impl Run<'_> {
         let engine = &self.world.engine;
         self.world.quiet()
             && engine.level() <= Level::Degraded
-            && engine.catalog().services().all(|(id, _)| engine.instances(id).all(|view| self.rests(id, &view)))
-    }
-
-    fn rests(&self, id: ServiceId, view: &crate::InstanceView) -> bool {
-        if if view.goal { view.state.is_ready() } else { view.state == State::Down } {
-            return true;
-        }
-        view.goal
-            && view.state == State::Waiting
-            && self
-                .world
-                .engine
-                .root_causes(id)
-                .iter()
-                .all(|(_, root)| matches!(root, Root::Conflict | Root::Held | Root::NotWanted | Root::NoReserve))
+            && engine.catalog().services().all(|(id, _)| engine.instances(id).all(|view| rests(engine, id, &view)))
     }
 
     /// I7: nothing starts after a shutdown, and everything is over in time.

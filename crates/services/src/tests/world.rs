@@ -7,8 +7,8 @@ use std::vec::Vec;
 use super::random::Random;
 use crate::{
     Action, Actions, Actor, Command, Config, DependencyKind, Ending, Event, EventLog, Exit, Hold, Identity, Input,
-    InstanceId, ProbeResult, Readiness, Reconciler, Resource, Retry, Run, ServiceId, SpawnError, SpawnStep, State,
-    StopMode, Usage,
+    InstanceId, InstanceView, ProbeResult, Readiness, Reconciler, Resource, Retry, Root, Run, ServiceId, SpawnError,
+    SpawnStep, State, StopMode, Usage,
 };
 use core::cmp::Ordering;
 use types::{Nanos, Uid};
@@ -111,6 +111,7 @@ pub(super) enum Fault {
 
 pub(super) const FAULTS: usize = Fault::SplitStep as usize + 1;
 
+#[derive(Clone)]
 struct Scheduled {
     at: Nanos,
     sequence: u64,
@@ -135,6 +136,7 @@ impl Ord for Scheduled {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct World {
     pub(super) engine: Reconciler,
     pub(super) actions: Actions,
@@ -170,6 +172,8 @@ pub(super) struct World {
     /// What the engine has been seen to do wrong by a mutant of the world.
     pub(super) confuses_generations: bool,
     pub(super) aloud: bool,
+    /// Nothing happens by itself: somebody else says what.
+    pub(super) passive: bool,
 }
 
 impl World {
@@ -201,6 +205,7 @@ impl World {
             victims: 0,
             confuses_generations: false,
             aloud: false,
+            passive: false,
         }
     }
 
@@ -221,6 +226,9 @@ impl World {
     }
 
     pub(super) fn schedule(&mut self, at: Nanos, event: Event) {
+        if self.passive {
+            return;
+        }
         self.sequence += 1;
         self.queue.push(Scheduled { at, sequence: self.sequence, event });
     }
@@ -641,6 +649,15 @@ impl World {
             engine.is_some_and(|(_, view)| view.state == State::Running)
         })
     }
+}
+
+/// Whether an instance is as it should be, or nothing but what others are to blame for keeps it from that.
+pub(super) fn rests(engine: &Reconciler, id: ServiceId, view: &InstanceView) -> bool {
+    if if view.goal { view.state.is_ready() } else { view.state == State::Down } {
+        return true;
+    }
+    let excuse = |root: &Root| matches!(root, Root::Conflict | Root::Held | Root::NotWanted | Root::NoReserve);
+    view.goal && view.state == State::Waiting && engine.root_causes(id).iter().all(|(_, root)| excuse(root))
 }
 
 /// The slot of an instance, as an index.
