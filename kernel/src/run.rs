@@ -23,13 +23,16 @@ use crate::{cpu, executor};
 /// Bytes of the future of a thread, once there has been one.
 static LIFE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
-/// Bytes of kernel objects that a process with one thread has, by name; vector registers apart.
-pub(crate) fn sizes() -> [(&'static str, usize); 4] {
+/// Bytes of the larger kernel objects that a process with one thread has, by name.
+pub(crate) fn sizes() -> [(&'static str, usize); 6] {
     [
         ("process", size_of::<syscall::Process>()),
         ("thread", size_of::<syscall::Thread>()),
         ("slot", size_of::<ThreadSlot>()),
         ("life", LIFE_SIZE.load(Ordering::Relaxed)),
+        // As the heap rounds them up, being aligned to 64.
+        ("vectors", hal_x86_64::fpu::size().next_power_of_two()),
+        ("number", process::ProcessTable::<syscall::Resources>::BYTES_PER_NUMBER),
     ]
 }
 

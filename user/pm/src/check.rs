@@ -165,7 +165,7 @@ fn figures() {
 }
 
 fn services() {
-    let refused = |what, call, name, errno: abi::Errno| {
+    let refused = |what, call, name: &str, errno: abi::Errno| {
         expect(what, gate::service(call, name) == Err(gate::Errno(errno.number())));
     };
     // With no bytes: what a definition looks like is for `svcheck`.

@@ -1,7 +1,8 @@
 //! `pm`: MultiOS's native calls (`int 0x80`) from ring 3.
 //!
 //! `pm guide [EXAMPLE]` runs the integration guide's examples with real processes, `pm check` calls everything, bad
-//! pointers included, `pm limits` crosses every limit, `pm fuzz` makes random calls; `pm exit N`, `pm sleep` are what the examples execute.
+//! pointers included, `pm limits` crosses every limit, `pm sizes` measures what a process costs, `pm fuzz` makes random calls;
+//! `pm exit N`, `pm sleep` are what the examples execute.
 
 mod check;
 #[expect(clippy::indexing_slicing, reason = "an example that fails ends")]
@@ -10,6 +11,7 @@ mod examples;
 mod fuzz;
 mod gate;
 mod limits;
+mod sizes;
 
 use std::fs::File;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
@@ -34,12 +36,15 @@ fn main() -> ExitCode {
         ["guide", only] => ExitCode::from(u8::from(!examples::run(&Native, Some(only)))),
         ["check"] => check::run(),
         ["limits"] => limits::run(),
+        ["sizes"] => sizes::run(),
         ["fuzz", calls, seed, workers] => {
             let number = |text: &str| text.parse().unwrap_or(1);
             fuzz::run(number(calls), number(seed), number(workers))
         }
         _ => {
-            eprintln!("usage: pm guide [EXAMPLE] | check | limits | fuzz CALLS SEED WORKERS | exit N | sleep | spin");
+            eprintln!(
+                "usage: pm guide [EXAMPLE] | check | limits | sizes | fuzz CALLS SEED WORKERS | exit N | sleep | spin"
+            );
             ExitCode::from(2)
         }
     }

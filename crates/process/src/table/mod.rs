@@ -68,6 +68,9 @@ struct Slot<R: Resources> {
 }
 
 impl<R: Resources> ProcessTable<R> {
+    /// Bytes of table that each number takes, used or not.
+    pub const BYTES_PER_NUMBER: usize = size_of::<crate::tree::Node<R>>() + size_of::<SpinLock<Slot<R>>>();
+
     /// An empty table.
     ///
     /// # Errors
