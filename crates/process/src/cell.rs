@@ -16,7 +16,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use sync::{Rank, SpinLock, WaitQueue};
+use sync::{Quota, Rank, SpinLock, WaitQueue};
 use types::Pid;
 
 use crate::{ExitStatus, ProcessError, ResourceUsage, Result, UsageSnapshot};
@@ -26,11 +26,13 @@ use crate::{ExitStatus, ProcessError, ResourceUsage, Result, UsageSnapshot};
 pub struct CellLimits {
     /// Threads of all its processes, zombies included.
     pub tasks: u32,
+    /// Pages of memory of all its processes; `u64::MAX` means any number.
+    pub pages: u64,
 }
 
 impl Default for CellLimits {
     fn default() -> Self {
-        Self { tasks: u32::MAX }
+        Self { tasks: u32::MAX, pages: u64::MAX }
     }
 }
 
@@ -52,6 +54,8 @@ pub struct Cell {
     /// How that ended: 0 for not yet, else the wait status and [`ENDED`].
     end: AtomicU64,
     usage: ResourceUsage,
+    /// Pages of memory, if they are limited.
+    memory: Option<Arc<Quota>>,
     /// It stands on the board.
     posted: AtomicBool,
     board: Arc<CellBoard>,
@@ -125,6 +129,7 @@ impl Cell {
             main: AtomicU32::new(0),
             end: AtomicU64::new(0),
             usage: ResourceUsage::default(),
+            memory: (limits.pages != u64::MAX).then(|| Arc::new(Quota::new(limits.pages))),
             posted: AtomicBool::new(false),
             board: board.clone(),
         }))
@@ -143,6 +148,11 @@ impl Cell {
     /// Threads, and processes that wait to be reaped.
     pub fn tasks(&self) -> u32 {
         self.tasks.load(Ordering::Relaxed)
+    }
+
+    /// Pages of memory, if they are limited: address spaces of its processes take from it.
+    pub const fn memory(&self) -> Option<&Arc<Quota>> {
+        self.memory.as_ref()
     }
 
     /// How often a thread or process was refused because there were too many.

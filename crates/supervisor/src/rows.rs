@@ -18,8 +18,11 @@ const LAST_OUTPUT: usize = 1024;
 impl Supervisor {
     /// All instances that `actor` may see, by service.
     pub(crate) fn rows(&self, world: &dyn World, now: Nanos, actor: Actor) -> Vec<Row> {
-        let mut facts = BTreeMap::new();
-        world.census(&mut |cell, fact| _ = facts.insert(cell, fact));
+        let mut facts: BTreeMap<u64, Facts> = BTreeMap::new();
+        world.census(&mut |cell, one| {
+            let sum = facts.entry(cell).or_default();
+            *sum = Facts { memory: sum.memory + one.memory, cpu: sum.cpu + one.cpu };
+        });
         let mut services: Vec<_> =
             self.engine.catalog().services().filter(|(id, _)| self.may_see(actor, *id)).collect();
         services.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
@@ -27,7 +30,8 @@ impl Supervisor {
         for (id, _) in services {
             for view in self.instances(id) {
                 let cell = self.cell(view.identity.instance);
-                let fact = cell.and_then(|cell| facts.get(&cell.id())).copied().unwrap_or_default();
+                let mut fact = cell.and_then(|cell| facts.get(&cell.id())).copied().unwrap_or_default();
+                fact.cpu += cell.map_or(Nanos::ZERO, |cell| cell.ended_usage().cpu_time());
                 rows.extend(self.row(now, id, &view, fact));
             }
         }

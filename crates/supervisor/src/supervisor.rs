@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 
 use process::{Cell, CellBoard, CellLimits, ExitStatus};
 use services::{
-    Action, Actions, Actor, Bounds, Cause, Command, Config, Event, Exit, Identity, InstanceId, ProbeResult, Readiness,
-    Reconciler, Resource, ServiceId, SpawnError, State,
+    Action, Actions, Actor, Bounds, Cause, Command, Config, Event, Exit, Identity, InstanceId, OnMemory, ProbeResult,
+    Readiness, Reconciler, Resource, ServiceId, SpawnError, State,
 };
-use types::Nanos;
+use types::{Nanos, PAGE_SIZE};
 
 use crate::happenings::{Happening, Happenings};
 use crate::sets::Sets;
@@ -186,10 +186,15 @@ impl Supervisor {
         }
     }
 
-    /// `cell` was refused more than it may have, or is the victim when memory ran out: it is killed and counted as such.
-    pub fn over_quota(&mut self, now: Nanos, cell: &Arc<Cell>, resource: Resource) {
+    /// A process of `cell` needs memory that the quota does not have: the cell is killed for it, if its definition says so.
+    pub fn over_memory(&mut self, now: Nanos, cell: &Arc<Cell>) {
+        let CellId { service, identity } = CellId::of(cell);
+        let policy = self.engine.catalog().definition(service).map(|definition| definition.limits.on_memory);
+        if policy != Some(OnMemory::Restart) {
+            return;
+        }
         self.catch_up(now);
-        self.step(now, Event::QuotaHit(CellId::of(cell).identity, resource));
+        self.step(now, Event::QuotaHit(identity, Resource::Memory));
     }
 
     /// A command; what is due by `now` happens first.
@@ -323,7 +328,10 @@ impl Supervisor {
     /// Makes the cell of a new life and orders its start.
     fn prepare(&mut self, now: Nanos, service: ServiceId, identity: Identity) -> Result<(), SpawnError> {
         let limits = self.engine.catalog().definition(service).map(|definition| definition.limits).unwrap_or_default();
-        let limits = CellLimits { tasks: limits.tasks.unwrap_or(u32::MAX) };
+        let limits = CellLimits {
+            tasks: limits.tasks.unwrap_or(u32::MAX),
+            pages: limits.memory.map_or(u64::MAX, |bytes| bytes / PAGE_SIZE as u64),
+        };
         let id = CellId { service, identity }.to_number();
         let cell = Cell::new(id, limits, &self.board, self.slots.len()).map_err(|_| NO_MEMORY)?;
         if let Some(slot) = self.slots.get_mut(usize::from(identity.instance.0)) {

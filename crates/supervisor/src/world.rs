@@ -57,7 +57,7 @@ pub trait World: Send + Sync {
     /// What that cell uses.
     fn facts(&self, cell: &Arc<Cell>) -> Facts;
 
-    /// Shows what every cell with processes uses, by its number, in one walk.
+    /// Shows what every living process of a cell uses, with the cell's number, in one walk.
     fn census(&self, visit: &mut dyn FnMut(u64, Facts));
 
     /// What a process of a cell that will not end waits for, in words.

@@ -11,6 +11,7 @@ extern crate alloc;
 extern crate std;
 
 mod hooks;
+mod quota;
 mod rank;
 mod spin_lock;
 mod timer_queue;
@@ -28,6 +29,7 @@ pub use cpu::current_cpu;
 pub use hooks::{Hooks, install, relax};
 /// A value made at its first use, in memory of its own: a pointer where it is not wanted.
 pub use once_cell::race::OnceBox;
+pub use quota::Quota;
 pub use rank::Rank;
 pub use spin::{LazyLock, Once};
 pub use spin_lock::{SpinGuard, SpinLock};

@@ -53,6 +53,7 @@ impl System {
                 stack: limits.soft(Resource::Stack),
                 ..memory::SpaceLimits::default()
             },
+            quota: None,
             randomize: self.randomize,
         };
         let mut arguments = Arguments::new(limits.soft(Resource::Stack));

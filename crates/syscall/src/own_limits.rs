@@ -247,6 +247,18 @@ pub(crate) async fn await_creation(caller: Caller<'_>, number: u32, args: [u64; 
 
 /// A page fault at the limit on memory. Whether the access is to be tried again.
 pub(crate) fn memory_limit(caller: Caller<'_>) -> bool {
+    if let Some(cell) = caller.process.cell()
+        && let Some(quota) = cell.memory()
+    {
+        if quota.used() >= quota.limit() {
+            crate::services::over_memory(caller.system, cell);
+            return false;
+        }
+        if !caller.process.is_limited() {
+            // Others have given some back meanwhile.
+            return true;
+        }
+    }
     let limits = caller.process.limits();
     let own = |resource| limits.own(resource).value;
     let resource = if own(OwnResource::PeakMemory) < own(OwnResource::Memory) {

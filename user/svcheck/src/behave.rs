@@ -48,6 +48,7 @@ pub(crate) fn be(words: &[String]) -> ExitCode {
             idle()
         }
         "tasks" => tasks(),
+        "memory" if word(1) == "share" => share(),
         "memory" => memory(word(1).parse().unwrap_or(0)),
         other => {
             eprintln!("no behaviour {other}");
@@ -271,6 +272,35 @@ fn tasks() -> ! {
         }
     }
     println!("made {made}");
+    idle()
+}
+
+/// Eight children fill four MiB each; says how many were ended for it.
+fn share() -> ! {
+    let mut ended = 0;
+    // SAFETY: the children touch only memory of their own.
+    unsafe {
+        for _ in 0..8 {
+            if libc::fork() == 0 {
+                let room = libc::mmap(
+                    std::ptr::null_mut(),
+                    4 << 20,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                    -1,
+                    0,
+                );
+                std::ptr::write_bytes(room.cast::<u8>(), 1, 4 << 20);
+                libc::usleep(300_000);
+                libc::_exit(0);
+            }
+        }
+        let mut status = 0;
+        while libc::wait(&raw mut status) > 0 {
+            ended += i32::from(!libc::WIFEXITED(status));
+        }
+    }
+    println!("ended {ended}");
     idle()
 }
 

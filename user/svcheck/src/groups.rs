@@ -461,6 +461,45 @@ fn quota() {
     wait(10, || !says(&mut control, "tasks").is_empty());
     expect_eq("tasks beyond the quota are refused", says(&mut control, "tasks"), "made 9".into());
     expect_eq("and counted", control.row("tasks").map(|row| row.tasks), Some(10));
+    const QUOTA: u64 = 16 << 20;
+    let hungry = |called: &str, most: &str, on_memory| {
+        let mut one = service(called, &["memory", most]);
+        one.limits.memory = Some(QUOTA);
+        one.limits.on_memory = on_memory;
+        one.restart.policy = RestartPolicy::Always;
+        one.restart.max_failures = 1;
+        one.restart.base = Nanos::from_millis(20);
+        one
+    };
+    control.load(vec![
+        hungry("modest", "8", services::OnMemory::Refuse),
+        hungry("greedy", "64", services::OnMemory::Refuse),
+        hungry("killed", "64", services::OnMemory::Restart),
+        hungry("shared", "share", services::OnMemory::Refuse),
+    ]);
+    for name in ["modest", "greedy", "killed"] {
+        control.verb(Verb::Start, name);
+    }
+    wait(10, || !says(&mut control, "modest").is_empty());
+    expect_eq("memory below the quota is there", says(&mut control, "modest"), "got 8".into());
+    let used = control.row("modest").map_or(0, |row| row.memory);
+    expect("and counted too", used > 8 << 20 && used <= QUOTA);
+    expect("who takes more dies of it", control.reaches("greedy", State::Failed));
+    // Where not even a handler's frame has room, it is the other one.
+    let cause = control.row("greedy").map(|row| row.cause);
+    expect("by a signal", matches!(cause, Some(Cause::Signalled(7 | 11))));
+    expect("or is killed with its cell", control.reaches("killed", State::Failed));
+    let quota = Some(Cause::Quota(services::Resource::Memory));
+    expect_eq("which is called by its name", control.row("killed").map(|row| row.cause), quota);
+    // Eight processes that want 4 MiB each.
+    let mut most = 0;
+    control.verb(Verb::Start, "shared");
+    wait(10, || {
+        most = most.max(control.row("shared").map_or(0, |row| row.memory));
+        says(&mut control, "shared").starts_with("ended ")
+    });
+    expect("all processes of a cell share the quota", says(&mut control, "shared") != "ended 0" && most <= QUOTA);
+    expect("most of which they had", most > QUOTA / 2);
     control.clear();
 }
 

@@ -64,7 +64,7 @@ impl AddressSpace {
             if start < end {
                 let mut batch = LargeBatch::new(self.ground.ops, self.target());
                 self.prepare_zap(start, end, &mut batch)?;
-                self.zap(&mut inner.counts, start, end, &mut batch);
+                self.zap(&mut inner, start, end, &mut batch);
             }
         }
     }
@@ -96,7 +96,7 @@ impl AddressSpace {
         let mut inner = self.inner.lock();
         let mut batch = LargeBatch::new(self.ground.ops, self.target());
         self.prepare_zap(start, end, &mut batch)?;
-        self.zap(&mut inner.counts, start, end, &mut batch);
+        self.zap(&mut inner, start, end, &mut batch);
         Ok(())
     }
 

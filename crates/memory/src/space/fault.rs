@@ -76,7 +76,7 @@ impl AddressSpace {
         let entry = self.ground.ops.table(table).get(index(page, 1));
         if !entry.is_used() {
             if counts.resident >= limits.resident_pages {
-                return FaultOutcome::Limit;
+                return self.resolve_beyond(inner, address, access);
             }
             match self.make_page(area, page, access) {
                 Ok(entry) => {
@@ -92,6 +92,12 @@ impl AddressSpace {
             return self.break_copy(area, table, page, entry, &mut batch);
         }
         RESOLVED
+    }
+
+    /// The same where no page may be added, unless a quota shared with others has more.
+    #[cold]
+    fn resolve_beyond(&self, inner: &mut Inner, address: u64, access: Access) -> FaultOutcome {
+        if inner.take_more() { self.resolve(inner, address, access) } else { FaultOutcome::Limit }
     }
 
     /// The entry for a page that is not there yet.

@@ -25,7 +25,7 @@ impl AddressSpace {
         }
         let root = self.ground.ops.new_root(self.ground.kernel_root)?;
         // Made where it stays: it is large.
-        let child = Arc::new(Self {
+        let mut child = Arc::new(Self {
             root,
             ground: self.ground.clone(),
             active: AtomicU64::new(0),
@@ -33,6 +33,11 @@ impl AddressSpace {
             locks: AtomicBool::new(false),
             inner: SpinLock::new(Rank::ADDRESS_SPACE, inner.clone()),
         });
+        if inner.share.is_some()
+            && let Some(child) = Arc::get_mut(&mut child)
+        {
+            child.inner.get_mut().share_copied()?;
+        }
         let mut lost = false;
         let result = self.ground.ops.fork(self.root, child.root, TOP_LEVEL, &mut lost);
         if lost {
@@ -65,7 +70,7 @@ impl AddressSpace {
             } else {
                 let mut batch = LargeBatch::new(self.ground.ops, self.target());
                 self.prepare_zap(start, end, &mut batch)?;
-                self.zap(&mut inner.counts, start, end, &mut batch);
+                self.zap(&mut inner, start, end, &mut batch);
             }
         }
         Ok(())

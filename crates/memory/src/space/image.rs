@@ -101,6 +101,7 @@ impl AddressSpace {
             special_fork: false,
             dying: false,
             origin: Some(launch.origin),
+            share: None,
         };
         let run = Arc::new(Self::from_parts(self.ground.clone(), inner)?);
         // An image is never active, so nobody remembers the write bits that its entries lose.

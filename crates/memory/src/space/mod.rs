@@ -19,6 +19,7 @@ mod protect;
 mod range;
 mod remap;
 mod report;
+mod share;
 mod tables;
 mod teardown;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod unmap;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -40,6 +42,7 @@ use areas::Areas;
 use flush::Target;
 pub use image::Launch;
 use lock::Locking;
+use share::Share;
 use tables::{SHARED_LEVEL, TableOps};
 
 const PAGE: u64 = 4096;
@@ -86,6 +89,8 @@ struct Inner {
     dying: bool,
     /// What lives as long as this space and those forked from it.
     origin: Option<Arc<dyn Any + Send + Sync>>,
+    /// Of a quota that it has with others.
+    share: Option<Box<Share>>,
 }
 
 #[derive(Clone, Copy)]
@@ -147,6 +152,7 @@ impl AddressSpace {
             special_fork: false,
             dying: false,
             origin: None,
+            share: None,
         };
         let ground = Ground { kernel_root, ops: TableOps::new(frames, shared_level), mmu };
         Self::from_parts(Arc::new(ground), inner)
@@ -203,7 +209,9 @@ impl AddressSpace {
 
     /// Limits; a new space has [`SpaceLimits::default`], fork copies them.
     pub fn set_limits(&self, limits: SpaceLimits) {
-        self.inner.lock().limits = limits;
+        let mut inner = self.inner.lock();
+        inner.limits = limits;
+        inner.limit_pages(limits.resident_pages);
     }
 
     /// Keeps `origin`, what the space was made from, as long as the space or one forked from it lives.
@@ -215,7 +223,8 @@ impl AddressSpace {
     /// Lets the space have `pages` more than it has now, whatever its limit was.
     pub fn lift_resident_limit(&self, pages: u64) {
         let mut inner = self.inner.lock();
-        inner.limits.resident_pages = inner.counts.resident.saturating_add(pages);
+        let most = inner.counts.resident.saturating_add(pages);
+        inner.limit_pages(most);
     }
 
     /// Where the heap begins; 0 if it has none.

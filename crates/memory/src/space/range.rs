@@ -7,7 +7,7 @@ use types::PhysAddr;
 
 use super::flush::{Gather, LargeBatch};
 use super::tables::{TOP_LEVEL, TableOps, index, span};
-use super::{AddressSpace, Counts, PAGE};
+use super::{AddressSpace, Inner, PAGE};
 use crate::{MemoryError, Pte};
 
 /// The part of `start .. end` below each entry of a table of `level`: address range per entry.
@@ -133,9 +133,10 @@ impl AddressSpace {
     }
 
     /// Lets go all pages of `start .. end`.
-    pub(super) fn zap(&self, counts: &mut Counts, start: u64, end: u64, batch: &mut LargeBatch<'_>) {
+    pub(super) fn zap(&self, inner: &mut Inner, start: u64, end: u64, batch: &mut LargeBatch<'_>) {
         let removed = self.ground.ops.empty(self.root, TOP_LEVEL, start, end, batch);
-        counts.resident = counts.resident.saturating_sub(removed);
+        inner.counts.resident = inner.counts.resident.saturating_sub(removed);
+        inner.give_back();
     }
 
     /// Calls `visit` with table, index, address and entry of every page held in `start .. end`.

@@ -101,7 +101,7 @@ impl AddressSpace {
         let mut batch = LargeBatch::new(self.ground.ops, self.target());
         self.prepare_zap(start, end, &mut batch)?;
         inner.remove_areas(start, end, let_go);
-        self.zap(&mut inner.counts, start, end, &mut batch);
+        self.zap(inner, start, end, &mut batch);
         Ok(())
     }
 }

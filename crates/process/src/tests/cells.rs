@@ -24,7 +24,7 @@ impl Cells {
     }
 
     fn cell(&self, id: u64, tasks: u32) -> Arc<Cell> {
-        Cell::new(id, CellLimits { tasks }, &self.board, 16).unwrap()
+        Cell::new(id, CellLimits { tasks, ..CellLimits::default() }, &self.board, 16).unwrap()
     }
 
     fn spawn(&self, cell: &Arc<Cell>) -> PlainThread {

@@ -20,6 +20,7 @@ use process::stack::{Arguments, AuxInfo, StackError, StackImage};
 use process::{
     ExecCommit, ExecCredentials, ExecRights, ExitStatus, ImageRanges, ProcessError, Resource, credentials_for_exec,
 };
+use sync::Quota;
 use types::{Credentials, PAGE_SIZE, USER_END};
 use vfs::{FileType, Follow, Location};
 
@@ -216,6 +217,8 @@ pub(crate) struct Loader {
     pub(crate) credentials: Credentials,
     pub(crate) no_new_privs: bool,
     pub(crate) limits: SpaceLimits,
+    /// Pages that it has with others of its cell.
+    pub(crate) quota: Option<Arc<Quota>>,
     pub(crate) randomize: bool,
 }
 
@@ -231,6 +234,7 @@ impl Loader {
             credentials: thread.credentials(),
             no_new_privs: thread.no_new_privs(),
             limits: super::resource::space_limits(process),
+            quota: process.cell().and_then(|cell| cell.memory()).cloned(),
             randomize: system.randomize && process.personality() & NO_RANDOMIZE == 0,
         }
     }
@@ -362,6 +366,9 @@ fn start(
         Some(prepared) => prepared.launch(launch)?,
         None => program.load(loader.system, plan, launch)?,
     };
+    if let Some(quota) = &loader.quota {
+        space.join(quota)?;
+    }
     if space.write(stack.rsp, &stack.bytes) != stack.bytes.len() {
         return Err(Errno::ENOMEM.into());
     }

@@ -21,7 +21,7 @@ use sync::Once;
 use types::{PAGE_SIZE, Pid};
 
 pub(crate) use device::ServiceDevice;
-pub(crate) use notify::{listens, register_notify_socket};
+pub(crate) use notify::{listens, over_memory, register_notify_socket};
 pub(crate) use proc::ServiceItems;
 pub(crate) use request::{end_machine, native};
 pub(crate) use world::KernelWorld;

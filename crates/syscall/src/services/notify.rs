@@ -56,3 +56,13 @@ fn tell_listening(system: &'static System, cell: &Arc<Cell>) {
         services.with(&KernelWorld(system), |supervisor| supervisor.seems_ready(now, cell, Readiness::Listen));
     }
 }
+
+/// A process of `cell` met the cell's quota on memory: as the service's definition says, it bears that alone or the cell is
+/// killed for it.
+#[cold]
+pub(crate) fn over_memory(system: &'static System, cell: &Arc<Cell>) {
+    if let Some(services) = system.services.get() {
+        let now = system.platform.now();
+        services.with(&KernelWorld(system), |supervisor| supervisor.over_memory(now, cell));
+    }
+}

@@ -8,6 +8,7 @@ mod lock;
 mod model;
 mod operations;
 mod racing;
+mod share;
 
 use std::boxed::Box;
 use std::sync::Arc;
