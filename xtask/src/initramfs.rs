@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::cpio::{self, Entry, Kind};
-use crate::{build, tools};
+use crate::{build, paths, tools};
 
 /// Where `init` looks for the program to run in place of a shell: its arguments, each ended by a NUL.
 const EXEC_FILE: &str = "etc/multios/exec";
@@ -35,9 +35,20 @@ impl Tree {
     /// The usual tree: our programs and busybox, if there is one.
     pub fn standard() -> Result<Self> {
         let mut tree = Self::default();
-        for dir in
-            ["bin", "sbin", "usr/bin", "usr/sbin", "etc/svc", "etc/multios", "dev", "proc", "sys", "root", "var/log"]
-        {
+        for dir in [
+            "bin",
+            "sbin",
+            "usr/bin",
+            "usr/sbin",
+            "etc/svc",
+            "etc/multios",
+            "dev",
+            "proc",
+            "sys",
+            "root",
+            "var/log",
+            "var/run",
+        ] {
             tree.directory(dir, 0o755);
         }
         tree.directory("tmp", 0o1777);
@@ -53,7 +64,13 @@ impl Tree {
             tree.busybox(&busybox)?;
         }
         for (name, path) in build::user_programs()? {
+            // An applet of the same name would be another program with the same name.
+            tree.entries.remove(&format!("usr/bin/{name}"));
             tree.host_file(&format!("bin/{name}"), &path)?;
+        }
+        for definition in build::sorted(&paths::root().join("user/svc/image"))? {
+            let name = definition.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            tree.file(&format!("etc/svc/{name}"), 0o644, fs::read(&definition)?);
         }
         tree.symlink("sbin/init", "/bin/init");
         tree.symlink("init", "bin/init"); // where Linux starts an initramfs
@@ -218,7 +235,10 @@ pub enum Stdin {
     Terminal,
 }
 
-const PROFILE: &str = "export PATH=/bin:/sbin:/usr/bin:/usr/sbin\n[ \"$PS1\" ] && PS1='\\u@\\h:\\w\\$ '\n";
+/// The function is there since busybox's shell would take its own applet `svc`, which is for runit.
+const PROFILE: &str = "export PATH=/bin:/sbin:/usr/bin:/usr/sbin\n\
+    [ \"$PS1\" ] && PS1='\\u@\\h:\\w\\$ '\n\
+    svc() { /bin/svc \"$@\"; }\n";
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! Process 1: mounts, starts the shell or the program that `cargo xtask exec` asks for, reaps, powers off.
+//! Process 1: mounts, loads the services, starts the shell or the program that `cargo xtask exec` asks for, reaps, powers off.
 //!
 //! Built for Linux's own system calls, it works as init of a Linux kernel with the same initramfs.
 //!
@@ -10,6 +10,7 @@ mod console;
 mod power;
 mod program;
 mod reaper;
+mod supervisor;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     }
     console::open_standard_streams();
     let program = Program::find();
+    supervisor::load(if program.is_shell() { supervisor::Start::DefaultTarget } else { supervisor::Start::Nothing });
     program.announce();
     let (power, status) = match reaper::start_and_reap(&program) {
         Ok(end) => end,

@@ -6,8 +6,12 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rustix::process::{WaitOptions, wait};
 use rustix::system::{RebootCommand, reboot};
+
+use crate::supervisor::{self, Running};
 
 /// MultiOS passes this on to whoever started the machine; other kernels do not have it.
 const STATUS_FILE: &str = "/proc/multios/exit_status";
@@ -26,14 +30,20 @@ pub enum Power {
 /// Ends everything; comes back only if the kernel refuses.
 pub fn leave(power: Power, status: i32, gently: bool) -> ExitCode {
     let _ = std::io::stdout().flush();
+    let services = supervisor::running();
     if gently {
-        end_everybody();
+        end_everybody(services.as_ref().map_or(&[], Running::pids));
     }
     if fs::write(STATUS_FILE, status.to_string()).is_err() {
         // Another kernel: the line that MultiOS would print, so that the same tools understand it.
         let _ = fs::write("/dev/ttyS1", format!("MULTIOS-EXIT status={status}\n"));
     }
     rustix::fs::sync();
+    if let Some(services) = services {
+        // The supervisor stops them in their order, and then the machine.
+        services.shut_down(power);
+        rustix::fs::sync();
+    }
     let command = match power {
         Power::Off => RebootCommand::PowerOff,
         Power::Restart => RebootCommand::Restart,
@@ -43,9 +53,10 @@ pub fn leave(power: Power, status: i32, gently: bool) -> ExitCode {
     ExitCode::from(u8::try_from(status).unwrap_or(255))
 }
 
-fn end_everybody() {
-    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::Signal::SIGTERM);
-    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::Signal::SIGCONT);
+/// Ends all processes, but for those that the supervisor ends.
+fn end_everybody(spared: &[u32]) {
+    signal_all(spared, Signal::SIGTERM);
+    signal_all(spared, Signal::SIGCONT);
     let deadline = Instant::now() + GRACE;
     while Instant::now() < deadline {
         match wait(WaitOptions::NOHANG) {
@@ -54,5 +65,17 @@ fn end_everybody() {
             Err(_) => return, // no children are left
         }
     }
-    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::Signal::SIGKILL);
+    signal_all(spared, Signal::SIGKILL);
+}
+
+fn signal_all(spared: &[u32], signal: Signal) {
+    if spared.is_empty() {
+        let _ = kill(Pid::from_raw(-1), signal);
+        return;
+    }
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    for number in numbers.filter(|number| *number > 1 && !spared.contains(number)) {
+        let _ = i32::try_from(number).map(|number| kill(Pid::from_raw(number), signal));
+    }
 }

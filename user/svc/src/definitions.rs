@@ -18,7 +18,7 @@ mod unit;
 mod words;
 
 pub use files::{DIRECTORIES, EXTENSION};
-pub use problem::{At, Problem, describe, report};
+pub use problem::{At, Problem, describe, mistakes, report};
 pub use quantity::{duration, show_duration, show_signal, show_size, size};
 pub use set::{DEFAULT_TARGET, Overlay, Set, Source};
 pub use tree::{Entry, Table, Value};

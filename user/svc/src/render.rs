@@ -8,7 +8,7 @@ mod table;
 mod words;
 
 pub(crate) use definition::definition;
-pub(crate) use explain::{chain, dot, explanations, failure, links, mistakes, plan};
+pub(crate) use explain::{chain, dot, explanations, failure, links, plan};
 pub(crate) use history::{audit, boot, happenings, verb_of};
 pub(crate) use status::{list, not_started, states, status, top};
 pub(crate) use words::{cause, exit_of, root};

@@ -28,3 +28,10 @@ fn each_set_gets_exactly_its_report() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn the_definitions_of_the_image_have_no_mistakes() {
+    let set = Set::read(&Source::Directories(vec!["image".into()])).unwrap();
+    assert_eq!(report(set.problems()), "0 errors in 0 files\n");
+    assert!(set.len() >= 3);
+}

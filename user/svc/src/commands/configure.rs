@@ -8,8 +8,8 @@ use services::wire::{LoadMode, Reply, Request, Unit, Verb};
 use services::{Name, ServiceError, StopMode};
 
 use super::{App, IN_PART, Outcome, Stop, USAGE, parse_name, service};
-use crate::definitions::{Overlay, Problem, Set, Source, report};
-use crate::{json, render};
+use crate::definitions::{Overlay, Problem, Set, Source, mistakes, report};
+use crate::json;
 
 impl App<'_> {
     pub(super) fn check(&mut self, matches: &ArgMatches) -> Outcome {
@@ -40,12 +40,12 @@ impl App<'_> {
     fn loaded(&mut self, request: &Request) -> Outcome {
         match self.ask(request)? {
             Reply::Loaded { number, aside } => {
-                let text = format!("set {number} is loaded\n{}", render::mistakes(&aside));
+                let text = format!("set {number} is loaded\n{}", mistakes(&aside));
                 self.show(&text, || json::loaded(number, &aside))?;
                 Ok(if aside.is_empty() { 0 } else { super::IN_PART })
             }
             Reply::Mistakes(list) => {
-                let text = format!("refused, nothing changed\n{}", render::mistakes(&list));
+                let text = format!("refused, nothing changed\n{}", mistakes(&list));
                 self.show(&text, || json::mistakes(&list))?;
                 Ok(list.first().map_or(IN_PART, |mistake| mistake.error.exit_code()))
             }
@@ -109,7 +109,7 @@ impl App<'_> {
         match self.ask(&Request::Update(Box::new(unit)))? {
             Reply::Loaded { .. } | Reply::Ok => {}
             Reply::Mistakes(list) => {
-                let text = format!("refused, nothing changed\n{}", render::mistakes(&list));
+                let text = format!("refused, nothing changed\n{}", mistakes(&list));
                 self.show(&text, || json::mistakes(&list))?;
                 return Ok(list.first().map_or(IN_PART, |mistake| mistake.error.exit_code()));
             }
@@ -143,7 +143,7 @@ impl App<'_> {
             Reply::Loaded { .. } | Reply::Ok => Ok(true),
             Reply::Mistakes(list) => Err(Stop::Failed(
                 list.first().map_or(IN_PART, |mistake| mistake.error.exit_code()),
-                render::mistakes(&list).trim_end().to_owned(),
+                mistakes(&list).trim_end().to_owned(),
             )),
             other => Self::unexpected(&other),
         }

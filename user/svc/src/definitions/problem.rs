@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use services::{Capacity, Field, Resource, ServiceError, Unsatisfied};
+use services::{Capacity, Field, Mistake, Name, Resource, ServiceError, Unsatisfied};
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +114,26 @@ pub fn describe(error: ServiceError) -> String {
         ServiceError::RestartLimitExceeded => "failed too often and was given up".into(),
         ServiceError::ShuttingDown => "the system is going down".into(),
     }
+}
+
+/// What is wrong with a set, as the supervisor judges.
+pub fn mistakes(list: &[Mistake]) -> String {
+    let mut text = String::new();
+    for mistake in list {
+        text.push_str(&format!("{}: {}", mistake.service, describe(mistake.error)));
+        if let Some(on) = &mistake.dependency {
+            text.push_str(&format!(": {on}"));
+        }
+        if let Some(near) = &mistake.nearest {
+            text.push_str(&format!("; did you mean {near}?"));
+        }
+        if !mistake.path.is_empty() {
+            let path: Vec<_> = mistake.path.iter().chain(mistake.path.first()).map(Name::as_str).collect();
+            text.push_str(&format!(": {}", path.join(" -> ")));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// What a field may hold; the checks themselves are in `services`.

@@ -1,7 +1,7 @@
 //! Explanations, plans, dependencies, refusals.
 
 use services::wire::{Direction, Explanation, Failure, Link, PlanStep};
-use services::{Cause, Change, DependencyKind, Mistake, Name, ServiceError};
+use services::{Cause, Change, DependencyKind, Name, ServiceError};
 use std::collections::BTreeSet;
 
 use super::words::{cause, next, root};
@@ -163,25 +163,5 @@ pub(crate) fn failure(failure: &Failure) -> String {
         _ => {}
     }
     failure.notes.iter().for_each(|note| text.push_str(&format!("\n    {note}")));
-    text
-}
-
-/// What is wrong with a set, as the supervisor judges.
-pub(crate) fn mistakes(list: &[Mistake]) -> String {
-    let mut text = String::new();
-    for mistake in list {
-        text.push_str(&format!("{}: {}", mistake.service, describe(mistake.error)));
-        if let Some(on) = &mistake.dependency {
-            text.push_str(&format!(": {on}"));
-        }
-        if let Some(near) = &mistake.nearest {
-            text.push_str(&format!("; did you mean {near}?"));
-        }
-        if !mistake.path.is_empty() {
-            let path: Vec<_> = mistake.path.iter().chain(mistake.path.first()).map(Name::as_str).collect();
-            text.push_str(&format!(": {}", path.join(" -> ")));
-        }
-        text.push('\n');
-    }
     text
 }
