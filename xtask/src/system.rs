@@ -178,6 +178,7 @@ const COMMANDS: &[(&str, Case)] = &[
     ("a foreign initramfs boots when gzipped", |machine| foreign(machine, Packing::Gzip, false)),
     ("a program runs over a foreign initramfs", |machine| foreign(machine, Packing::Gzip, true)),
     ("a thousand shells leak nothing", leaks),
+    ("a million random calls do no harm", random_calls),
     ("process-debug logs every operation, and only it", traces),
     ("without busybox there is msh", |machine| {
         let script = "echo one | cat; cd /bin && pwd; ls /nowhere || echo failed; echo $?; exit 3";
@@ -263,6 +264,16 @@ fn leaks(machine: &Machine) -> Result<()> {
         [ $heap -le $most ] && echo heap same || echo heap at most $most, was $heap\n\
         [ -n \"$before\" ] && [ $most -gt 1 ] && echo counted";
     expect(&shell(&Machine { smp: 1, ..machine.clone() }, script)?, Outcome::Exited(0), "same\nheap same\ncounted\n")
+}
+
+/// Random calls from several processes on four CPUs, with one seed for all time: the kernel lives, table and tree are sound
+/// afterwards, and nothing is left of all the processes.
+fn random_calls(machine: &Machine) -> Result<()> {
+    let machine = Machine { smp: 4, mem: 1 << 30, ..machine.clone() };
+    let run = program(&machine, &["/bin/pm", "fuzz", "1000000", "20260101", "4"], Stdin::Empty, &[])?;
+    ensure!(run.outcome == Outcome::Exited(0), "{:?}\n{}\nkernel log:\n{}", run.outcome, run.output, run.log);
+    ensure!(run.output.contains("\nsound") && run.output.ends_with("all passed\n"), "{}", run.output);
+    Ok(())
 }
 
 /// The kernel with the feature `process-debug` logs what processes do; in the one without, there is nothing of it.

@@ -595,6 +595,12 @@ impl<R: Resources> Process<R> {
         let mut copy = ResourceLimits::clone(&self.limits());
         // Two changes at once: the later one wins, each is consistent in itself, as with setrlimit on Linux.
         let result = change(&mut copy)?;
+        self.replace_limits(copy);
+        Ok(result)
+    }
+
+    /// Puts limits in force that were made from its own.
+    pub(crate) fn replace_limits(&self, copy: ResourceLimits) {
         if copy.binds() {
             self.set_flag(ProcessFlag::Limited)
         } else {
@@ -603,7 +609,6 @@ impl<R: Resources> Process<R> {
         let old = core::mem::replace(&mut self.limits.lock().limits, Arc::new(copy));
         drop(old);
         trace!("limits: pid={} changed", self.pid());
-        Ok(result)
     }
 
     /// Whether some limit of MultiOS's own is in force.

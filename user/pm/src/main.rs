@@ -1,8 +1,8 @@
 //! `pm`: MultiOS's native calls (`int 0x80`) from ring 3.
 //!
 //! `pm guide [EXAMPLE]` runs the integration guide's examples with real processes, `pm check` calls everything, bad
-//! pointers included, `pm limits` crosses every limit, `pm sizes` measures what a process costs, `pm fuzz` makes random calls;
-//! `pm exit N`, `pm sleep` are what the examples execute.
+//! pointers included, `pm limits` crosses every limit, `pm isolation` raises levels of isolation, `pm sizes` measures what a
+//! process costs, `pm fuzz` makes random calls; `pm exit N`, `pm sleep`, `pm isolation-level` are what the examples execute.
 
 mod check;
 #[expect(clippy::indexing_slicing, reason = "an example that fails ends")]
@@ -10,6 +10,7 @@ mod check;
 mod examples;
 mod fuzz;
 mod gate;
+mod isolation;
 mod limits;
 mod sizes;
 
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
         ["guide", only] => ExitCode::from(u8::from(!examples::run(&Native, Some(only)))),
         ["check"] => check::run(),
         ["limits"] => limits::run(),
+        ["isolation"] => isolation::run(),
+        ["isolation-level"] => gate::exit(isolation::level()),
         ["sizes"] => sizes::run(),
         ["fuzz", calls, seed, workers] => {
             let number = |text: &str| text.parse().unwrap_or(1);
@@ -43,7 +46,7 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "usage: pm guide [EXAMPLE] | check | limits | sizes | fuzz CALLS SEED WORKERS | exit N | sleep | spin"
+                "usage: pm guide [EXAMPLE] | check | limits | isolation | sizes | fuzz CALLS SEED WORKERS | exit N | sleep | spin"
             );
             ExitCode::from(2)
         }

@@ -7,8 +7,8 @@ use types::{Capabilities, Pid};
 
 use super::{Change, Host, ProcessManager};
 use crate::{
-    ExitStatus, OwnLimit, OwnResource, PriorityClass, PriorityLevel, Process, ProcessError, ProcessState, Resources,
-    Result,
+    ExitStatus, IsolationLevel, OwnLimit, OwnResource, PriorityClass, PriorityLevel, Process, ProcessError,
+    ProcessState, Resources, Result,
 };
 
 impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
@@ -90,13 +90,17 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
     /// Sets one of MultiOS's own limits of a process.
     ///
     /// # Errors
-    /// `ProcessNotFound`; `PermissionDenied` for a process of another user, or to raise it without CAP_SYS_RESOURCE;
+    /// `ProcessNotFound`; `PermissionDenied` for a process of another user, or to raise it without CAP_SYS_RESOURCE
+    /// or in a container;
     /// `InvalidResourceLimits` for a policy that the resource cannot have.
     pub fn set_limit(&self, pid: Pid, resource: OwnResource, limit: OwnLimit) -> Result<()> {
         let process = self.living(pid)?;
         self.permit(&process, |caller| crate::may_limit(&caller.credentials(), &process.identity().credentials))?;
-        let privileged =
-            self.host.current().is_none_or(|caller| caller.credentials().capable(Capabilities::SYS_RESOURCE));
+        // A container's quotas hold its administrator as well.
+        let privileged = self.host.current().is_none_or(|caller| {
+            let contained = caller.process().isolation() == IsolationLevel::Container;
+            !contained && caller.credentials().capable(Capabilities::SYS_RESOURCE)
+        });
         process.change_limits(|limits| limits.set_own(resource, limit, privileged))?;
         self.limits_changed(&process);
         trace!("limit: pid={pid} {resource:?} {limit:?}");

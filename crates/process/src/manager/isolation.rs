@@ -3,7 +3,10 @@
 use types::{Capabilities, Pid};
 
 use super::{Host, ProcessManager};
-use crate::{IsolationLevel, LimitPolicy, OwnLimit, OwnResource, ProcessError, ProcessFlag, Resources, Result};
+use crate::{
+    IsolationLevel, LimitPolicy, OwnLimit, OwnResource, Process, ProcessError, ProcessFlag, ResourceLimits, Resources,
+    Result,
+};
 
 impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
     /// The level of a process.
@@ -20,7 +23,7 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
     ///
     /// # Errors
     /// `ProcessNotFound`; `PermissionDenied` to lower it, or without CAP_SYS_ADMIN; `InvalidState` for another process that
-    /// runs a program, or one with several threads; `NoMemory`.
+    /// runs a program, or one with several threads; `NoMemory`. Nothing has changed then.
     pub fn set_isolation(&self, pid: Pid, level: IsolationLevel) -> Result<()> {
         let process = self.living(pid)?;
         let thread = process.first_thread().ok_or(ProcessError::InvalidState)?;
@@ -40,18 +43,24 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
         if process.thread_count() != 1 {
             return Err(ProcessError::InvalidState);
         }
+        // All that can fail comes first: a process is isolated as a whole or not at all.
+        let limits = (level == IsolationLevel::Container).then(|| self.container_limits(&process)).transpose()?;
         self.host.isolate(&thread, had, level)?;
-        if level == IsolationLevel::Container {
+        if let Some(limits) = limits {
             thread.set_no_new_privs();
-            let quota = self.config.default_memory_limit;
-            process.change_limits(|limits| {
-                let value = limits.own(OwnResource::Memory).value.min(quota);
-                limits.set_own(OwnResource::Memory, OwnLimit { value, policy: LimitPolicy::Fail }, true)
-            })?;
+            process.replace_limits(limits);
             self.limits_changed(&process);
         }
         process.raise_isolation(level);
         trace!("isolation: pid={pid} {level:?}");
         Ok(())
+    }
+
+    /// The limits of a process with a memory limit, where it has none or a wider one.
+    fn container_limits(&self, process: &Process<R>) -> Result<ResourceLimits> {
+        let mut limits = ResourceLimits::clone(&process.limits());
+        let value = limits.own(OwnResource::Memory).value.min(self.config.default_memory_limit);
+        limits.set_own(OwnResource::Memory, OwnLimit { value, policy: LimitPolicy::Fail }, true)?;
+        Ok(limits)
     }
 }
