@@ -57,7 +57,8 @@ pub trait Pager: Send + Sync {
         true
     }
 
-    /// What [`crate::AddressSpace::drop_object`] finds it by; 0: never.
+    /// What [`crate::AddressSpace::drop_object`] finds it by, and what makes several pagers of one file one object to futexes;
+    /// 0: this pager is all there is.
     fn object(&self) -> usize {
         0
     }

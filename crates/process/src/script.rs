@@ -3,7 +3,7 @@
 /// Bytes of a file that exec looks at; a `#!` line ends within them or is cut there.
 pub const SCRIPT_HEAD: usize = 256;
 /// How often an interpreter may be a script itself; the caller counts (ELOOP).
-pub const SCRIPT_DEPTH: usize = 4;
+pub const SCRIPT_DEPTH: usize = 5;
 
 /// What a script asks for. The new argument list: interpreter, argument if any, path of the script, the caller's
 /// arguments without the first.

@@ -360,7 +360,10 @@ impl PosixTimers {
             TimerStart::Relative => now(timer.base),
             TimerStart::Absolute => Nanos::ZERO,
         };
-        timer.periodic.set(wanted, from);
+        // One that is disarmed keeps no interval.
+        let armed = wanted.value != Nanos::ZERO;
+        let interval = if armed { wanted.interval } else { Nanos::ZERO };
+        timer.periodic.set(TimerSetting { interval, ..wanted }, from);
         timer.pending = false;
         timer.overruns = 0;
         timer.last_overrun = 0;

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 
 use hal::TlbRange;
 use sync::{Rank, SpinLock};
@@ -31,6 +31,7 @@ impl AddressSpace {
             active: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             locks: AtomicBool::new(false),
+            barriers: AtomicU8::new(self.barriers()),
             inner: SpinLock::new(Rank::ADDRESS_SPACE, inner.clone()),
         });
         if inner.share.is_some()

@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use types::USER_END;
+
 use super::fault::Access;
 use super::{AddressSpace, PAGE};
 use crate::{FutexKey, FutexScope, MemoryError};
@@ -58,22 +60,31 @@ impl AddressSpace {
     ///
     /// # Errors
     ///
-    /// `Invalid` if not aligned; `Fault` if not mapped.
+    /// `Invalid` if not aligned; `Fault` beyond user memory, and of a word that may be shared if it cannot be read.
     pub fn futex_key(&self, address: u64, scope: FutexScope) -> Result<FutexKey, MemoryError> {
         if !address.is_multiple_of(4) {
             return Err(MemoryError::Invalid);
+        }
+        if address >= USER_END {
+            return Err(MemoryError::Fault);
         }
         let private = FutexKey::Private { space: self.root.as_u64(), address };
         if scope == FutexScope::Private {
             return Ok(private);
         }
         let mut inner = self.inner.lock();
+        // What the word is part of is known only of memory that could be read.
+        self.page_for(&mut inner, address, Access::Read).map_err(|_| MemoryError::Fault)?;
         let area = inner.areas.find(address).ok_or(MemoryError::Fault)?;
         Ok(match &area.source {
-            Some(source) if area.is_shared() => FutexKey::Shared {
-                object: Arc::as_ptr(&source.pager).cast::<()>() as u64,
-                offset: source.offset + (address - area.start),
-            },
+            Some(source) if area.is_shared() => {
+                // Mappings of one file have a pager each, and are one object all the same.
+                let object = match source.pager.object() {
+                    0 => Arc::as_ptr(&source.pager).cast::<()>() as u64,
+                    object => object as u64,
+                };
+                FutexKey::Shared { object, offset: source.offset + (address - area.start) }
+            }
             _ => private,
         })
     }

@@ -27,13 +27,13 @@ mod tests;
 mod unmap;
 
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use hal::Mmu;
+use hal::{Mmu, TlbRange};
 use sync::{Rank, SpinLock};
 use types::{CpuId, CpuSet, PhysAddr, USER_END};
 
@@ -65,6 +65,8 @@ pub struct AddressSpace {
     generation: AtomicU64,
     /// Something is, or will be, locked: see `lock`.
     locks: AtomicBool,
+    /// What its processes have asked of membarrier(2), for the caller to interpret.
+    barriers: AtomicU8,
     inner: SpinLock<Inner>,
 }
 
@@ -166,6 +168,7 @@ impl AddressSpace {
             active: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             locks: AtomicBool::new(false),
+            barriers: AtomicU8::new(0),
             inner: SpinLock::new(Rank::ADDRESS_SPACE, inner),
         })
     }
@@ -192,6 +195,22 @@ impl AddressSpace {
     #[inline]
     pub fn active_cpus(&self) -> CpuSet {
         CpuSet(self.active.load(Ordering::SeqCst))
+    }
+
+    /// Makes each CPU that runs in this space pass a full memory barrier before this returns (membarrier(2)): by a shoot-down
+    /// of one page, which they acknowledge. One that enters the space meanwhile passes a barrier by loading it.
+    pub fn barrier(&self) {
+        self.target().flush(TlbRange::Pages { start: LOWEST, pages: 1 });
+    }
+
+    /// What was noted by [`AddressSpace::note_barriers`], and in those it was forked from.
+    pub fn barriers(&self) -> u8 {
+        self.barriers.load(Ordering::Relaxed)
+    }
+
+    /// Remembers what is going to be asked of [`AddressSpace::barrier`].
+    pub fn note_barriers(&self, what: u8) {
+        self.barriers.fetch_or(what, Ordering::Relaxed);
     }
 
     /// Number of flushes so far: a CPU that kept tagged translations (PCID) over [`AddressSpace::cpu_left`] compares it.

@@ -81,6 +81,8 @@ pub(super) struct PiTable<K> {
     // How many wait, so that an ending thread need not look at the buckets.
     waiting: AtomicUsize,
     buckets: [SpinLock<PiBucket<K>>; BUCKETS],
+    // Whom each waiter waits for, to find rings.
+    blocked: SpinLock<BTreeMap<Tid, Tid>>,
 }
 
 #[derive(Debug)]
@@ -128,7 +130,29 @@ impl<K> PiTable<K> {
             waiting: AtomicUsize::new(0),
             buckets: [const { SpinLock::new(Rank::FUTEX, PiBucket { next_ticket: 0, waiters: BTreeMap::new() }) };
                 BUCKETS],
+            blocked: SpinLock::new(Rank::FUTEX_WAITER, BTreeMap::new()),
         }
+    }
+
+    /// Whether `tid`, once it waits for `owner`, would wait for itself.
+    fn closes_ring(&self, tid: Tid, owner: Tid) -> bool {
+        /// Longest chain that is followed, as Linux's `max_lock_depth`.
+        const LONGEST: usize = 1024;
+        let blocked = self.blocked.lock();
+        let mut next = Some(owner);
+        for _ in 0..LONGEST {
+            match next {
+                Some(found) if found == tid => return true,
+                Some(found) => next = blocked.get(&found).copied(),
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// A waiter has left, or is the next owner.
+    fn unblock(&self, tid: Tid) {
+        self.blocked.lock().remove(&tid);
     }
 }
 
@@ -155,6 +179,7 @@ impl<K: Copy + Ord + Hash> PiTable<K> {
         let entry = bucket.waiters.remove(&place)?;
         entry.node.state.store(GRANTED, Ordering::Release);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.unblock(entry.node.tid);
         Some((place, entry))
     }
 
@@ -167,8 +192,9 @@ impl<K: Copy + Ord + Hash> PiTable<K> {
     /// Takes a waiter out; whether it was still queued.
     fn remove(&self, place: &(K, u32, u64)) -> bool {
         let removed = self.bucket(&place.0).lock().waiters.remove(place);
-        if removed.is_some() {
+        if let Some(entry) = &removed {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.unblock(entry.node.tid);
         }
         removed.is_some()
     }
@@ -379,8 +405,10 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> LockPi<'_, K, W, A> {
     /// Notes who is waited for, under the bucket's lock: an owner that ends either finds it or is found dead after.
     fn note_owner(&self, owner: Tid) {
         let Some((place, _)) = &self.queued else { return };
-        if let Some(entry) = self.table.bucket(&self.key).lock().waiters.get_mut(place) {
+        let mut bucket = self.table.bucket(&self.key).lock();
+        if let Some(entry) = bucket.waiters.get_mut(place) {
             entry.owner = owner;
+            self.table.blocked.lock().insert(self.tid, owner);
         }
     }
 
@@ -422,6 +450,10 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> Future for LockPi<'_, 
             }
             GRANTED => return Poll::Pending,
             _ => this.attempt(&node, first),
+        };
+        let outcome = match (outcome, this.owner) {
+            (Ok(false), Some(owner)) if this.table.closes_ring(this.tid, owner) => Err(PiError::Deadlock),
+            (outcome, _) => outcome,
         };
         if matches!(outcome, Ok(false)) {
             return Poll::Pending;

@@ -71,6 +71,7 @@ pub(crate) fn sys_execveat(caller: Caller<'_>, registers: &mut Registers<'_>) ->
         let location = file.location().ok_or(Errno::EACCES)?.clone();
         let standing = caller.standing_at(None)?;
         let path = alloc::format!("/dev/fd/{}", dirfd as i32).into_bytes();
+        check_reachable(caller, &standing, &location, dirfd)?;
         return begin(caller, registers, Request { standing, location, path, argv, envp });
     }
     let standing = caller.standing(dirfd, &path)?;
@@ -79,7 +80,28 @@ pub(crate) fn sys_execveat(caller: Caller<'_>, registers: &mut Registers<'_>) ->
     if location.kind() == FileType::Symlink {
         return Err(Errno::ELOOP.into());
     }
-    begin(caller, registers, Request { standing, location, path, argv, envp })
+    if path.first() == Some(&b'/') || dirfd as i32 == linux::AT_FDCWD {
+        return begin(caller, registers, Request { standing, location, path, argv, envp });
+    }
+    check_reachable(caller, &standing, &location, dirfd)?;
+    let mut shown = alloc::format!("/dev/fd/{}/", dirfd as i32).into_bytes();
+    shown.extend_from_slice(&path);
+    begin(caller, registers, Request { standing, location, path: shown, argv, envp })
+}
+
+/// A script that was named by a descriptor which exec closes could not be found by its interpreter.
+///
+/// # Errors
+/// ENOENT.
+fn check_reachable(caller: Caller<'_>, standing: &Standing, location: &Location, dirfd: u64) -> SysResult<()> {
+    if caller.files()?.on_exec(dirfd as u32)? != process::OnExec::Close
+        || location.may_execute(&caller.thread.credentials()).is_err()
+    {
+        return Ok(());
+    }
+    let mut head = [0; 2];
+    read_fully(&*open_for_kernel(standing, location)?, 0, &mut head)?;
+    if head == *b"#!" { Err(Errno::ENOENT.into()) } else { Ok(()) }
 }
 
 /// What is to be executed.

@@ -277,6 +277,11 @@ fn trylock_pi(caller: Caller<'_>, address: u64, scope: FutexScope) -> SysResult 
 }
 
 fn unlock_pi(caller: Caller<'_>, address: u64, scope: FutexScope) -> SysResult {
+    // Who does not hold the lock is told so before anything else about the word.
+    let word: u32 = caller.memory().read(address)?;
+    if word & process::futex::TID_MASK != caller.own_tid().0 {
+        return Err(Errno::EPERM.into());
+    }
     let key = caller.space.futex_key(address, scope)?;
     let word = Word { space: caller.space, address };
     caller.system.futexes.unlock_pi(key, caller.own_tid(), &word).map(|_| 0).map_err(pi_error)

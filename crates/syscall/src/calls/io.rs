@@ -605,6 +605,10 @@ pub(crate) async fn sys_sendfile(caller: Caller<'_>, out: u64, input: u64, offse
     caller.charge_io(Way::Read, done);
     caller.charge_io(Way::Write, done);
     if done == 0 {
+        if at.is_some() {
+            // Told even if nothing has moved, so that a bad address is always found out.
+            caller.memory().write(offset, &start)?;
+        }
         return outcome;
     }
     match at {

@@ -1,6 +1,5 @@
 //! prctl, arch_prctl, personality, and small calls about the caller itself.
 
-use abi::linux::general as linux;
 use abi::linux::prctl as pr;
 use abi::{Errno, Signal};
 use process::{self as rules, Dumpable, ProcessFlag};
@@ -249,18 +248,38 @@ pub(crate) fn sys_set_tid_address(caller: Caller<'_>, address: u64) -> SysResult
     Ok(u64::from(caller.thread.tid().0))
 }
 
-/// membarrier(2): every entry into the kernel orders memory, and the private commands make all CPUs of the process enter.
+/// membarrier(2). The commands that restart sequences or synchronise instruction streams are not offered.
 pub(crate) fn sys_membarrier(caller: Caller<'_>, command: u64, flags: u64) -> SysResult {
-    const QUERY: u32 = linux::membarrier_cmd::MEMBARRIER_CMD_QUERY as u32;
+    const QUERY: u32 = 0;
+    const GLOBAL: u32 = 1;
+    const GLOBAL_EXPEDITED: u32 = 2;
+    const REGISTER_GLOBAL_EXPEDITED: u32 = 4;
+    const PRIVATE_EXPEDITED: u32 = 8;
+    const REGISTER_PRIVATE_EXPEDITED: u32 = 16;
+    const GET_REGISTRATIONS: u32 = 512;
+    const ALL: u32 = 31 | GET_REGISTRATIONS;
     if flags as u32 != 0 {
         return Err(Errno::EINVAL.into());
     }
-    match command as u32 {
-        // None is offered: programs fall back to fences of their own.
-        QUERY => Ok(0),
-        _ => {
-            let _ = caller;
-            Err(Errno::EINVAL.into())
+    let everywhere = |registered_only: bool| {
+        for space in caller.system.processes.processes().filter_map(|process| process.space()) {
+            if !registered_only || u32::from(space.barriers()) & REGISTER_GLOBAL_EXPEDITED != 0 {
+                space.barrier();
+            }
         }
+    };
+    match command as u32 {
+        QUERY => return Ok(ALL.into()),
+        GLOBAL => everywhere(false),
+        GLOBAL_EXPEDITED => everywhere(true),
+        PRIVATE_EXPEDITED if u32::from(caller.space.barriers()) & REGISTER_PRIVATE_EXPEDITED == 0 => {
+            return Err(Errno::EPERM.into());
+        }
+        PRIVATE_EXPEDITED => caller.space.barrier(),
+        REGISTER_GLOBAL_EXPEDITED => caller.space.note_barriers(REGISTER_GLOBAL_EXPEDITED as u8),
+        REGISTER_PRIVATE_EXPEDITED => caller.space.note_barriers(REGISTER_PRIVATE_EXPEDITED as u8),
+        GET_REGISTRATIONS => return Ok(caller.space.barriers().into()),
+        _ => return Err(Errno::EINVAL.into()),
     }
+    Ok(0)
 }

@@ -160,7 +160,13 @@ pub(crate) async fn sys_clock_nanosleep(
     args: [u64; 6],
 ) -> SysResult {
     let [clock, flags, wanted, remaining, ..] = args;
-    if clock as u32 == linux::CLOCK_THREAD_CPUTIME_ID {
+    if matches!(
+        clock as u32,
+        linux::CLOCK_THREAD_CPUTIME_ID
+            | linux::CLOCK_MONOTONIC_RAW
+            | linux::CLOCK_MONOTONIC_COARSE
+            | linux::CLOCK_REALTIME_COARSE
+    ) {
         return Err(Errno::EOPNOTSUPP.into());
     }
     let clock = Clock::decode(caller, clock)?;
