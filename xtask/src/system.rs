@@ -170,6 +170,20 @@ const COMMANDS: &[(&str, Case)] = &[
         }
         Ok(())
     }),
+    ("services shut down whatever they do", |machine| {
+        // Eighteen good ones, one that is deaf to SIGTERM and a fork bomb.
+        let argv = ["/bin/svcheck", "shutdown"];
+        let run = program(machine, &argv, Stdin::Empty, &[])?;
+        expect(&run, Outcome::Exited(0), "ok all run\nok shutdown\nok nothing is taken any more\n")?;
+        ensure!(run.log.contains("svc: nothing is left"), "the services did not stop first:\n{}", run.log);
+        Ok(())
+    }),
+    ("services stop before a poweroff", |machine| {
+        let run = shell(machine, "svcheck leave && poweroff -f; sleep 100; echo after")?;
+        expect(&run, Outcome::Exited(0), "ok all run\n0 failed\n")?;
+        ensure!(run.log.contains("svc: nothing is left"), "the services did not stop first:\n{}", run.log);
+        Ok(())
+    }),
     ("poweroff ends the machine", |machine| {
         let run = shell(machine, "echo before; poweroff; sleep 100; echo after")?;
         expect(&run, Outcome::Exited(0), "before\n")

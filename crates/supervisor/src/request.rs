@@ -11,8 +11,8 @@ use services::wire::{
     PlanStep, Power, Reply, Request, Unit, Verb,
 };
 use services::{
-    Actor, Catalog, Command, Definition, DependencyKind, Ending, Endpoint, Mistake, Name, Result, Root, ServiceError,
-    ServiceId, StopMode, Unsatisfied,
+    Actor, Catalog, Command, Definition, DependencyKind, Ending, Endpoint, Field, Mistake, Name, ProbeTarget,
+    Readiness, Result, Root, ServiceError, ServiceId, StopMode, Unsatisfied,
 };
 use types::Nanos;
 
@@ -150,6 +150,16 @@ impl Supervisor {
         }
         let definitions: Vec<Definition> = units.iter().map(|unit| unit.definition.clone()).collect();
         let mut aside: Vec<Mistake> = Vec::new();
+        let beyond: Vec<Mistake> = units.iter().filter_map(|unit| beyond(&unit.definition)).collect();
+        if !beyond.is_empty() && mode != LoadMode::Boot {
+            return Ok(Reply::Mistakes(beyond));
+        }
+        let (units, definitions): (Vec<_>, Vec<_>) = units
+            .into_iter()
+            .zip(definitions)
+            .filter(|(unit, _)| !beyond.iter().any(|mistake| mistake.service == unit.definition.name))
+            .unzip();
+        aside.extend(beyond);
         match mode {
             LoadMode::Check => {
                 let checked = Catalog::resolve(self.engine.catalog(), definitions, self.sets.bounds);
@@ -316,6 +326,25 @@ impl Supervisor {
     pub(crate) fn names(&self, ids: Vec<ServiceId>) -> Vec<Name> {
         ids.into_iter().filter_map(|id| self.name(id)).collect()
     }
+}
+
+/// What is right, and yet more than this kernel can do.
+fn beyond(definition: &Definition) -> Option<Mistake> {
+    let probed = definition.health.live.is_some() || definition.ready == Readiness::Probe;
+    let reachable = match &definition.probe {
+        ProbeTarget::Own => definition.listen.first().is_some_and(|listen| listen.at.kind.is_local()),
+        ProbeTarget::Connect(endpoint) => endpoint.kind.is_local(),
+        ProbeTarget::Execute(_) => false,
+    };
+    let field = if definition.listen.iter().any(|listen| !listen.at.kind.is_local()) {
+        Field::Listen
+    } else if probed && !reachable {
+        Field::Probe
+    } else {
+        return None;
+    };
+    let error = ServiceError::InvalidDefinition(field);
+    Some(Mistake { service: definition.name.clone(), error, dependency: None, nearest: None, path: Vec::new() })
 }
 
 fn command(verb: Verb, id: ServiceId, mode: StopMode) -> Command {

@@ -27,6 +27,7 @@ pub(crate) fn run(group: &str) -> bool {
         "sockets" => sockets(),
         "proc" => proc_files(),
         "shutdown" => shutdown(),
+        "leave" => leave(),
         "as-user" => {
             println!("{}", ask_as_service());
         }
@@ -169,8 +170,7 @@ fn ready(times: u32) {
     for _ in 0..times {
         let (from, _) = control.happenings(u64::MAX);
         control.verb(Verb::Start, "quick");
-        let over =
-            |state: Option<State>| matches!(state, Some(State::Down | State::Failed | State::Done | State::Waiting));
+        let over = |state: Option<State>| matches!(state, Some(State::Down | State::Failed | State::Done));
         wait(10, || over(control.state("quick")));
         let (_, list) = control.happenings(from);
         ready += u32::from(list.iter().any(|one| one.to == State::Running));
@@ -377,14 +377,31 @@ fn sockets() {
     path.listen.push(listen("/tmp/svcheck.socket"));
     let mut own = service("own", &["listen"]);
     own.ready = Readiness::Listen;
+    let mut probed = service("probed", &["good"]);
+    probed.ready = Readiness::Probe;
+    let span = Nanos::from_millis;
+    probed.health.live = Some(services::Probe { period: span(50), timeout: span(20), failures: 2 });
+    let at = services::Endpoint { kind: services::SocketKind::Stream, address: "@svcheck-own".into() };
+    probed.probe = services::ProbeTarget::Connect(at);
     let mut line = service("line", &["line"]);
     line.ready = Readiness::Descriptor(5);
-    control.load(vec![serve, path, own, line]);
+    control.load(vec![serve, path, own, line, probed]);
     for name in ["serve", "path", "own", "line"] {
         control.verb(Verb::Start, name);
         expect(&format!("{name} is ready"), control.reaches(name, State::Running));
     }
-    let all_run = |control: &mut Control| control.rows().iter().all(|row| row.state == State::Running);
+    control.verb(Verb::Start, "probed");
+    expect("a probe finds who is there", control.reaches("probed", State::Running));
+    control.verb(Verb::Stop, "own");
+    let unwell = Cause::Health(services::Health::Probe);
+    let missed = wait(10, || control.happenings(0).1.iter().any(|one| one.cause == unwell));
+    expect("and misses who is not", missed);
+    control.verb(Verb::Stop, "probed");
+    control.verb(Verb::Start, "own");
+    expect("own is back", control.reaches("own", State::Running));
+    let all_run = |control: &mut Control| {
+        control.rows().iter().filter(|row| row.service.as_str() != "probed").all(|row| row.state == State::Running)
+    };
     expect("all eight run", wait(10, || all_run(&mut control)));
     let connect = |name: &str| {
         let address = SocketAddr::from_abstract_name(name).expect("a name");
@@ -534,6 +551,18 @@ fn proc_files() {
     expect_eq("log", read("/proc/svc/printer/log"), "hello from printer\ninstance 0\n".into());
     expect("usage", read("/proc/svc/printer/usage").starts_with("0 processes 1 tasks 1 refused 0 memory "));
     control.clear();
+}
+
+/// Leaves services that run.
+fn leave() {
+    let mut control = Control::open().expect("/dev/svc");
+    let set = ["one", "two"].map(|name| {
+        let mut one = requires(service(name, &["good"]), if name == "two" { &["one"] } else { &[] });
+        one.enabled = true;
+        one
+    });
+    control.load(set.into());
+    expect("all run", control.all_reach(20, State::Running));
 }
 
 /// Everything stops within the time, whatever the services do; the machine ends.

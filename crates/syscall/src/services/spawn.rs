@@ -9,7 +9,7 @@ use process::stack::Arguments;
 use process::{
     ExecCommit, IsolationLevel, Limit, NR_OPEN, OnExec, Places, ProcessManager, Resource, ResourceLimits, SpawnRequest,
 };
-use services::{Definition, Isolation, ProbeResult, Readiness, Retry, SpawnError, SpawnStep};
+use services::{Definition, Isolation, ProbeResult, ProbeTarget, Readiness, Retry, SpawnError, SpawnStep};
 use supervisor::Launch;
 use types::{Credentials, Pid, Uid};
 use vfs::dev::NullDevice;
@@ -55,9 +55,21 @@ pub(super) fn spawn(system: &'static System, launch: &Launch) -> Result<(), Spaw
     })
 }
 
-/// The readiness and liveness probes need a client of their own in the kernel, which there is not yet.
-pub(super) fn probe(_system: &'static System, _launch: &Launch) -> ProbeResult {
-    ProbeResult::Fail
+/// Asks whether a service is well: whether somebody takes a connection where its definition says, of those endpoints that the
+/// supervisor admits.
+pub(super) fn probe(system: &'static System, launch: &Launch) -> ProbeResult {
+    let definition = &launch.unit.definition;
+    let at = match &definition.probe {
+        ProbeTarget::Own => definition.listen.first().map(|listen| &listen.at),
+        ProbeTarget::Connect(endpoint) => Some(endpoint),
+        ProbeTarget::Execute(_) => None,
+    };
+    let standing = || {
+        let init = system.processes.process(Pid::INIT)?.first_thread()?;
+        Some(Standing::of_kernel(init.namespaces(), init.fs()?.root()))
+    };
+    let taken = at.zip(standing()).is_some_and(|(at, standing)| super::sockets::connect(system, &standing, at).is_ok());
+    if taken { ProbeResult::Pass } else { ProbeResult::Fail }
 }
 
 fn start(system: &'static System, launch: &Launch) -> Result<(), Failed> {
