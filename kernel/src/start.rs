@@ -146,7 +146,6 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
         futexes: process::futex::FutexTable::new(),
         timers: TimerQueue::new(),
         wall_clock,
-        message_queues: vfs::mqueue::MessageQueues::new(),
         mapped_files: MappedFiles::new(),
         missing: MissingCalls::new(),
         names: UtsNamespace::first(),

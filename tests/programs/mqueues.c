@@ -201,6 +201,10 @@ int main(void) {
           SHOW(mq_open("/over", O_RDWR | O_CREAT, 0600, &big)); mq_unlink("/fits");
           SHOW(mq_open("/over", O_RDWR | O_CREAT, 0600, &big)); mq_close(f);
           SHOW(mq_open("/over", O_RDWR | O_CREAT, 0600, &big) >= 0); SHOW(mq_unlink("/over")));
+    // Where namespaces cannot be had, nothing is asked.
+    CHILD("another namespace", int apart = unshare(CLONE_NEWIPC) == 0; mqd_t f = mq_open("/first", O_RDONLY);
+          SAY("found %d\n", apart && f >= 0); SAY("the open one %d\n", mq_send(own, "in", 2, 9)));
+    get(own);
     get(own);
     SHOW(mq_unlink("/private"));
     SHOW(mq_unlink("/first"));

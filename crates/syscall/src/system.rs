@@ -34,8 +34,6 @@ pub struct System {
     pub timers: TimerQueue,
     /// Real time.
     pub wall_clock: Arc<WallClock>,
-    /// POSIX message queues.
-    pub message_queues: vfs::mqueue::MessageQueues,
     /// Files that are mapped.
     pub mapped_files: MappedFiles,
     /// Calls we lack.

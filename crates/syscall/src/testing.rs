@@ -235,7 +235,6 @@ impl World {
             futexes: FutexTable::new(),
             timers: TimerQueue::new(),
             wall_clock: Arc::new(WallClock::new(platform, 1_700_000_000)),
-            message_queues: vfs::mqueue::MessageQueues::new(),
             mapped_files: crate::MappedFiles::new(),
             missing: MissingCalls::new(),
             names: UtsNamespace::first(),

@@ -56,13 +56,13 @@ pub(crate) fn sys_mq_open(caller: Caller<'_>, name: u64, flags: u64, mode: u64, 
     };
     // Descriptors of queues are closed by exec, whatever was asked for.
     let fd = Reserved::new(caller, linux::O_CLOEXEC)?;
-    let queue = caller.system.message_queues.open(&name, &request)?;
+    let queue = caller.ipc().named_queues.open(&name, &request)?;
     Ok(fd.fill(caller, OpenFile::anonymous(queue, flags & !linux::O_CLOEXEC), linux::O_CLOEXEC))
 }
 
 pub(crate) fn sys_mq_unlink(caller: Caller<'_>, name: u64) -> SysResult {
     let name = caller.memory().read_path(name)?;
-    caller.system.message_queues.unlink(&name, &caller.thread.identity().credentials)?;
+    caller.ipc().named_queues.unlink(&name, &caller.thread.identity().credentials)?;
     Ok(0)
 }
 

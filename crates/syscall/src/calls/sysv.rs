@@ -10,6 +10,7 @@ use process::ipc::msg::Queue;
 use process::ipc::sem::Set;
 use process::ipc::{Permissions, Table, msg, sem};
 use types::{Credentials, PAGE_SIZE, Pid};
+use vfs::mqueue::MessageQueues;
 
 use crate::{Caller, SysResult, System};
 
@@ -41,12 +42,20 @@ pub(crate) struct Ipc {
     sets: Table<Set>,
     queues: Table<Queue>,
     segments: Table<Segment>,
+    /// POSIX message queues, which belong to the same kind of namespace.
+    pub(crate) named_queues: MessageQueues,
 }
 
 impl Ipc {
     /// None yet. `id` is what /proc/PID/ns/ipc shows.
-    pub(crate) const fn new(id: u32) -> Self {
-        Self { id, sets: Table::new(sem::SETS), queues: Table::new(msg::QUEUES), segments: Table::new(SEGMENTS) }
+    pub(crate) fn new(id: u32) -> Self {
+        Self {
+            id,
+            sets: Table::new(sem::SETS),
+            queues: Table::new(msg::QUEUES),
+            segments: Table::new(SEGMENTS),
+            named_queues: MessageQueues::new(),
+        }
     }
 
     /// Its number in /proc/PID/ns.
