@@ -59,7 +59,9 @@ fn explanation(link: &Explanation) -> String {
     line.push('\n');
     let indent = "    ".repeat(usize::from(link.depth));
     if link.last_end != Cause::None {
-        let lived = link.lived.map_or_else(String::new, |lived| format!(" after {}", show_duration(lived)));
+        // A life that was not even born had no length.
+        let lived = link.lived.filter(|_| !matches!(link.last_end, Cause::Spawn(_)));
+        let lived = lived.map_or_else(String::new, |lived| format!(" after {}", show_duration(lived)));
         line.push_str(&format!("{indent}   last end: {}{lived}\n", cause(link.last_end, None)));
     }
     if !link.last_line.is_empty() {
