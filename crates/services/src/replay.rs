@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use types::{Nanos, Uid};
 
 use crate::action::Actions;
-use crate::audit::Actor;
+use crate::audit::{Actor, Deed};
 use crate::definition::Definition;
 use crate::error::{Resource, Retry, SpawnError, SpawnStep};
 use crate::id::{Generation, Identity, InstanceId, ServiceId};
@@ -33,6 +33,10 @@ pub enum Input {
     Learn(ServiceId, Nanos),
     /// [`Reconciler::retune`]
     Retune,
+    /// [`Reconciler::record`] of a request that was allowed.
+    Allowed(Actor, ServiceId, u8),
+    /// [`Reconciler::record`] of a request that was refused.
+    Denied(Actor, ServiceId, u8),
 }
 
 /// One line of the log.
@@ -74,19 +78,20 @@ impl Entry {
             },
             Input::Command(actor, command) => {
                 let count = if let Command::Scale(_, count) = command { count } else { 0 };
-                let (who, user, service) = match actor {
-                    Actor::Supervisor => (0, 0, 0),
-                    Actor::Caller { user, service: None } => (1, user.0, 0),
-                    Actor::Caller { user, service: Some(service) } => (2, user.0, service.0),
-                };
                 Fields {
                     kind: COMMAND,
                     code: command.code(),
                     slot: command.target().map_or(0, |target| target.0),
                     number: count.into(),
-                    detail: u64::from(user) | u64::from(service) << 32 | who << 48,
+                    detail: actor_bits(actor),
                     ..none
                 }
+            }
+            Input::Allowed(actor, target, code) => {
+                Fields { kind: 70, code, slot: target.0, detail: actor_bits(actor), ..none }
+            }
+            Input::Denied(actor, target, code) => {
+                Fields { kind: 71, code, slot: target.0, detail: actor_bits(actor), ..none }
             }
             Input::Boot(set) => Fields { kind: 65, number: set, ..none },
             Input::Load(set) => Fields { kind: 66, number: set, ..none },
@@ -130,19 +135,18 @@ impl Entry {
             13 => Event::Ejected(ServiceId(fields.slot), fields.number as u16),
             COMMAND => {
                 let command = Command::from_code(fields.code, ServiceId(fields.slot), fields.number as u16)?;
-                let service = Some(ServiceId((fields.detail >> 32) as u16));
-                let actor = match fields.detail >> 48 {
-                    0 => Actor::Supervisor,
-                    1 => Actor::Caller { user: Uid(fields.detail as u32), service: None },
-                    _ => Actor::Caller { user: Uid(fields.detail as u32), service },
-                };
-                return Some((Nanos(fields.now), Input::Command(actor, command)));
+                return Some((Nanos(fields.now), Input::Command(actor_of(fields.detail), command)));
             }
             65 => return Some((Nanos(fields.now), Input::Boot(fields.number))),
             66 => return Some((Nanos(fields.now), Input::Load(fields.number))),
             67 => return Some((Nanos(fields.now), Input::Rollback(fields.number))),
             68 => return Some((Nanos(fields.now), Input::Learn(ServiceId(fields.slot), Nanos(fields.detail)))),
             69 => return Some((Nanos(fields.now), Input::Retune)),
+            70 | 71 => {
+                let (actor, target) = (actor_of(fields.detail), ServiceId(fields.slot));
+                let input = if fields.kind == 70 { Input::Allowed } else { Input::Denied };
+                return Some((Nanos(fields.now), input(actor, target, fields.code)));
+            }
             _ => return None,
         };
         Some((Nanos(fields.now), Input::Event(event)))
@@ -191,6 +195,23 @@ struct Fields {
     slot: u16,
     kind: u8,
     code: u8,
+}
+
+fn actor_bits(actor: Actor) -> u64 {
+    match actor {
+        Actor::Supervisor => 0,
+        Actor::Caller { user, service: None } => u64::from(user.0) | 1 << 48,
+        Actor::Caller { user, service: Some(service) } => u64::from(user.0) | u64::from(service.0) << 32 | 2 << 48,
+    }
+}
+
+fn actor_of(bits: u64) -> Actor {
+    let (user, service) = (Uid(bits as u32), ServiceId((bits >> 32) as u16));
+    match bits >> 48 {
+        0 => Actor::Supervisor,
+        1 => Actor::Caller { user, service: None },
+        _ => Actor::Caller { user, service: Some(service) },
+    }
 }
 
 fn exit_bits(exit: Option<Exit>) -> u64 {
@@ -277,6 +298,8 @@ pub fn replay<'a>(
             Input::Rollback(set) => drop(engine.rollback(now, set, &mut actions)),
             Input::Learn(service, time) => engine.learn(service, time),
             Input::Retune => engine.retune(),
+            Input::Allowed(actor, target, code) => engine.record(now, actor, target, Deed::Allowed(code)),
+            Input::Denied(actor, target, code) => engine.record(now, actor, target, Deed::Denied(code)),
         }
     }
     Ok(engine)

@@ -10,11 +10,13 @@
 
 mod codec;
 mod definition;
+mod replay;
 mod reply;
 mod request;
 mod unit;
 
 pub use codec::WireError;
+pub use replay::{ReplayPart, ReplaySet};
 pub use reply::{
     AuditPart, BootStep, Endpoint, Explanation, Failure, Happening, HappeningPart, InstanceStatus, Link, LogPart,
     PlanStep, Reply, Row, Status,

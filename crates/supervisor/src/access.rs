@@ -1,7 +1,7 @@
 //! Who may ask for what. The reconciler judges commands about one service; here is the rest.
 
 use services::wire::Request;
-use services::{Actor, Deed, Result, Role, ServiceError, ServiceId};
+use services::{Actor, Deed, Input, Result, Role, ServiceError, ServiceId};
 use types::Nanos;
 
 use crate::Supervisor;
@@ -24,8 +24,18 @@ impl Supervisor {
         if self.may_see(actor, id) {
             return Ok(id);
         }
-        self.engine.record(now, actor, id, Deed::Denied(request));
+        self.record(now, actor, id, Deed::Denied(request));
         Err(ServiceError::PermissionDenied(Role::Observe))
+    }
+
+    fn record(&mut self, now: Nanos, actor: Actor, target: ServiceId, deed: Deed) {
+        match deed {
+            Deed::Allowed(code) => self.log.note(now, Input::Allowed(actor, target, code)),
+            Deed::Denied(code) => self.log.note(now, Input::Denied(actor, target, code)),
+            // Only the reconciler makes the others.
+            Deed::Transition { .. } | Deed::Flood(_) | Deed::Escalated(_) => return,
+        }
+        self.engine.record(now, actor, target, deed);
     }
 
     pub(crate) fn find(&self, name: &str) -> Result<ServiceId> {
@@ -40,7 +50,7 @@ impl Supervisor {
         let allowed = self.engine.catalog().grants_system(actor);
         let code = code(request);
         let deed = if allowed { Deed::Allowed(code) } else { Deed::Denied(code) };
-        self.engine.record(now, actor, ServiceId(u16::MAX), deed);
+        self.record(now, actor, ServiceId(u16::MAX), deed);
         if allowed { Ok(()) } else { Err(ServiceError::PermissionDenied(request.role())) }
     }
 
@@ -52,7 +62,7 @@ impl Supervisor {
         if self.engine.catalog().grants_system(actor) {
             return Ok(());
         }
-        self.engine.record(now, actor, ServiceId(u16::MAX), Deed::Denied(code(request)));
+        self.record(now, actor, ServiceId(u16::MAX), Deed::Denied(code(request)));
         Err(ServiceError::PermissionDenied(Role::Observe))
     }
 }
@@ -70,6 +80,7 @@ pub(crate) const fn code(request: &Request) -> u8 {
             Request::Show(_) => 6,
             Request::Log { .. } => 7,
             Request::Emergency(_) => 8,
+            Request::Replay => 10,
             _ => 9,
         }
 }

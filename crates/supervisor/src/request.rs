@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 
 use services::wire::{
     AuditPart, BootStep, Direction, Emergency, Endpoint as Instance, Failure, HappeningPart, Link, LoadMode, LogPart,
-    PlanStep, Power, Reply, Request, Unit, Verb,
+    PlanStep, Power, ReplayPart, ReplaySet, Reply, Request, Unit, Verb,
 };
 use services::{
-    Actor, Catalog, Command, Definition, DependencyKind, Ending, Endpoint, Field, Mistake, Name, ProbeTarget,
+    Actor, Catalog, Command, Definition, DependencyKind, Ending, Endpoint, Field, Input, Mistake, Name, ProbeTarget,
     Readiness, Result, Root, ServiceError, ServiceId, StopMode, Unsatisfied,
 };
 use types::Nanos;
@@ -129,6 +129,10 @@ impl Supervisor {
                 let unit = self.sets.unit(id).ok_or(ServiceError::NotFound)?;
                 Ok(Reply::Unit(Box::new(Unit::clone(unit))))
             }
+            Request::Replay => {
+                self.may_see_all(now, actor, &request)?;
+                Ok(Reply::Replay(Box::new(self.replay())))
+            }
             Request::Lookup(name) => {
                 let id = self.engine.catalog().discover(actor, name.as_str())?;
                 let service = self.name(id).ok_or(ServiceError::NotFound)?;
@@ -170,6 +174,9 @@ impl Supervisor {
                 let loaded = self.engine.load(now, definitions, &mut actions);
                 // Before what follows from it is prepared: that needs the new units.
                 let number = loaded.is_ok().then(|| self.sets.take(self.engine.catalog(), units));
+                if let Some(number) = number {
+                    self.log.note(now, Input::Load(number));
+                }
                 self.absorb(now, actions);
                 self.finish(now);
                 match (loaded, number) {
@@ -182,11 +189,20 @@ impl Supervisor {
                 let Some(mut actions) = self.take_actions() else { return Err(ServiceError::ShuttingDown) };
                 aside.append(&mut self.engine.boot(now, definitions, &mut actions));
                 let number = self.sets.take(self.engine.catalog(), units);
+                self.log.note(now, Input::Boot(number));
                 self.absorb(now, actions);
                 self.finish(now);
                 Ok(Reply::Loaded { number, aside })
             }
         }
+    }
+
+    /// The log of what the reconciler was told.
+    fn replay(&self) -> ReplayPart {
+        let mut part = ReplayPart::new(&self.engine, self.log.lost());
+        part.sets = self.sets.all().map(|(number, definitions)| ReplaySet { number, definitions }).collect();
+        part.entries = self.log.entries().flat_map(|entry| *entry.as_bytes()).collect();
+        part
     }
 
     /// Every socket that a service of the present set owns.

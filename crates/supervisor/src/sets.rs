@@ -47,6 +47,12 @@ impl Sets {
         self.history.back().map_or(&[], |(_, units)| units)
     }
 
+    /// All sets that are kept, with their numbers.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, Vec<Definition>)> {
+        let sets = self.history.iter();
+        sets.map(|(number, units)| (*number, units.iter().map(|unit| unit.definition.clone()).collect()))
+    }
+
     /// An earlier set: of that number, or the one before the present.
     pub(crate) fn earlier(&self, number: Option<u32>) -> Option<Vec<Arc<Unit>>> {
         let mut sets = self.history.iter().rev().skip(1);

@@ -8,14 +8,17 @@ use alloc::vec::Vec;
 
 use process::{Cell, CellBoard, CellLimits, ExitStatus};
 use services::{
-    Action, Actions, Actor, Bounds, Cause, Command, Config, Event, Exit, Identity, InstanceId, OnMemory, ProbeResult,
-    Readiness, Reconciler, Resource, ServiceId, SpawnError, State,
+    Action, Actions, Actor, Bounds, Cause, Command, Config, Event, EventLog, Exit, Identity, Input, InstanceId,
+    OnMemory, ProbeResult, Readiness, Reconciler, Resource, ServiceId, SpawnError, State,
 };
 use types::{Nanos, PAGE_SIZE};
 
 use crate::happenings::{Happening, Happenings};
 use crate::sets::Sets;
 use crate::{CellId, Launch, Notice, Order, Pause, parse_notice};
+
+/// Inputs of the reconciler that are kept, 32 bytes each: boot and the first hours of a quiet system.
+const LOG: usize = 8192;
 
 /// What depends on the machine.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,8 @@ pub struct Supervisor {
     pub(crate) slots: Vec<Slot>,
     pub(crate) happenings: Happenings,
     pub(crate) starts: Vec<Start>,
+    /// What the reconciler was told.
+    pub(crate) log: EventLog,
 }
 
 /// What is known of an instance beside what the reconciler knows.
@@ -80,6 +85,8 @@ impl Supervisor {
             seed: settings.seed,
             shutdown_timeout: settings.shutdown_timeout,
             shutdown_grace: settings.shutdown_grace,
+            // Kept by `Sets`, with what the reconciler does not need.
+            sets: 0,
             ..Config::default()
         };
         Self {
@@ -92,6 +99,7 @@ impl Supervisor {
             slots: alloc::vec![Slot::default(); bounds.instances.into()],
             happenings: Happenings::default(),
             starts: Vec::new(),
+            log: EventLog::new(LOG),
         }
     }
 
@@ -210,6 +218,7 @@ impl Supervisor {
 
     fn command_once(&mut self, now: Nanos, actor: Actor, command: Command) -> services::Result<()> {
         let Some(mut actions) = self.take_actions() else { return Ok(()) };
+        self.log.note(now, Input::Command(actor, command));
         let result = self.engine.command(now, actor, command, &mut actions);
         self.absorb(now, actions);
         result
@@ -258,6 +267,7 @@ impl Supervisor {
 
     fn step_once(&mut self, now: Nanos, event: Event) {
         let Some(mut actions) = self.take_actions() else { return };
+        self.log.note(now, Input::Event(event));
         self.engine.step(now, event, &mut actions);
         self.absorb(now, actions);
     }

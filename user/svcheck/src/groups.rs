@@ -26,6 +26,8 @@ pub(crate) fn run(group: &str) -> bool {
         "quota" => quota(),
         "sockets" => sockets(),
         "proc" => proc_files(),
+        "replay" => replay(),
+        "replay-hex" => replay_hex(),
         "shutdown" => shutdown(),
         "leave" => leave(),
         "as-user" => {
@@ -34,6 +36,30 @@ pub(crate) fn run(group: &str) -> bool {
         _ => return false,
     }
     true
+}
+
+/// What the kernel's supervisor was told gives, told to another one here, the same transitions.
+fn replay() {
+    let mut control = Control::open().expect("/dev/svc");
+    let Reply::Replay(part) = control.ask(&Request::Replay) else { return expect("the log is given", false) };
+    expect("the log is whole", part.lost == 0 && part.lines().count() > 20);
+    expect("it is about transitions", part.made > 20);
+    expect_eq("it gives the same transitions, bit for bit", part.check(), Ok(true));
+    let mut other = part;
+    other.entries.truncate(other.entries.len() / 2);
+    expect("half of it does not", other.check() != Ok(true));
+}
+
+/// The log for another machine: `cargo run -p services --example replay` reads it.
+fn replay_hex() {
+    let mut control = Control::open().expect("/dev/svc");
+    let mut request = Vec::new();
+    Request::Replay.encode(&mut request).expect("a request that fits");
+    let reply = control.raw(&request).expect("/dev/svc answers");
+    for line in reply.chunks(32) {
+        println!("replay {}", line.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    }
+    expect("the log is given", !reply.is_empty());
 }
 
 /// Services start when what they need is ready, and stop the other way round.

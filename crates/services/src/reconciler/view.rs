@@ -1,7 +1,7 @@
 //! What can be seen from outside.
 
 use super::gates::Closed;
-use super::{Hold, Reconciler, Stage};
+use super::{Config, Hold, Reconciler, Stage};
 use crate::audit::{Actor, Audit, Deed};
 use crate::catalog::Catalog;
 use crate::definition::DependencyKind;
@@ -84,6 +84,11 @@ pub struct ServiceView {
 }
 
 impl Reconciler {
+    /// How it was made.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The resolved set.
     pub const fn catalog(&self) -> &Catalog {
         &self.catalog

@@ -17,7 +17,13 @@ fn input(random: &mut Random) -> Input {
     let service = ServiceId(random.next() as u16);
     let byte = random.next() as u8;
     let exit = if random.percent(50) { Exit::Status(byte) } else { Exit::Signal(byte) };
-    Input::Event(match random.below(20) {
+    let user = Uid(random.next() as u32);
+    let actor = match random.below(3) {
+        0 => Actor::Supervisor,
+        1 => Actor::Caller { user, service: None },
+        _ => Actor::Caller { user, service: Some(ServiceId(random.next() as u16)) },
+    };
+    Input::Event(match random.below(22) {
         0 => Event::Tick,
         1 => Event::SpawnFailed(
             identity,
@@ -43,13 +49,9 @@ fn input(random: &mut Random) -> Input {
         15 => return Input::Rollback(random.next() as u32),
         16 => return Input::Learn(service, Nanos(random.next())),
         17 => return Input::Retune,
+        18 => return Input::Allowed(actor, service, byte),
+        19 => return Input::Denied(actor, service, byte),
         _ => {
-            let user = Uid(random.next() as u32);
-            let actor = match random.below(3) {
-                0 => Actor::Supervisor,
-                1 => Actor::Caller { user, service: None },
-                _ => Actor::Caller { user, service: Some(ServiceId(random.next() as u16)) },
-            };
             let command = Command::from_code(random.below(23) as u8, service, random.next() as u16).unwrap();
             return Input::Command(actor, command);
         }

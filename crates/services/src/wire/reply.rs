@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::codec::{message, record};
+use super::replay::ReplayPart;
 use super::unit::Unit;
 use crate::audit::{Hash, Record};
 use crate::catalog::Mistake;
@@ -57,6 +58,8 @@ pub enum Reply {
     Unit(Box<Unit>),
     /// Instances that take work.
     Found(Vec<Endpoint>),
+    /// The log.
+    Replay(Box<ReplayPart>),
 }
 
 /// A refusal.
@@ -377,4 +380,5 @@ message!(Reply {
     0x0d => Boot(steps),
     0x0e => Unit(unit),
     0x0f => Found(instances),
+    0x10 => Replay(part),
 });

@@ -86,6 +86,8 @@ pub enum Request {
     Show(Name),
     /// Instances that take work for an endpoint or a service the caller may see: `Reply::Found`.
     Lookup(Name),
+    /// What the supervisor was told since boot, to be told again elsewhere: `Reply::Replay`.
+    Replay,
 }
 
 impl Request {
@@ -104,7 +106,8 @@ impl Request {
             | Self::Audit(_)
             | Self::Boot
             | Self::Show(_)
-            | Self::Lookup(_) => Role::Observe,
+            | Self::Lookup(_)
+            | Self::Replay => Role::Observe,
             Self::Control { verb, .. } => verb.role(),
             Self::Scale { .. } | Self::Load { .. } | Self::Update(_) | Self::Rollback(_) => Role::Configure,
             Self::Shutdown(_) | Self::Isolate(_) | Self::Emergency(_) => Role::Emergency,
@@ -227,4 +230,5 @@ message!(Request {
     0x13 => Emergency(step),
     0x14 => Show(name),
     0x15 => Lookup(name),
+    0x16 => Replay,
 });
