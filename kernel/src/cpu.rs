@@ -1,6 +1,6 @@
 //! What each CPU does when it runs no thread, and what interrupts leave to be done.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use hal::Timer;
 use hal_x86_64::{Machine, cpu, interrupts};
@@ -10,23 +10,15 @@ use vfs::proc::CpuTimes;
 
 use crate::{console, entry};
 
-/// Longest time a thread keeps a CPU that another one waits for. Linux's slices are of the same order; at 4 ms a switch
-/// costs less than a thousandth.
-const SLICE: Nanos = Nanos::from_millis(4);
-
 /// Shortest time from arming the timer to its interrupt while threads run. Without it timers of a microsecond would leave
 /// user mode no instruction between two interrupts; with it they take a fraction of the CPU.
 const SHORTEST: Nanos = Nanos::from_micros(50);
 
 /// When each CPU has asked for its next timer interrupt; `u64::MAX` for never.
 static ARMED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(u64::MAX) }; MAX_CPUS];
-/// A slice has ended on each CPU since it was last asked.
-static SLICE_OVER: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 
-/// What a CPU has done since boot, in nanoseconds; written by that CPU only.
+/// How long a CPU has slept since boot, in nanoseconds; written by that CPU only.
 struct Spent {
-    user: AtomicU64,
-    system: AtomicU64,
     idle: AtomicU64,
     /// When the sleep under way began; 0 for none.
     idle_since: AtomicU64,
@@ -34,12 +26,7 @@ struct Spent {
 
 impl Spent {
     const fn new() -> Self {
-        Self {
-            user: AtomicU64::new(0),
-            system: AtomicU64::new(0),
-            idle: AtomicU64::new(0),
-            idle_since: AtomicU64::new(0),
-        }
+        Self { idle: AtomicU64::new(0), idle_since: AtomicU64::new(0) }
     }
 }
 
@@ -49,12 +36,13 @@ static SPENT: [Spent; MAX_CPUS] = [const { Spent::new() }; MAX_CPUS];
 pub(crate) fn run(system: &'static System) -> ! {
     let here = cpu::current();
     let executor = crate::executor();
+    let scheduler = executor.scheduler();
     loop {
-        tick_within_a_slice(here);
+        tick_within(here, sched::TICK);
         entry::start_clock(here);
-        executor.run(here);
+        executor.run(here, Machine.now());
         entry::release_dead_space();
-        if executor.enter_idle(here) {
+        if scheduler.enter_idle(here) {
             arm(here, system.timers.next_deadline());
             // A timer that somebody armed between the two lines has sent this CPU an interrupt or armed its own CPU.
             let spent = spent(here);
@@ -63,7 +51,7 @@ pub(crate) fn run(system: &'static System) -> ! {
             interrupts::wait_for_interrupt();
             spent.idle_since.store(0, Ordering::Relaxed);
             add(&spent.idle, Machine.now() - since);
-            executor.leave_idle(here);
+            scheduler.leave_idle(here);
         }
         serve_interrupt(system);
     }
@@ -75,23 +63,24 @@ pub(crate) fn serve_interrupt(system: &'static System) {
     let now = Machine.now();
     if now.0 >= armed(here).load(Ordering::Relaxed) {
         armed(here).store(u64::MAX, Ordering::Relaxed);
-        if let Some(over) = SLICE_OVER.get(here.index()) {
-            over.store(true, Ordering::Relaxed);
-        }
+        let again = crate::executor().tick(here, now, entry::charge_current());
         system.timers.expire(now);
         system.load.sample(now, crate::executor().running() as u64);
-        tick_within_a_slice(here);
+        tick_within(here, again);
     }
     console::serve_input(system);
 }
 
-/// Whether the running thread should let others run; says so once per slice.
-pub(crate) fn slice_is_over(here: CpuId) -> bool {
-    let Some(over) = SLICE_OVER.get(here.index()) else { return false };
-    over.load(Ordering::Relaxed) && {
-        over.store(false, Ordering::Relaxed);
-        crate::executor().has_waiting(here)
-    }
+/// The running thread is to give way: its next call leaves the short way, at whose end that is looked at.
+#[cold]
+pub(crate) fn attend_to_switch() {
+    cpu::set_work(entry::SWITCH);
+}
+
+/// The task that runs next is to be looked at again after so many nanoseconds.
+#[cold]
+pub(crate) fn arm_slice(nanos: u32) {
+    arm_running(cpu::current(), Machine.now() + Nanos(nanos.into()));
 }
 
 /// Somebody has armed a timer for `deadline`: this CPU will look at the timers then.
@@ -102,9 +91,9 @@ pub(crate) fn arm_timer(deadline: Nanos) {
     }
 }
 
-/// While threads run, the timer comes at the end of a slice at the latest.
-fn tick_within_a_slice(here: CpuId) {
-    let end = Machine.now() + SLICE;
+/// While threads run, the timer comes after `time` at the latest.
+fn tick_within(here: CpuId, time: Nanos) {
+    let end = Machine.now() + time;
     let next = crate::system().and_then(|system| system.timers.next_deadline()).map_or(end, |timer| timer.min(end));
     if next.0 < armed(here).load(Ordering::Relaxed) {
         arm_running(here, next);
@@ -128,19 +117,8 @@ pub(crate) fn times(cpu: CpuId) -> CpuTimes {
         0 => Nanos::ZERO,
         since => Machine.now() - Nanos(since),
     };
-    CpuTimes {
-        user: total(&spent.user),
-        system: total(&spent.system),
-        idle: total(&spent.idle) + asleep,
-        ..CpuTimes::default()
-    }
-}
-
-/// Counts time that a thread has spent on this CPU.
-pub(crate) fn account(user: Nanos, system: Nanos) {
-    let spent = spent(cpu::current());
-    add(&spent.user, user);
-    add(&spent.system, system);
+    let (user, system) = entry::spent(cpu);
+    CpuTimes { user, system, idle: total(&spent.idle) + asleep, ..CpuTimes::default() }
 }
 
 /// Adds to a counter that only its own CPU writes.

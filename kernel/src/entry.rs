@@ -22,7 +22,7 @@ use hal_x86_64::{Machine, cpu, paging, set_kernel_fault, smp, time};
 use memory::{AddressSpace, FaultOutcome};
 use process::{ProcessState, ProcessTable, SwitchKind};
 use syscall::{Caller, EmptyPipe, FpuState, Short, SysError, SysResult, System, Thread};
-use types::{CpuId, MAX_CPUS};
+use types::{CpuId, MAX_CPUS, Nanos};
 
 use crate::executor::Progress;
 
@@ -32,13 +32,30 @@ struct Here {
     active: AtomicPtr<AddressSpace>,
     /// Cycle count at the end of the last poll, or when it began to poll after a rest.
     since: AtomicU64,
+    /// Nanoseconds charged since the poll under way began.
+    ran: AtomicU64,
+    /// Nanoseconds that threads have spent here in user mode, since boot.
+    user: AtomicU64,
+    /// The same for their time in the kernel.
+    system: AtomicU64,
 }
 
-static HERE: [Here; MAX_CPUS] =
-    [const { Here { active: AtomicPtr::new(ptr::null_mut()), since: AtomicU64::new(0) } }; MAX_CPUS];
+impl Here {
+    const fn new() -> Self {
+        Self {
+            active: AtomicPtr::new(ptr::null_mut()),
+            since: AtomicU64::new(0),
+            ran: AtomicU64::new(0),
+            user: AtomicU64::new(0),
+            system: AtomicU64::new(0),
+        }
+    }
+}
+
+static HERE: [Here; MAX_CPUS] = [const { Here::new() }; MAX_CPUS];
 
 fn here(cpu: CpuId) -> &'static Here {
-    static NOWHERE: Here = Here { active: AtomicPtr::new(ptr::null_mut()), since: AtomicU64::new(0) };
+    static NOWHERE: Here = Here::new();
     HERE.get(cpu.index()).unwrap_or(&NOWHERE)
 }
 
@@ -61,7 +78,7 @@ pub(crate) struct ThreadSlot {
     /// Since `since` the program runs, the entry stubs' short calls included.
     in_user: Cell<bool>,
     /// The poll under way ends because others shall run, not because there is something to wait for.
-    gives_way: Cell<Option<SwitchKind>>,
+    gives_way: Cell<Progress>,
     /// The call under way has made a process with a copy of this memory.
     forked: Cell<bool>,
     /// From the entry stub to the thread's own loop: what the call that takes this way has to wait for.
@@ -85,7 +102,7 @@ impl ThreadSlot {
             user_cycles: Cell::new(0),
             system_cycles: Cell::new(0),
             in_user: Cell::new(false),
-            gives_way: Cell::new(None),
+            gives_way: Cell::new(Progress::Waits),
             forked: Cell::new(false),
             empty_pipe: Cell::new(None),
         }
@@ -129,11 +146,6 @@ impl ThreadSlot {
 
     /// Charges all time up to now to thread and process.
     pub(crate) fn charge(&self) {
-        self.charge_ended(None);
-    }
-
-    #[inline]
-    fn charge_ended(&self, ended_by: Option<SwitchKind>) {
         if self.in_user.get() {
             self.leave_user();
             self.in_user.set(true);
@@ -141,10 +153,21 @@ impl ThreadSlot {
             self.enter_user();
             self.in_user.set(false);
         }
+        let here = here(cpu::current());
+        let ran = self.charge_to(here, None);
+        here.ran.store(here.ran.load(Ordering::Relaxed).wrapping_add(ran.0), Ordering::Relaxed);
+    }
+
+    /// Charges what was counted to thread, process and CPU, and what has ended the poll. Returns how long that was.
+    #[inline]
+    fn charge_to(&self, here: &Here, ended_by: Option<SwitchKind>) -> Nanos {
         let user = time::span(self.user_cycles.replace(0));
         let system = time::span(self.system_cycles.replace(0));
         self.thread.charge_time(user, system, ended_by);
-        crate::cpu::account(user, system);
+        // Only this CPU writes there.
+        here.user.store(here.user.load(Ordering::Relaxed).wrapping_add(user.0), Ordering::Relaxed);
+        here.system.store(here.system.load(Ordering::Relaxed).wrapping_add(system.0), Ordering::Relaxed);
+        Nanos(user.0.wrapping_add(system.0))
     }
 
     /// The pipe that the read which has just ended user mode found empty.
@@ -154,8 +177,8 @@ impl ThreadSlot {
     }
 
     /// Lets the tasks that wait for a CPU run first.
-    pub(crate) const fn give_way(&self, kind: SwitchKind) -> GiveWay<'_> {
-        GiveWay { slot: self, kind: Some(kind) }
+    pub(crate) const fn give_way(&self, how: Progress) -> GiveWay<'_> {
+        GiveWay { slot: self, how: Some(how) }
     }
 
     /// Whether the call just served has made a process with a copy of this memory.
@@ -223,22 +246,30 @@ impl ThreadSlot {
         self.choose_way();
     }
 
-    fn end_poll(&self, here: &Here) -> Option<SwitchKind> {
+    /// How far the poll came if it has not ended the thread, and how long it took.
+    #[inline]
+    fn end_poll(&self, here: &Here) -> (Progress, Nanos) {
         if self.fpu_live.replace(false) {
             // SAFETY: see `Sync`; nothing else borrows the area between two polls.
             unsafe { &mut *self.fpu.get() }.save();
         }
-        let gives_way = self.gives_way.take();
-        self.charge_ended(Some(gives_way.unwrap_or(SwitchKind::Voluntary)));
-        here.since.store(self.since.get(), Ordering::Relaxed);
-        let state = match gives_way {
-            Some(_) => ProcessState::Ready,
-            None => ProcessTable::waiting_state(&self.thread),
-        };
+        // A poll ends in the kernel.
+        let now = time::cycles();
+        self.system_cycles.set(self.system_cycles.get() + now.saturating_sub(self.since.get()));
+        here.since.store(now, Ordering::Relaxed);
+        let progress = self.gives_way.replace(Progress::Waits);
+        let kind = if progress.is_involuntary() { SwitchKind::Involuntary } else { SwitchKind::Voluntary };
+        let ran = Nanos(here.ran.load(Ordering::Relaxed).wrapping_add(self.charge_to(here, Some(kind)).0));
+        here.ran.store(0, Ordering::Relaxed);
         // After an end of the thread there is no such arrow, and none is needed.
-        self.thread.state_cell().advance_from(ProcessState::Running, state);
+        if progress == Progress::Waits {
+            let state = ProcessTable::waiting_state(&self.thread);
+            self.thread.state_cell().advance_from(ProcessState::Running, state);
+        } else {
+            self.thread.state_cell().advance_from(ProcessState::Running, ProcessState::Ready);
+        }
         cpu::set_owner(ptr::null_mut());
-        gives_way
+        (progress, ran)
     }
 }
 
@@ -246,31 +277,33 @@ impl ThreadSlot {
 pub(crate) struct GiveWay<'a> {
     slot: &'a ThreadSlot,
     /// `None` once it has given way.
-    kind: Option<SwitchKind>,
+    how: Option<Progress>,
 }
 
 impl Future for GiveWay<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        let Some(kind) = self.kind.take() else { return Poll::Ready(()) };
+        let Some(how) = self.how.take() else { return Poll::Ready(()) };
         // Seen by `with_slot`, which tells the executor: no waker is needed.
-        self.slot.gives_way.set(Some(kind));
+        self.slot.gives_way.set(how);
         Poll::Pending
     }
 }
 
-/// Polls with `slot` as the current thread of this CPU, which is `cpu`.
-pub(crate) fn with_slot(slot: &ThreadSlot, cpu: CpuId, poll: impl FnOnce() -> Poll<()>) -> Progress {
+/// Polls with `slot` as the current thread of this CPU, which is `cpu`. How far that came, and how long it took.
+pub(crate) fn with_slot(slot: &ThreadSlot, cpu: CpuId, poll: impl FnOnce() -> Poll<()>) -> (Progress, Nanos) {
     let here = here(cpu);
     slot.begin_poll(cpu, here);
     let result = poll();
-    let gives_way = slot.end_poll(here);
-    match (result, gives_way) {
-        (Poll::Ready(()), _) => Progress::Done,
-        (Poll::Pending, Some(_)) => Progress::Yields,
-        (Poll::Pending, None) => Progress::Waits,
-    }
+    let (progress, ran) = slot.end_poll(here);
+    (if result.is_ready() { Progress::Done } else { progress }, ran)
+}
+
+/// Time that threads have spent on a CPU: in user mode and in the kernel.
+pub(crate) fn spent(cpu: CpuId) -> (Nanos, Nanos) {
+    let here = here(cpu);
+    (Nanos(here.user.load(Ordering::Relaxed)), Nanos(here.system.load(Ordering::Relaxed)))
 }
 
 /// Time on this CPU, which is `cpu`, is that of threads from now on: it begins to poll after a rest.
@@ -285,11 +318,6 @@ fn current() -> Option<&'static ThreadSlot> {
     // SAFETY: set by `begin_poll` to a slot that outlives the poll, cleared by `end_poll`; only called during the poll, on
     // the same CPU, by code that keeps nothing of it.
     unsafe { slot.as_ref() }
-}
-
-/// Whether this CPU runs that thread.
-pub(crate) fn is_current(thread: &Thread) -> bool {
-    current().is_some_and(|slot| ptr::eq(Arc::as_ptr(&slot.thread), thread))
 }
 
 /// A task for a new thread with the memory `space` was made on behalf of the thread that this CPU runs.
@@ -314,11 +342,11 @@ pub(crate) fn current_thread() -> Option<Arc<Thread>> {
     current().map(|slot| slot.thread.clone())
 }
 
-/// Charges all time up to now to the thread that this CPU runs.
-pub(crate) fn charge_current() {
-    if let Some(slot) = current() {
-        slot.charge();
-    }
+/// Charges all time up to now to the thread that this CPU runs. For how long it runs already.
+pub(crate) fn charge_current() -> Nanos {
+    let Some(slot) = current() else { return Nanos::ZERO };
+    slot.charge();
+    Nanos(here(cpu::current()).ran.load(Ordering::Relaxed))
 }
 
 /// Makes `space` the one this CPU translates by.
@@ -464,8 +492,8 @@ pub(crate) fn install_hooks() {
 
 /// Work noted for this CPU: the thread whose call was served in the stub has to look at its signals.
 pub(crate) const ATTEND: u32 = 1;
-/// Work noted for this CPU: the CPUs that the thread may use have changed.
-pub(crate) const MOVE: u32 = 2;
+/// Work noted for this CPU: somebody is more urgent than the thread that runs.
+pub(crate) const SWITCH: u32 = 2;
 
 /// Number of rt_sigreturn(2).
 pub(crate) const SIGRETURN: u64 = abi::linux::general::__NR_rt_sigreturn as u64;

@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+mod attributes;
 mod boot;
 mod console;
 mod cpu;

@@ -68,15 +68,17 @@ impl Platform for Kernel {
 
     fn admit_thread(&self, thread: Arc<Thread>) -> Result<(), OutOfMemory> {
         let system = crate::system().ok_or(OutOfMemory)?;
-        run::admit(system, crate::executor(), thread)
+        run::admit(system, crate::executor(), thread);
+        Ok(())
     }
 
     fn run_task(&self, task: KernelTask) -> Result<(), OutOfMemory> {
-        run::start_task(crate::executor(), task)
+        run::start_task(crate::executor(), task);
+        Ok(())
     }
 
     fn charge(&self) {
-        crate::entry::charge_current();
+        let _ = crate::entry::charge_current();
     }
 
     fn random(&self, out: &mut [u8]) {
@@ -107,15 +109,8 @@ impl Platform for Kernel {
         }
     }
 
-    fn affinity_changed(&self, thread: &Thread) {
-        crate::executor().note_change();
-        if crate::entry::is_current(thread) {
-            // Through its own loop, which sees where it is.
-            cpu::set_work(crate::entry::MOVE);
-        } else {
-            // Brought back from user mode if it is there, and looked at anew before it goes on.
-            thread.wake();
-        }
+    fn scheduling_changed(&self, thread: &Thread) {
+        crate::executor().refresh(crate::attributes::of(thread), || thread.wake());
     }
 
     fn online(&self) -> CpuSet {

@@ -10,15 +10,15 @@ use core::task::{Context, Poll};
 use hal::{Trap, UserContext};
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user;
-use process::{ExitStatus, SwitchKind};
+use process::ExitStatus;
 use syscall::{
     KernelTask, NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, Serving, System, Thread, VectorState,
 };
-use types::{CpuId, CpuSet};
+use types::{CpuId, Nanos};
 
 use crate::entry::{self, ATTEND, EXIT_GROUP, SCHED_YIELD, SIGRETURN, SlotFpu, ThreadSlot};
 use crate::executor::{Body, Executor, Progress};
-use crate::{cpu, executor};
+use crate::{attributes, cpu, executor};
 
 /// Bytes of the future of a thread, once there has been one.
 static LIFE_SIZE: AtomicUsize = AtomicUsize::new(0);
@@ -57,32 +57,23 @@ pub(crate) fn start(
     let life = Box::pin(live(system, slot.clone(), start));
     LIFE_SIZE.store(size_of_val(&*life), Ordering::Relaxed);
     let task = ThreadTask::Running(Running { slot, life });
-    if executor.spawn(task, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
+    executor.spawn(task, attributes::of(&thread), |waker| thread.set_waker(waker));
+    Ok(())
 }
 
 /// Makes a task of a thread that has no program yet: it waits for one.
-///
-/// # Errors
-/// [`OutOfMemory`]; there is no task.
-pub(crate) fn admit(
-    system: &'static System,
-    executor: &'static Executor<ThreadTask>,
-    thread: Arc<Thread>,
-) -> Result<(), OutOfMemory> {
+pub(crate) fn admit(system: &'static System, executor: &'static Executor<ThreadTask>, thread: Arc<Thread>) {
     let task = ThreadTask::Created(Box::pin(created(system, thread.clone())));
-    if executor.spawn(task, |waker| thread.set_waker(waker)) { Ok(()) } else { Err(OutOfMemory) }
+    executor.spawn(task, attributes::of(&thread), |waker| thread.set_waker(waker));
 }
 
 /// Runs a task of the kernel's own.
-///
-/// # Errors
-/// [`OutOfMemory`]; it never runs.
-pub(crate) fn start_task(executor: &'static Executor<ThreadTask>, task: KernelTask) -> Result<(), OutOfMemory> {
+pub(crate) fn start_task(executor: &'static Executor<ThreadTask>, task: KernelTask) {
     let body = Box::pin(async move {
         task.await;
         None
     });
-    if executor.spawn(ThreadTask::Created(body), |_| ()) { Ok(()) } else { Err(OutOfMemory) }
+    executor.spawn(ThreadTask::Created(body), attributes::KERNEL, |_| ());
 }
 
 /// The life of a created thread until it has a program; `None` when it has ended without.
@@ -117,19 +108,16 @@ pub(crate) struct Running {
 
 impl Body for ThreadTask {
     #[inline]
-    fn cpus(&self) -> CpuSet {
-        match self {
-            Self::Running(running) => running.slot.thread.affinity(),
-            Self::Created(_) => CpuSet(u64::MAX),
-        }
+    fn executor() -> &'static Executor<Self> {
+        executor()
     }
 
     // The one call of it is in the loop that every switch goes through.
     #[inline(always)]
-    fn poll(&mut self, here: CpuId, cx: &mut Context<'_>) -> Progress {
+    fn poll(&mut self, here: CpuId, cx: &mut Context<'_>) -> (Progress, Nanos) {
         match self {
             Self::Running(Running { slot, life }) => entry::with_slot(slot, here, || life.as_mut().poll(cx)),
-            Self::Created(_) => self.poll_created(cx),
+            Self::Created(_) => (self.poll_created(cx), Nanos::ZERO),
         }
     }
 }
@@ -144,8 +132,6 @@ impl ThreadTask {
             Poll::Ready(None) => Progress::Done,
             Poll::Ready(Some(running)) => {
                 *self = Self::Running(running);
-                // From now on it has CPUs of its own choice.
-                executor().note_change();
                 Progress::Yields
             }
         }
@@ -195,7 +181,7 @@ fn live(
             // Calls that are filtered or translated go no short way.
             if is_call && context.orig_rax == SCHED_YIELD && !slot.thread.is_detoured() {
                 context.rax = 0;
-                slot.give_way(SwitchKind::Voluntary).await;
+                slot.give_way(Progress::Yields).await;
                 attend = slot.thread.signals().needs_attention();
                 continue;
             }
@@ -217,7 +203,6 @@ fn live(
                 system.thread_exit(&slot.thread, Some(status));
                 return;
             }
-            let interrupted = matches!(trap, Trap::Interrupt { .. });
             let served = {
                 let bases = (context.fs_base, context.gs_base);
                 let mut fpu = SlotFpu(&slot);
@@ -260,10 +245,9 @@ fn live(
             // page and table that the parent writes to before that has to be copied.
             let here = hal_x86_64::cpu::current();
             let child_first = slot.take_forked() && executor().sole_waiter(here);
-            // Whoever changes its CPUs sees to it that it comes by here: the executor then brings it to where it belongs.
-            let misplaced = interrupted && !slot.thread.affinity().contains(here);
-            if cpu::slice_is_over(here) || child_first || misplaced {
-                slot.give_way(SwitchKind::Involuntary).await;
+            // Its time is over, somebody is more urgent, or it may not run here any more.
+            if child_first || executor().scheduler().wants_switch(here) {
+                slot.give_way(if child_first { Progress::YieldsToChild } else { Progress::Preempted }).await;
                 // Nobody interrupts a thread that waits for a CPU.
                 attend |= slot.thread.signals().needs_attention();
             }

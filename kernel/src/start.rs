@@ -34,6 +34,7 @@ const PATIENCE: Nanos = Nanos::from_secs(10);
 const STACK_PAGES_ORDER: u32 = 4;
 
 /// CPU, memory, clocks, interrupts, the other CPUs.
+#[expect(clippy::panic, reason = "without a queue for each CPU there is nothing to run")]
 pub(crate) fn machine(boot: &BootInfo) {
     // First, since locks and the heap ask for the number of the CPU.
     let found = entry::init_boot_cpu(DIRECT_MAP_BASE);
@@ -72,6 +73,12 @@ pub(crate) fn machine(boot: &BootInfo) {
     entry::install_hooks();
     let topology = Topology::new(&tables, apic::local_id());
     start_other_cpus(boot, line, &topology);
+    for cpu in hal_x86_64::cpu::online().iter() {
+        // Before anything runs there is memory, or this machine is of no use.
+        if let Err(error) = crate::executor().scheduler().online(cpu) {
+            panic!("no run queue for CPU {}: {error:?}", cpu.0);
+        }
+    }
 }
 
 fn start_other_cpus(boot: &BootInfo, line: CommandLine<'_>, topology: &Topology) {

@@ -1,4 +1,4 @@
-//! Histograms of the time from a wake-up to the CPU.
+//! What each CPU did, with histograms of how long tasks waited for it.
 
 use types::Nanos;
 
@@ -7,7 +7,7 @@ use crate::class::Class;
 /// Buckets of a histogram.
 pub const LATENCY_BUCKETS: usize = 32;
 
-/// Wake-ups by their latency: bucket `n` counts those of `2^n ..= 2^(n+1) - 1` ns, the last all longer ones (2 s).
+/// Waits by their length: bucket `n` counts those of `2^n ..= 2^(n+1) - 1` ns, the last all longer ones (2 s).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Histogram([u64; LATENCY_BUCKETS]);
 
@@ -29,12 +29,12 @@ impl Histogram {
         &self.0
     }
 
-    /// Wake-ups counted.
+    /// Waits counted.
     pub fn count(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// Upper end of the bucket below which `per_mille` thousandths of the wake-ups lie; `None` if there were none.
+    /// Upper end of the bucket below which `per_mille` thousandths of the waits lie; `None` if there were none.
     pub fn percentile(&self, per_mille: u32) -> Option<Nanos> {
         let wanted = (self.count() * u64::from(per_mille.min(1000))).div_ceil(1000).max(1);
         let mut seen = 0;
@@ -61,7 +61,7 @@ impl Default for Histogram {
 pub struct CpuStats {
     /// Time that tasks ran here, by class; the rest was idle.
     pub class_time: [Nanos; 5],
-    /// Time from wake-up to CPU, by class.
+    /// Waits for the CPU of 16 µs and more, by class.
     pub latency: [Histogram; 5],
     /// Choices of a task.
     pub switches: u64,
@@ -71,19 +71,28 @@ pub struct CpuStats {
     pub steals: u64,
     /// Tasks taken from other CPUs because they had more.
     pub pulls: u64,
-    /// Time that tasks waited for this CPU before they ran.
+    /// Time that tasks waited for this CPU before they ran, waits below 16 µs left out.
     pub waited: Nanos,
     /// Tasks waiting at the moment.
     pub waiting: u32,
 }
 
 impl CpuStats {
+    #[cold]
+    pub(crate) fn note_wait(&mut self, class: Class, waited: u64) {
+        let waited = Nanos(if waited >> 63 == 0 { waited } else { 0 });
+        self.waited += waited;
+        if let Some(histogram) = self.latency.get_mut(class as usize) {
+            histogram.record(waited);
+        }
+    }
+
     /// Time spent on tasks of `class`.
     pub fn time_of(&self, class: Class) -> Nanos {
         self.class_time.get(class as usize).copied().unwrap_or_default()
     }
 
-    /// Wake-up latencies of `class`.
+    /// Waits of 16 µs and more of `class`.
     pub fn latency_of(&self, class: Class) -> Histogram {
         self.latency.get(class as usize).copied().unwrap_or_default()
     }

@@ -2,8 +2,8 @@
 //!
 //! | Linux | here |
 //! |---|---|
-//! | SCHED_FIFO 1–99 | System, levels 5–1 by twenties (1–19 is 5, 80–99 is 1), first in, first out; level 0 is the kernel's own |
-//! | SCHED_RR 1–99 | the same levels, by slices |
+//! | SCHED_FIFO 1–99 | System, levels 5–1 by twenties (1–19 is 5, 80–99 is 1), in a level by rank (the higher priority first), then first in, first out; level 0 is the kernel's own |
+//! | SCHED_RR 1–99 | the same levels and ranks, by slices among equals |
 //! | SCHED_OTHER | the class of the program's [`Role`], level 2, adaptive; nice is its weight in the level |
 //! | SCHED_BATCH | the same, never boosted |
 //! | SCHED_IDLE | Background, level 5; nice is its weight |
@@ -57,10 +57,11 @@ pub fn policy_from_linux(policy: u32, priority: u32, nice: i8, role: Role) -> Re
         return Err(SchedError::InvalidPolicy);
     }
     let static_level = Level::new(5 - (priority / 20) as u8);
+    let rank = 19 - (priority % 20) as u8;
     let class = role.class();
     Ok(match policy {
-        SCHED_FIFO => Policy::new(Class::System).at(static_level).flavour(Flavour::Fifo),
-        SCHED_RR => Policy::new(Class::System).at(static_level).flavour(Flavour::Fixed),
+        SCHED_FIFO => Policy::new(Class::System).at(static_level).rank(rank).flavour(Flavour::Fifo),
+        SCHED_RR => Policy::new(Class::System).at(static_level).rank(rank).flavour(Flavour::Fixed),
         SCHED_NORMAL => Policy::new(class).nice(nice),
         SCHED_BATCH => Policy::new(class).nice(nice).flavour(Flavour::Batch),
         SCHED_IDLE => Policy::new(Class::Background).at(Level::BOTTOM).nice(nice).flavour(Flavour::Fixed),
@@ -72,12 +73,17 @@ pub fn policy_from_linux(policy: u32, priority: u32, nice: i8, role: Role) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::class::Credit;
 
     #[test]
     fn real_time_priorities_map_to_system_levels_in_order() {
         let level = |priority| policy_from_linux(SCHED_FIFO, priority, 0, Role::Ordinary).unwrap().level.number();
         assert_eq!([1, 19, 20, 50, 80, 99].map(level), [5, 5, 4, 3, 1, 1]);
         assert!((1..99).all(|priority| level(priority) >= level(priority + 1)));
+        let urgency = |priority| {
+            policy_from_linux(SCHED_RR, priority, 0, Role::Ordinary).unwrap().place(Credit::NEUTRAL).urgency()
+        };
+        assert!((1..99).all(|priority| urgency(priority + 1) < urgency(priority)), "no two are alike");
     }
 
     #[test]

@@ -3,54 +3,40 @@
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use loom::thread;
-use types::CpuId;
 
-use crate::state::{Blocking, Claim, Phase, StateWord};
-
-const HERE: CpuId = CpuId(0);
-const THERE: CpuId = CpuId(1);
-
-/// A task in the queue of `HERE`.
-fn queued() -> (Arc<StateWord>, u32) {
-    let word = StateWord::new();
-    let generation = word.create().unwrap();
-    assert_eq!(word.wake(generation), Claim::Owned);
-    word.insert(HERE).unwrap();
-    (Arc::new(word), generation)
-}
+use crate::state::{Claim, Phase, State};
 
 /// One run of a task that waits for `condition`: true if it saw it.
-fn run(word: &StateWord, condition: &AtomicBool) -> bool {
-    word.start(HERE).unwrap();
+fn run(state: &State, condition: &AtomicBool) -> bool {
+    state.start();
     condition.load(Relaxed)
+}
+
+/// A thread that makes `condition` true and wakes; whether it got the task.
+fn waker(state: &Arc<State>, condition: &Arc<AtomicBool>) -> thread::JoinHandle<Claim> {
+    let (state, condition) = (state.clone(), condition.clone());
+    thread::spawn(move || {
+        // Relaxed on purpose: the state alone brings the news.
+        condition.store(true, Relaxed);
+        state.wake()
+    })
 }
 
 /// Whether the waker set the condition before a wake-up in any state: the task sees it, in this run or another.
 #[test]
 fn no_wake_up_is_lost() {
     loom::model(|| {
-        let (word, generation) = queued();
-        let condition = Arc::new(AtomicBool::new(false));
-        let waker = {
-            let (word, condition) = (word.clone(), condition.clone());
-            thread::spawn(move || {
-                // Relaxed on purpose: the state word alone brings the news.
-                condition.store(true, Relaxed);
-                if word.wake(generation) == Claim::Owned {
-                    word.insert(HERE).unwrap();
-                }
-            })
-        };
-        let mut seen = run(&word, &condition);
-        if !seen && word.block(HERE).unwrap() == Blocking::Woken {
-            word.insert(HERE).unwrap();
-            seen = run(&word, &condition);
+        let (state, condition) = (Arc::new(State::queued()), Arc::new(AtomicBool::new(false)));
+        let waker = waker(&state, &condition);
+        let mut seen = run(&state, &condition);
+        if !seen && !state.block() {
+            seen = run(&state, &condition);
             assert!(seen, "it was queued again because of the wake-up");
         }
-        waker.join().unwrap();
+        let claim = waker.join().unwrap();
         if !seen {
-            assert_eq!(word.load().1, Phase::Queued(HERE), "the waker found it blocked");
-            assert!(run(&word, &condition));
+            assert_eq!((claim, state.phase()), (Claim::Owned, Phase::Queued), "the waker found it blocked");
+            assert!(run(&state, &condition));
         }
     });
 }
@@ -59,134 +45,72 @@ fn no_wake_up_is_lost() {
 #[test]
 fn a_wake_up_that_races_with_a_yield_is_seen_by_the_next_run() {
     loom::model(|| {
-        let (word, generation) = queued();
-        let condition = Arc::new(AtomicBool::new(false));
-        word.start(HERE).unwrap();
-        let waker = {
-            let (word, condition) = (word.clone(), condition.clone());
-            thread::spawn(move || {
-                condition.store(true, Relaxed);
-                let claim = word.wake(generation);
-                assert!(matches!(claim, Claim::Running(HERE) | Claim::Pending), "nobody else queues it");
-            })
-        };
-        word.requeue(HERE).unwrap();
-        let seen = run(&word, &condition);
-        waker.join().unwrap();
-        // Found waiting, or found running before the yield: the run that followed has the news. Found running after it: it will look again.
-        assert!(seen || word.load().1 == Phase::Notified(HERE));
+        let (state, condition) = (Arc::new(State::queued()), Arc::new(AtomicBool::new(false)));
+        let waker = waker(&state, &condition);
+        let first = run(&state, &condition);
+        state.requeue();
+        let second = run(&state, &condition);
+        let claim = waker.join().unwrap();
+        assert_ne!(claim, Claim::Owned, "it never was blocked");
+        assert!(first || second || state.phase() == Phase::Notified, "it will look again");
     });
 }
 
-/// Two wakers and a task that blocks: it is queued once.
+/// Of two wakers of a blocked task one queues it.
 #[test]
 fn one_of_two_wakers_queues_the_task() {
     loom::model(|| {
-        let (word, generation) = queued();
-        word.start(HERE).unwrap();
-        let owners = Arc::new(AtomicUsize::new(0));
-        let wakers = [0, 1].map(|_| {
-            let (word, owners) = (word.clone(), owners.clone());
-            thread::spawn(move || {
-                if word.wake(generation) == Claim::Owned {
-                    owners.fetch_add(1, Relaxed);
-                    word.insert(THERE).unwrap();
-                }
-            })
+        let state = Arc::new(State::queued());
+        state.start();
+        assert!(state.block());
+        let wakers = [0; 2].map(|_| {
+            let state = state.clone();
+            thread::spawn(move || state.wake())
         });
-        let woken = word.block(HERE).unwrap() == Blocking::Woken;
-        if woken {
-            owners.fetch_add(1, Relaxed);
-            word.insert(HERE).unwrap();
-        }
-        for waker in wakers {
-            waker.join().unwrap();
-        }
-        assert_eq!(owners.load(Relaxed), 1);
-        assert!(matches!(word.load().1, Phase::Queued(_)));
+        let claims = wakers.map(|waker| waker.join().unwrap());
+        assert_eq!(claims.iter().filter(|claim| **claim == Claim::Owned).count(), 1);
+        assert_eq!(state.phase(), Phase::Queued);
     });
 }
 
-/// A thief and the CPU itself want the task: one gets it.
-#[test]
-fn steal_and_start_exclude_each_other() {
-    loom::model(|| {
-        let (word, _) = queued();
-        let thief = {
-            let word = word.clone();
-            thread::spawn(move || {
-                let stolen = word.take(HERE).is_ok();
-                if stolen {
-                    word.insert(THERE).unwrap();
-                    word.start(THERE).unwrap();
-                }
-                stolen
-            })
-        };
-        let started = word.start(HERE).is_ok();
-        let stolen = thief.join().unwrap();
-        assert!(started != stolen);
-        assert_eq!(word.load().1, Phase::Running(if started { HERE } else { THERE }));
-    });
-}
-
-/// A wake-up races with the end: it finds the task or nothing, never the slot's next task.
-#[test]
-fn a_late_wake_up_does_not_reach_the_next_task_of_the_slot() {
-    loom::model(|| {
-        let (word, generation) = queued();
-        word.start(HERE).unwrap();
-        let waker = {
-            let word = word.clone();
-            thread::spawn(move || word.wake(generation))
-        };
-        word.finish(HERE).unwrap();
-        let next = word.create().unwrap();
-        let claim = waker.join().unwrap();
-        assert!(matches!(claim, Claim::Stale | Claim::Running(HERE)));
-        assert_eq!(word.load(), (next, Phase::Blocked));
-    });
-}
-
-/// What the blocking CPU wrote down, the one that runs the task next sees, though all of it is `Relaxed`.
+/// Two CPUs run a task one after the other, never both: the second gets it by waking it. So what the first wrote down the
+/// second sees.
 #[test]
 fn accounts_pass_from_owner_to_owner() {
     loom::model(|| {
-        let (word, generation) = queued();
-        let account = Arc::new(AtomicUsize::new(0));
-        word.start(HERE).unwrap();
-        let waker = {
-            let (word, account) = (word.clone(), account.clone());
+        let (state, account, busy) =
+            (Arc::new(State::queued()), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        state.start();
+        let other = {
+            let (state, account, busy) = (state.clone(), account.clone(), busy.clone());
             thread::spawn(move || {
-                if word.wake(generation) == Claim::Owned {
-                    assert_eq!(account.load(Relaxed), 7);
+                if state.wake() == Claim::Owned {
+                    state.start();
+                    assert!(!busy.load(Relaxed), "on two CPUs");
+                    assert_eq!(account.load(Relaxed), 1);
                 }
             })
         };
-        account.store(7, Relaxed);
-        let _ = word.block(HERE).unwrap();
-        waker.join().unwrap();
+        busy.store(true, Relaxed);
+        account.store(1, Relaxed);
+        busy.store(false, Relaxed);
+        state.block();
+        other.join().unwrap();
     });
 }
 
-/// A change of policy races with queueing: either the queue sees it, or the changer sees the queue.
+/// A wake-up that comes when a task ends, or later, owns nothing.
 #[test]
-fn a_change_of_policy_is_not_missed() {
+fn a_late_wake_up_finds_the_end() {
     loom::model(|| {
-        let word = StateWord::new();
-        let generation = word.create().unwrap();
-        assert_eq!(word.wake(generation), Claim::Owned);
-        let (word, policy) = (Arc::new(word), Arc::new(AtomicUsize::new(0)));
-        let changer = {
-            let (word, policy) = (word.clone(), policy.clone());
-            thread::spawn(move || {
-                policy.store(1, Relaxed);
-                word.publish(generation).unwrap()
-            })
+        let state = Arc::new(State::queued());
+        state.start();
+        let waker = {
+            let state = state.clone();
+            thread::spawn(move || state.wake())
         };
-        word.insert(HERE).unwrap();
-        let queued_with = policy.load(Relaxed);
-        let found = changer.join().unwrap();
-        assert!(queued_with == 1 || found == Phase::Queued(HERE));
+        state.end();
+        assert_ne!(waker.join().unwrap(), Claim::Owned);
+        assert_eq!((state.phase(), state.wake()), (Phase::Ended, Claim::Ended));
     });
 }

@@ -2,7 +2,7 @@
 
 use types::{CpuId, CpuSet};
 
-use crate::priority::Key;
+use crate::priority::Urgency;
 use crate::topology::Topology;
 
 /// Where a task was put.
@@ -15,17 +15,20 @@ pub struct Placement {
     pub preempt: bool,
 }
 
+/// So many wait for its last CPU before a task looks for another: looking costs time, and so does refilling a cache.
+const CROWD: u32 = 2;
+
 /// What placement looks at. The loads are those of a moment ago; a wrong one costs time, never correctness.
 pub(crate) struct View<'a, F> {
     pub(crate) topology: &'a Topology,
     /// Online CPUs that the task may use; not empty.
     pub(crate) allowed: CpuSet,
     pub(crate) idle: CpuSet,
-    /// Key that a CPU runs (`None`: nothing) and how many wait for it.
+    /// How urgent a task must be to take that CPU, and how many wait for it.
     pub(crate) busy: F,
 }
 
-impl<F: Fn(CpuId) -> (Option<Key>, u32)> View<'_, F> {
+impl<F: Fn(CpuId) -> (Urgency, u32)> View<'_, F> {
     /// An idle CPU, as near as possible to where the task's data are: its last CPU, a thread of that core, its home node, then other
     /// nodes by distance. A whole idle core is preferred to a thread of a busy one.
     pub(crate) fn idle_cpu(&self, last: CpuId, home: u8) -> Option<CpuId> {
@@ -47,16 +50,16 @@ impl<F: Fn(CpuId) -> (Option<Key>, u32)> View<'_, F> {
         })
     }
 
-    /// A busy CPU: the last one if the task is the more urgent there or nobody waits; else the one in its node that runs the
+    /// A busy CPU: the last one if the task is the more urgent there or hardly anybody waits; else the one in its node that runs the
     /// least urgent task, if that is less urgent than this; else the one where the fewest wait, the last one among equals.
-    pub(crate) fn busy_cpu(&self, key: Key, last: CpuId, home: u8) -> CpuId {
-        let beats = |cpu: CpuId| (self.busy)(cpu).0.is_none_or(|running| key < running);
-        if self.allowed.contains(last) && beats(last) {
+    pub(crate) fn busy_cpu(&self, urgency: Urgency, last: CpuId, home: u8) -> CpuId {
+        let beats = |cpu: CpuId| urgency < (self.busy)(cpu).0;
+        if self.allowed.contains(last) && (beats(last) || (self.busy)(last).1 < CROWD) {
             return last;
         }
         let near = CpuSet(self.allowed.0 & self.topology.node(home).0);
         let candidates = if near.is_empty() { self.allowed } else { near };
-        let least_urgent = candidates.iter().max_by_key(|cpu| (self.busy)(*cpu).0.map_or(u8::MAX, Key::number));
+        let least_urgent = candidates.iter().max_by_key(|cpu| (self.busy)(*cpu).0);
         if let Some(cpu) = least_urgent
             && beats(cpu)
         {
@@ -70,8 +73,8 @@ impl<F: Fn(CpuId) -> (Option<Key>, u32)> View<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::class::Class;
-    use crate::priority::Level;
+    use crate::class::{Class, Credit};
+    use crate::priority::{Flavour, Policy};
 
     fn two_nodes() -> Topology {
         let mut topology = Topology::flat();
@@ -82,13 +85,13 @@ mod tests {
         topology
     }
 
-    fn key(class: Class) -> Key {
-        Key::new(class, Level::DEFAULT)
+    fn urgency(class: Class) -> Urgency {
+        Policy::new(class).flavour(Flavour::Fixed).place(Credit::NEUTRAL).urgency()
     }
 
     fn choose(idle: u64, allowed: u64, last: u32, home: u8) -> Option<u32> {
         let topology = two_nodes();
-        let busy = |_| (Some(key(Class::User)), 1);
+        let busy = |_| (urgency(Class::User), 2);
         let view = View { topology: &topology, allowed: CpuSet(allowed), idle: CpuSet(idle), busy };
         view.idle_cpu(CpuId(last), home).map(|cpu| cpu.0)
     }
@@ -106,13 +109,13 @@ mod tests {
     #[test]
     fn without_idle_cpus_the_least_urgent_is_preempted() {
         let topology = two_nodes();
-        let busy = |cpu: CpuId| (Some(key(if cpu.0 == 2 { Class::Background } else { Class::User })), cpu.0);
+        let busy = |cpu: CpuId| (urgency(if cpu.0 == 2 { Class::Background } else { Class::User }), cpu.0);
         let view = View { topology: &topology, allowed: CpuSet(0xff), idle: CpuSet::EMPTY, busy };
-        assert_eq!(view.busy_cpu(key(Class::Interactive), CpuId(3), 0), CpuId(3), "cache before all");
-        assert_eq!(view.busy_cpu(key(Class::User), CpuId(3), 0), CpuId(2));
-        assert_eq!(view.busy_cpu(key(Class::Background), CpuId(3), 0), CpuId(0), "the shortest queue");
-        assert_eq!(view.busy_cpu(key(Class::Background), CpuId(3), 1), CpuId(4), "of its node");
+        assert_eq!(view.busy_cpu(urgency(Class::Interactive), CpuId(3), 0), CpuId(3), "cache before all");
+        assert_eq!(view.busy_cpu(urgency(Class::User), CpuId(3), 0), CpuId(2));
+        assert_eq!(view.busy_cpu(urgency(Class::Background), CpuId(3), 0), CpuId(0), "the shortest queue");
+        assert_eq!(view.busy_cpu(urgency(Class::Background), CpuId(3), 1), CpuId(4), "of its node");
         let pinned = View { allowed: CpuSet(0b1000_0000), ..view };
-        assert_eq!(pinned.busy_cpu(key(Class::Background), CpuId(3), 0), CpuId(7));
+        assert_eq!(pinned.busy_cpu(urgency(Class::Background), CpuId(3), 0), CpuId(7));
     }
 }

@@ -1,6 +1,6 @@
 //! Levels, keys, weights, and what a task asks for.
 
-use crate::class::Class;
+use crate::class::{Class, Credit};
 
 /// Levels in each class.
 pub const LEVELS: u8 = 6;
@@ -47,6 +47,9 @@ impl Level {
 pub struct Key(u8);
 
 impl Key {
+    /// Number of the first key whose level goes by virtual time.
+    pub(crate) const FIRST_FAIR: u8 = LEVELS;
+
     /// The key of a level of a class.
     pub const fn new(class: Class, level: Level) -> Self {
         Self(class as u8 * LEVELS + level.0)
@@ -92,6 +95,17 @@ pub enum Flavour {
     Fifo = 3,
 }
 
+impl Flavour {
+    const fn from_bits(bits: u32) -> Self {
+        match bits & 3 {
+            0 => Self::Adaptive,
+            1 => Self::Batch,
+            2 => Self::Fixed,
+            _ => Self::Fifo,
+        }
+    }
+}
+
 /// What a task asks for; changed by [`Scheduler::set_priority`](crate::Scheduler::set_priority).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
@@ -103,12 +117,14 @@ pub struct Policy {
     pub nice: i8,
     /// Behaviour within the class.
     pub flavour: Flavour,
+    /// Order within a level of System, `0..64`: 0 goes first. Nothing in other classes.
+    pub rank: u8,
 }
 
 impl Policy {
     /// An ordinary task of `class`.
     pub const fn new(class: Class) -> Self {
-        Self { class, level: Level::DEFAULT, nice: 0, flavour: Flavour::Adaptive }
+        Self { class, level: Level::DEFAULT, nice: 0, flavour: Flavour::Adaptive, rank: 0 }
     }
 
     /// The same at another level.
@@ -130,6 +146,12 @@ impl Policy {
         Self { flavour, ..self }
     }
 
+    /// The same with another rank; numbers too large are the last rank.
+    #[must_use]
+    pub const fn rank(self, rank: u8) -> Self {
+        Self { rank: if rank < RANKS { rank } else { RANKS - 1 }, ..self }
+    }
+
     /// Key before boost, decay and inheritance.
     pub const fn key(self) -> Key {
         Key::new(self.class, self.level)
@@ -140,19 +162,96 @@ impl Policy {
         Weight::of_nice(self.nice)
     }
 
+    /// Where a task of this policy and that credit waits.
+    pub(crate) fn place(self, credit: Credit) -> Place {
+        let key = Key::new(self.class, self.class.rules().level(self, credit));
+        let rank = if matches!(self.class, Class::System) { self.rank } else { 0 };
+        Place(u32::from(key.0) << RANK_BITS | u32::from(rank) | (self.flavour as u32) << FLAVOUR_SHIFT)
+    }
+
+    /// As one word; the bits from [`Policy::BITS`] on are free.
     pub(crate) const fn to_bits(self) -> u32 {
-        self.key().0 as u32 | (self.nice as u8 as u32) << 8 | (self.flavour as u32) << 16
+        self.key().0 as u32 | (self.flavour as u32) << 5 | (self.nice as u8 as u32) << 8 | (self.rank as u32) << 16
+    }
+
+    /// Bits of the word.
+    pub(crate) const BITS: u32 = 22;
+
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        let key = Key::from_number(bits as u8 & 31);
+        let flavour = Flavour::from_bits(bits >> 5);
+        let rank = (bits >> 16) as u8 % RANKS;
+        Self { class: key.class(), level: key.level(), nice: (bits >> 8) as u8 as i8, flavour, rank }
+    }
+}
+
+/// Ranks in a level of System.
+pub(crate) const RANKS: u8 = 1 << RANK_BITS;
+const RANK_BITS: u32 = 6;
+const FLAVOUR_SHIFT: u32 = 16;
+
+/// Where a task waits: key and, in System, rank; and how it behaves there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
+impl Place {
+    pub(crate) const fn to_bits(self) -> u32 {
+        self.0
     }
 
     pub(crate) const fn from_bits(bits: u32) -> Self {
-        let key = Key::from_number(bits as u8);
-        let flavour = match bits >> 16 {
-            0 => Flavour::Adaptive,
-            1 => Flavour::Batch,
-            2 => Flavour::Fixed,
-            _ => Flavour::Fifo,
-        };
-        Self { class: key.class(), level: key.level(), nice: (bits >> 8) as u8 as i8, flavour }
+        Self(bits)
+    }
+
+    /// The place that somebody more urgent lends.
+    pub(crate) const fn at_key(self, key: Key) -> Self {
+        Self((key.0 as u32) << RANK_BITS | self.0 >> FLAVOUR_SHIFT << FLAVOUR_SHIFT)
+    }
+
+    /// Key and rank as one number: less is more urgent.
+    #[inline]
+    pub(crate) const fn urgency(self) -> Urgency {
+        Urgency(self.0 & 0x7ff)
+    }
+
+    #[inline]
+    pub(crate) const fn key(self) -> Key {
+        Key((self.0 >> RANK_BITS & 31) as u8)
+    }
+
+    #[inline]
+    pub(crate) const fn rank(self) -> u32 {
+        self.0 & (RANKS as u32 - 1)
+    }
+
+    pub(crate) const fn flavour(self) -> Flavour {
+        Flavour::from_bits(self.0 >> FLAVOUR_SHIFT)
+    }
+
+    /// Whether its level goes by virtual time, not by arrival.
+    #[inline]
+    pub(crate) const fn is_fair(self) -> bool {
+        self.urgency().0 >= Urgency::FIRST_FAIR.0
+    }
+}
+
+/// Key and rank as one number: less is more urgent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Urgency(pub(crate) u32);
+
+impl Urgency {
+    /// Above all.
+    pub(crate) const MOST: Self = Self(0);
+    /// Below all: of a CPU that runs nothing.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+    const FIRST_FAIR: Self = Self((LEVELS as u32) << RANK_BITS);
+    const FIRST_BACKGROUND: Self = Self((Class::Background as u32 * LEVELS as u32) << RANK_BITS);
+
+    /// How urgent a task must be at least to take the CPU from one of this urgency: more urgent. Those of Background do not take it
+    /// from each other.
+    #[inline]
+    pub(crate) const fn threshold(self) -> Self {
+        if self.0 < Self::FIRST_BACKGROUND.0 { self } else { Self::FIRST_BACKGROUND }
     }
 }
 
@@ -201,8 +300,14 @@ mod tests {
             for level in 0..LEVELS {
                 for nice in -20..20 {
                     for flavour in [Flavour::Adaptive, Flavour::Batch, Flavour::Fixed, Flavour::Fifo] {
-                        let policy = Policy::new(class).at(Level::new(level)).nice(nice).flavour(flavour);
+                        let rank = (nice + 20) as u8;
+                        let policy = Policy::new(class).at(Level::new(level)).nice(nice).flavour(flavour).rank(rank);
                         assert_eq!(Policy::from_bits(policy.to_bits()), policy);
+                        assert!(policy.to_bits() < 1 << Policy::BITS);
+                        let place = policy.place(Credit::NEUTRAL);
+                        assert_eq!((place.key().class(), place.flavour()), (class, flavour));
+                        assert_eq!(place.is_fair(), class != Class::System);
+                        assert_eq!(place.at_key(Key::new(Class::User, Level::TOP)).flavour(), flavour);
                         assert_eq!((policy.key().class(), policy.key().level().number()), (class, level));
                     }
                 }

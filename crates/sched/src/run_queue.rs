@@ -1,440 +1,689 @@
-//! The tasks that wait for one CPU, and the one that it runs: choice, accounts, slices.
+//! The tasks that wait for one CPU, and what is known of the one that it runs: choice, accounts, slices.
 //!
-//! One object per CPU, behind that CPU's lock. Invariant: a task is linked here exactly if its state is `Queued` with this CPU,
-//! and is `current` exactly if its state is `Running` or `Notified` with it. Every operation touches a bounded number
-//! of slots, however many tasks wait.
+//! One object per CPU, behind that CPU's lock. Every operation touches a bounded number of tasks, however many wait.
+//!
+//! Its clock is that of the last switch: it counts the runs that ended, and ticks put it right. So most operations need not ask
+//! the time.
+//!
+//! # The short way
+//!
+//! The *front* is the queue (a bucket of a level) that the last choice came from. While nothing comes in that is more urgent, it is
+//! first come first served there; so a task whose place is the front, as its `hint` says, is put there and taken from there without a
+//! look at levels, bitmaps and virtual times. The front's bits in the bitmaps stay set while it is empty; whoever goes the long
+//! way calls [`RunQueue::leave_front`] first, which puts that right. There is no front during an episode of `starvation.rs`.
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 
+use sync::{End, Lanes};
 use types::{CpuId, Nanos};
 
 use crate::SchedError;
-use crate::age_list::AgeList;
-use crate::chunks::boxed;
-use crate::class::{MIN_SLICE, Order};
+use crate::class::slice_in_crowd;
+use crate::entity::{Entity, Schedulable, identity};
 use crate::latency::CpuStats;
-use crate::level::{End, Level};
-use crate::priority::{Flavour, KEYS, Key, Weight};
-use crate::slot::{Slot, Slots};
-use crate::starvation::{RESCUE_MIN, patience, rescue_slice};
-use crate::state::Violation;
-use crate::task_id::TaskId;
+use crate::level::{BUCKETS, Level, REPAIRS, SHIFT};
+use crate::priority::{Flavour, KEYS, Key, Place, Urgency, Weight};
+use crate::starvation::{TICK, patience, rescue_slice};
 
 /// How many of the oldest tasks a thief looks at; a constant, so that a queue full of pinned tasks costs no more.
 const STEAL_DEPTH: usize = 8;
-
 /// Levels there is room for: [`KEYS`], rounded up so that an index by bits needs no check.
 const ROWS: usize = KEYS.next_power_of_two();
+/// A queue for each bucket of each level.
+const LANES: usize = ROWS * BUCKETS as usize;
+// A queue's number is the lower half of a hint.
+const _: () = assert!(LANES <= 1 << 16);
+
+/// Shorter waits are not put into the histograms: they are the most, and nobody misses them.
+const NOTABLE: Nanos = Nanos(1 << 14);
 
 /// Why a task is put into a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// It was blocked.
     Woken,
-    /// It lost the CPU.
-    Preempted,
-    /// It lost the CPU that it had for the sake of the starvation bound: behind its equals, so that they do not starve in turn.
-    Rescued,
+    /// It is new: behind the others of its level.
+    New,
     /// It gave up the CPU: behind the others of its level.
     Yielded,
-    /// From another queue, or from another level of this one.
+    /// It lost the CPU before its slice ended: before its equals.
+    Preempted,
+    /// Its slice ended.
+    Expired,
+    /// From another queue, or from another level of this one: it waits already.
     Moved,
 }
 
-/// The task that has the CPU.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Current {
-    pub(crate) id: TaskId,
-    pub(crate) key: Key,
-    pub(crate) weight: Weight,
-    /// Up to when it is accounted.
-    accounted: Nanos,
-    /// When its slice ends.
-    pub(crate) ends: Nanos,
-    /// Runs for the starvation bound: not preempted.
-    pub(crate) rescue: bool,
-    /// Somebody was told to bring this CPU back.
-    pub(crate) asked: bool,
+/// The task that has the CPU, as far as others have to know.
+#[derive(Clone, Copy)]
+struct Current {
+    /// 0: none.
+    identity: usize,
+    place: Place,
+    weight: u32,
+    /// The clock when it was chosen.
+    since: u64,
 }
 
-/// A task that gave up the CPU.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Leaver {
-    pub(crate) index: u32,
-    /// It ran for the starvation bound.
-    pub(crate) rescue: bool,
-}
-
-pub(crate) struct RunQueue {
-    cpu: CpuId,
-    /// Keys with waiting tasks.
-    occupied: u32,
-    levels: Box<[Level; ROWS]>,
-    by_age: AgeList,
-    /// Weights of the waiting tasks.
-    load: u64,
-    pub(crate) current: Option<Current>,
-    /// Length of a rescue in this episode; `None` outside of one.
-    episode: Option<Nanos>,
+pub(crate) struct RunQueue<T: Schedulable> {
+    /// [`hint`] of the front; 0: there is none.
+    front: u32,
+    /// The same while the front is the only queue of its level with tasks in it: then a yield may go there.
+    sole_front: u32,
+    waiting: u32,
+    /// The current task's slice has ended.
+    over: bool,
+    /// The current task runs for the starvation bound: not preempted.
+    rescue: bool,
     /// The last choice was a rescue.
     rescued: bool,
+    clock: u64,
+    current: Current,
+    lanes: Lanes<T, LANES>,
+    pub(crate) stats: CpuStats,
+    /// Weights of all tasks here, the current one included.
+    load: u64,
+    /// Keys with waiting tasks.
+    occupied: u32,
+    cpu: CpuId,
+    /// Length of a rescue in this episode, in ns; 0 outside of one.
+    episode: u32,
+    /// The queue that the last rescue came from, plus one.
+    rescued_lane: usize,
+    /// The run that level time was brought up to date for, and what it was when that began.
+    followed: (u64, u64),
+    levels: [Level; ROWS],
     /// When tasks were last moved here though that made nothing better (see `balance.rs`).
     pub(crate) rotated: Nanos,
     /// When this CPU last looked for imbalance.
     pub(crate) balanced: Nanos,
-    pub(crate) stats: CpuStats,
 }
 
-impl RunQueue {
+impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn new(cpu: CpuId) -> Result<Self, SchedError> {
         Ok(Self {
-            cpu,
-            occupied: 0,
-            levels: boxed(Level::new)?,
-            by_age: AgeList::new(),
-            load: 0,
-            current: None,
-            episode: None,
+            front: 0,
+            sole_front: 0,
+            waiting: 0,
+            over: false,
+            rescue: false,
             rescued: false,
+            clock: 0,
+            current: Current { identity: 0, place: Place::from_bits(0), weight: 0, since: 0 },
+            lanes: Lanes::new().ok_or(SchedError::NoMemory)?,
+            stats: CpuStats::default(),
+            load: 0,
+            occupied: 0,
+            cpu,
+            episode: 0,
+            rescued_lane: 0,
+            followed: (0, 0),
+            levels: [Level::default(); ROWS],
             rotated: Nanos::ZERO,
             balanced: Nanos::ZERO,
-            stats: CpuStats::default(),
         })
     }
 
     /// Tasks waiting, without the current one.
-    pub(crate) fn waiting(&self) -> u32 {
-        self.by_age.len()
+    #[inline]
+    pub(crate) const fn waiting(&self) -> u32 {
+        self.waiting
     }
 
     /// Weights of all tasks here, the current one included.
-    pub(crate) fn load(&self) -> u64 {
-        self.load + self.current.map_or(0, |current| u64::from(current.weight.get()))
+    pub(crate) const fn load(&self) -> u64 {
+        self.load
     }
 
-    /// Takes over a task in Transit. Returns the key it waits at.
-    pub(crate) fn insert(&mut self, slots: &Slots, index: u32, arrival: Arrival, now: Nanos) -> Result<Key, Violation> {
-        let slot = slots.get(index).ok_or(Violation)?;
-        // First the state, then a look at the policy: whoever changed it before and saw Transit relies on that.
-        slot.state.insert(self.cpu)?;
-        self.arrive(slots, index, slot, arrival, now)
+    /// Sets the clock. It never goes back.
+    pub(crate) fn set_clock(&mut self, now: Nanos) {
+        self.clock = self.clock.max(now.0);
     }
 
-    /// Puts a task into its place that is Queued here already. Returns the key it waits at.
-    #[inline]
-    pub(crate) fn arrive(
-        &mut self,
-        slots: &Slots,
-        index: u32,
-        slot: &Slot,
-        arrival: Arrival,
-        now: Nanos,
-    ) -> Result<Key, Violation> {
-        if arrival == Arrival::Woken {
-            let stopped = Nanos(slot.stopped.get());
-            slot.set_credit(slot.credit().slept(now.saturating_sub(stopped)));
-            slot.woken.set(now.0.max(1));
-        }
-        let key = self.link(slots, index, slot, arrival, now)?;
-        if arrival == Arrival::Moved {
-            self.by_age.insert(slots, index, slot);
-        } else {
-            slot.since.set(now.0);
-            self.by_age.push(slots, index, slot);
-        }
-        Ok(key)
+    pub(crate) const fn clock(&self) -> Nanos {
+        Nanos(self.clock)
     }
 
-    /// Brings a waiting task to where its policy and loans say now. Its age stays.
-    pub(crate) fn rekey(&mut self, slots: &Slots, index: u32, now: Nanos) -> Result<Key, Violation> {
-        let slot = slots.get(index).ok_or(Violation)?;
-        self.depart(slot, slot.key());
-        self.unlink_level(slots, slot);
-        self.link(slots, index, slot, Arrival::Moved, now)
+    /// Whether that task waits here.
+    pub(crate) fn contains(&self, task: &T) -> bool {
+        self.lanes.contains(task)
     }
 
-    /// Puts a task into its level.
-    #[inline]
-    fn link(&mut self, slots: &Slots, index: u32, slot: &Slot, arrival: Arrival, now: Nanos) -> Result<Key, Violation> {
-        let policy = slot.policy();
-        let key = slot.effective_key_of(policy);
-        if self.current.is_some_and(|current| current.key == key)
-            && self.level(key).is_some_and(|level| level.len() == 0)
-        {
-            // The level's time is that of the task that had it for itself.
-            self.charge(slots, now);
-        }
-        let cpu = self.cpu;
-        let Some(level) = self.level_mut(key) else { return Err(Violation) };
-        enter(slot, cpu, key, level);
-        slot.set_key(key);
-        let fresh = slot.slice_left.get() == 0;
-        let vruntime = slot.vruntime.get();
-        match key.class().rules().order() {
-            Order::Fair if arrival == Arrival::Yielded => level.push_last(slots, index, slot, vruntime),
-            Order::Fair if arrival == Arrival::Preempted && !fresh => {
-                level.push(slots, index, slot, vruntime, End::Head);
+    /// Whether that task runs here.
+    pub(crate) fn runs(&self, task: &T) -> bool {
+        self.current.identity == identity(task)
+    }
+
+    /// Whether another task waits where the current one does, or before it.
+    fn first_urgency(&mut self) -> Urgency {
+        self.leave_front();
+        match self.first_place() {
+            Some((key, bucket)) => {
+                let rank = if key < usize::from(Key::FIRST_FAIR) { bucket as u32 } else { 0 };
+                Urgency((key as u32) << BUCKETS.trailing_zeros() | rank)
             }
-            Order::Fair => level.push(slots, index, slot, vruntime, End::Tail),
-            Order::Arrival => {
-                let keeps = arrival == Arrival::Preempted && (!fresh || policy.flavour == Flavour::Fifo);
-                level.push(slots, index, slot, 0, if keeps { End::Head } else { End::Tail });
-            }
+            None => Urgency::NONE,
         }
-        self.occupied |= 1 << key.number();
-        let weight = policy.weight().get();
-        self.load += u64::from(weight);
-        // The policy may change while it waits: what was added is what will be subtracted.
-        slot.queued_weight.set(weight);
-        Ok(key)
     }
 
-    /// Chooses the next task and makes it current. There is no current one.
-    pub(crate) fn pick(&mut self, slots: &Slots, now: Nanos) -> Result<Option<(TaskId, Nanos)>, Violation> {
-        let Some((oldest, since)) = self.by_age.oldest(slots) else { return Ok(None) };
-        let overdue = now >= since + patience(self.waiting());
-        let rescue = overdue && !self.rescued;
-        self.episode = overdue.then(|| {
-            let length = rescue_slice(self.waiting());
-            self.episode.map_or(length, |before| before.min(length))
-        });
-        let chosen = if rescue { slots.get(oldest).map(|slot| (oldest, slot)) } else { self.regular(slots) };
-        let (index, slot) = chosen.ok_or(Violation)?;
-        let key = slot.key();
-        self.unlink(slots, slot);
-        let generation = slot.state.start(self.cpu)?;
-        self.rescued = rescue;
-
-        let slice = match self.episode {
-            Some(length) if rescue => length,
-            _ => self.cut(slots, now, self.full_slice(slot, key)),
-        };
-        if self.episode.is_some() && !rescue {
-            // The short run is all of its turn: with the rest it would be first again and again.
-            slot.slice_left.set(u32::try_from(slice.0).unwrap_or(u32::MAX));
-        }
-        self.account_wait(slot, key, now);
-        slot.set_last_cpu(self.cpu);
-        let id = TaskId { index, generation };
-        let ends = now + slice;
-        let weight = Weight(slot.queued_weight.get());
-        self.current = Some(Current { id, key, weight, accounted: now, ends, rescue, asked: false });
-        self.stats.switches += 1;
-        self.stats.rescues += u64::from(rescue);
-        Ok(Some((id, slice)))
-    }
-
-    /// Writes down what the current task ran up to now.
+    /// The current task gives up the CPU after a run of `ran`: accounts it. Whether it may go the short way.
     #[inline]
-    pub(crate) fn charge<'s>(&mut self, slots: &'s Slots, now: Nanos) -> Option<&'s Slot> {
-        let current = self.current.as_mut()?;
-        let slot = slots.get(current.id.index)?;
-        let ran = now.saturating_sub(current.accounted);
-        current.accounted = current.accounted.max(now);
-        let (key, weight, rescue) = (current.key, current.weight, current.rescue);
-        slot.runtime.set(slot.runtime.get() + ran.0);
-        let class = key.class();
-        if class.rules().order() == Order::Fair {
-            let vruntime = slot.vruntime.get() + weight.virtual_time(ran.0);
-            slot.vruntime.set(vruntime);
-            if let Some(level) = self.level_mut(key) {
-                level.follow(vruntime);
-            }
+    pub(crate) fn leave(&mut self, entity: &Entity<T>, ran: Nanos) -> bool {
+        self.clock += ran.0;
+        if entity.ran(ran) || entity.needs_attention() {
+            return self.leave_long(entity);
         }
-        slot.set_credit(slot.credit().ran(ran));
-        // A rescue is a gift: it does not use up the slice that the task will have in its turn.
-        if !rescue {
-            slot.slice_left.set(u32::try_from(u64::from(slot.slice_left.get()).saturating_sub(ran.0)).unwrap_or(0));
-        }
-        if let Some(time) = self.stats.class_time.get_mut(class as usize) {
-            *time += ran;
-        }
-        Some(slot)
+        true
     }
 
-    /// The CPU gives up its task, which is charged; the caller moves its state on.
+    #[cold]
+    fn leave_long(&mut self, entity: &Entity<T>) -> bool {
+        if entity.is_unsettled() || entity.is_outdated() {
+            self.settle(entity);
+        }
+        false
+    }
+
+    /// Puts a task behind the others of the front and takes out the first, if the front is where it belongs and
+    /// others of its level wait nowhere else.
     #[inline]
-    pub(crate) fn leave<'s>(&mut self, slots: &'s Slots, now: Nanos) -> Option<(Leaver, &'s Slot)> {
-        let slot = self.charge(slots, now)?;
-        let (index, key, rescue) = self.current.as_ref().map(|it| (it.id.index, it.key, it.rescue))?;
-        self.current = None;
-        if u64::from(slot.slice_left.get()) < MIN_SLICE.0 {
-            slot.slice_left.set(0);
+    pub(crate) fn rotate(&mut self, task: Arc<T>) -> Result<Arc<T>, Arc<T>> {
+        let entity = task.entity();
+        let hint = entity.hint.get();
+        if hint != self.sole_front || hint == 0 {
+            return Err(task);
         }
-        slot.stopped.set(now.0);
-        self.depart(slot, key);
-        Some((Leaver { index, rescue }, slot))
+        entity.since.set(self.clock);
+        entity.state.requeue();
+        let next = self.lanes.rotate(task, hint as usize);
+        self.make_current(&next);
+        Ok(next)
     }
 
-    /// Whether the current task's time is over, and otherwise how much it has left. A new slice if nobody waits.
-    pub(crate) fn renew(&mut self, slots: &Slots, now: Nanos) -> (bool, Nanos) {
-        let waiting = self.waiting();
-        let Some(current) = &mut self.current else { return (waiting > 0, Nanos::ZERO) };
-        if current.asked || (now >= current.ends && waiting > 0) {
-            return (true, Nanos::ZERO);
+    /// Queues a task in the front, if that is where it belongs.
+    #[inline]
+    pub(crate) fn push_front_queue(&mut self, task: Arc<T>) -> Result<(), Arc<T>> {
+        let entity = task.entity();
+        let hint = entity.hint.get();
+        if hint != self.front || hint == 0 {
+            return Err(task);
         }
-        if now >= current.ends {
-            let Some(slot) = slots.get(current.id.index) else { return (true, Nanos::ZERO) };
-            let slice = current.key.class().rules().slice(slot.policy(), 0);
-            slot.slice_left.set(u32::try_from(slice.0).unwrap_or(u32::MAX));
-            current.ends = now + slice;
-            current.rescue = false;
-        }
-        (false, current.ends - now)
-    }
-
-    /// Takes a waiting task out, which is then in Transit.
-    pub(crate) fn take(&mut self, slots: &Slots, index: u32) -> Result<(), Violation> {
-        let slot = slots.get(index).ok_or(Violation)?;
-        slot.state.take(self.cpu)?;
-        self.depart(slot, slot.key());
-        self.unlink(slots, slot);
+        entity.since.set(self.clock);
+        self.load += u64::from(entity.weight.get());
+        self.waiting += 1;
+        let _ = self.lanes.push(task, hint as usize, End::Tail);
         Ok(())
     }
 
-    /// A waiting task that `thief` may run and that waits since `before`: the most urgent, or else one of the oldest.
-    pub(crate) fn candidate(
-        &self,
-        slots: &Slots,
-        thief: CpuId,
-        before: Nanos,
-        fits: impl Fn(&Slot) -> bool,
-    ) -> Option<u32> {
-        let suits = |index: &u32| {
-            slots
-                .get(*index)
-                .is_some_and(|slot| slot.affinity().contains(thief) && slot.since.get() <= before.0 && fits(slot))
-        };
-        let urgent = self.levels.get(self.occupied.trailing_zeros() as usize).and_then(|level| level.peek());
-        urgent.filter(suits).or_else(|| self.by_age.iter(slots).take(STEAL_DEPTH).find(suits))
+    /// Queues a new task in the front, if its level is the front's and nobody of that waits elsewhere: then it is behind all.
+    pub(crate) fn push_new(&mut self, task: Arc<T>) -> Result<(), Arc<T>> {
+        let (entity, front) = (task.entity(), self.sole_front);
+        let key = front as usize % LANES / BUCKETS as usize;
+        let place = entity.place();
+        if front == 0 || !place.is_fair() || usize::from(place.key().number()) != key {
+            return Err(task);
+        }
+        let Some(level) = self.levels.get(key) else { return Err(task) };
+        entity.home.set(home(self.cpu, place.key()));
+        entity.vruntime.set(level.time());
+        entity.floor_left.set(level.time());
+        entity.hint.set(front);
+        self.push_front_queue(task)
     }
 
-    /// Whether a task that just came to wait at `key` is to have the CPU at once; says so once per run.
-    pub(crate) fn ask_preemption(&mut self, key: Key) -> bool {
-        let Some(current) = &mut self.current else { return false };
-        let better = key.class() < current.key.class()
-            || (key.class() == current.key.class() && key.class().rules().preempts(key.level(), current.key.level()));
-        let ask = better && !current.rescue && !current.asked;
-        current.asked |= ask;
-        ask
+    /// Takes the first task out of the front, if there is one, and makes it current.
+    #[inline]
+    pub(crate) fn pop_front_queue(&mut self) -> Option<Arc<T>> {
+        if self.front == 0 {
+            return None;
+        }
+        let task = self.lanes.pop(self.front as usize)?;
+        self.waiting -= 1;
+        self.make_current(&task);
+        Some(task)
     }
 
-    /// Brings the current task's key up to date, after a change of its policy or of what it inherits. Returns whether
-    /// somebody who waits is to have the CPU.
-    pub(crate) fn refresh_current(&mut self, slots: &Slots, now: Nanos) -> bool {
-        let Some(slot) = self.charge(slots, now) else { return false };
-        let Some(current) = &mut self.current else { return false };
-        let (left, key) = (current.key, slot.effective_key());
-        if left != key {
-            current.key = key;
-            current.weight = slot.policy().weight();
-            self.depart(slot, left);
-            let cpu = self.cpu;
-            if let Some(level) = self.level_mut(key) {
-                enter(slot, cpu, key, level);
+    /// There is no front from now on.
+    fn leave_front(&mut self) {
+        if self.front == 0 {
+            return;
+        }
+        let lane = self.front as usize % LANES;
+        self.front = 0;
+        self.sole_front = 0;
+        self.note_taken(lane);
+    }
+
+    /// The current task has left for good or for long: it blocks or ends.
+    #[inline]
+    pub(crate) fn note_gone(&mut self, entity: &Entity<T>) {
+        self.current.identity = 0;
+        self.load -= u64::from(entity.weight.get());
+    }
+
+    /// A task that had gone is here again.
+    pub(crate) fn note_back(&mut self, entity: &Entity<T>) {
+        self.load += u64::from(entity.weight.get());
+    }
+
+    /// Nothing runs.
+    pub(crate) fn note_idle(&mut self) {
+        self.current.identity = 0;
+    }
+
+    /// How a preempted task goes back into the queue.
+    #[inline]
+    pub(crate) fn arrival_of_preempted(&self, entity: &Entity<T>) -> Arrival {
+        let place = entity.place();
+        let keeps = if self.over { place.flavour() == Flavour::Fifo && !place.is_fair() } else { true };
+        // What ran for the sake of the starvation bound goes behind its equals, so that they do not starve in turn.
+        if keeps && !self.rescue { Arrival::Preempted } else { Arrival::Expired }
+    }
+
+    /// What the current task ran and was not settled, since it ends.
+    pub(crate) fn note_end(&mut self, entity: &Entity<T>) {
+        if let Some(time) = self.stats.class_time.get_mut(entity.place().key().class() as usize) {
+            *time += entity.unsettled();
+        }
+    }
+
+    /// Brings accounts and place of the current task, which leaves, up to date.
+    #[cold]
+    pub(crate) fn settle(&mut self, entity: &Entity<T>) {
+        let (before, weight) = (entity.place().key(), entity.weight.get());
+        let ran = entity.settle();
+        self.load = self.load + u64::from(entity.weight.get()) - u64::from(weight);
+        if let Some(time) = self.stats.class_time.get_mut(before.class() as usize) {
+            *time += ran;
+        }
+        if entity.place().key() != before {
+            self.depart(entity, before);
+        }
+    }
+
+    /// Queues a task that was not here, the long way. Returns how urgent it is.
+    pub(crate) fn push(&mut self, task: Arc<T>, arrival: Arrival) -> Urgency {
+        self.load += u64::from(task.entity().weight.get());
+        self.put_back(task, arrival)
+    }
+
+    /// Queues the task that was current, the long way. Returns how urgent it is.
+    pub(crate) fn put_back(&mut self, task: Arc<T>, arrival: Arrival) -> Urgency {
+        self.leave_front();
+        let entity = task.entity();
+        let urgency = entity.place().urgency();
+        let Some((key, bucket)) = self.enter(entity, arrival) else { return urgency };
+        self.waiting += 1;
+        entity.set_cpu(self.cpu);
+        let end = if arrival == Arrival::Preempted { End::Head } else { End::Tail };
+        if arrival != Arrival::Moved {
+            let first = self.lanes.first(lane(key, bucket)).filter(|_| end == End::Head);
+            // It hides those behind it from whoever looks for the longest wait, so it looks as old as they are.
+            entity.since.set(first.map_or(self.clock, |first| first.entity().since.get()));
+        }
+        // Whoever queues a task owns it, so it is in no queue.
+        let _ = self.lanes.push(task, lane(key, bucket), end);
+        urgency
+    }
+
+    /// Finds the bucket for a task, which is occupied from now on.
+    fn enter(&mut self, entity: &Entity<T>, arrival: Arrival) -> Option<(usize, u64)> {
+        let place = entity.place();
+        let key = usize::from(place.key().number()) % ROWS;
+        let level = self.levels.get_mut(key)?;
+        let (mut wanted, mut bucket) = (u64::from(place.rank()), u64::from(place.rank()));
+        if place.is_fair() {
+            let home = home(self.cpu, place.key());
+            if entity.home.get() != home {
+                move_in(entity, home, level);
             }
+            let vruntime = entity.vruntime.get().max(level.time());
+            entity.vruntime.set(vruntime);
+            entity.floor_left.set(level.time());
+            wanted = vruntime >> SHIFT;
+            bucket = level.bucket(vruntime);
+            if matches!(arrival, Arrival::Yielded | Arrival::New) {
+                bucket = bucket.max(level.last());
+            }
+        }
+        entity.hint.set(if bucket == wanted { hint(self.cpu, lane(key, bucket)) } else { 0 });
+        level.note(bucket, wanted);
+        self.occupied |= 1 << key;
+        Some((key, bucket))
+    }
+
+    /// Chooses the next task, the long way, and makes it current; with the length of its slice if that is shorter than a tick,
+    /// else 0. There is no current one.
+    pub(crate) fn pick(&mut self) -> Option<(Arc<T>, u32)> {
+        self.leave_front();
+        self.over = false;
+        if self.episode != 0 {
+            return self.pick_in_episode();
+        }
+        let task = self.first()?;
+        self.make_current(&task);
+        Some((task, 0))
+    }
+
+    /// A choice while somebody is overdue: every other one is the one that waits longest.
+    #[cold]
+    fn pick_in_episode(&mut self) -> Option<(Arc<T>, u32)> {
+        self.rescue = false;
+        let waiting = self.waiting();
+        let Some(lane) = self.overdue_lane(self.clock) else {
+            self.episode = 0;
+            self.rescued = false;
+            return self.pick();
+        };
+        let length = u32::try_from(rescue_slice(waiting).0).unwrap_or(u32::MAX);
+        self.episode = self.episode.min(length);
+        self.rescued = !self.rescued;
+        let task = if self.rescued {
+            self.rescued_lane = lane + 1;
+            self.rescue = true;
+            self.stats.rescues += 1;
+            self.pop(lane)
         } else {
-            current.weight = slot.policy().weight();
+            let task = self.first();
+            // It may have become the front, and there is none in an episode.
+            self.leave_front();
+            task
+        }?;
+        self.make_current(&task);
+        Some((task, self.episode))
+    }
+
+    /// A queue whose first task is overdue at `now`: that of the last rescue if it still does, or else the one with the
+    /// oldest. Within a queue the first is the oldest, but for one that was preempted and goes on first. At most as many looks as there
+    /// are queues, a constant.
+    fn overdue_lane(&self, now: u64) -> Option<usize> {
+        let overdue = now.checked_sub(patience(self.waiting).0)?;
+        let since = |lane: usize| self.lanes.first(lane).map(|task| (task.entity().since.get(), lane));
+        let is_overdue = |(since, _): &(u64, usize)| *since <= overdue;
+        if let Some(last) = self.rescued_lane.checked_sub(1)
+            && let Some((_, lane)) = since(last).filter(is_overdue)
+        {
+            return Some(lane);
         }
-        self.occupied != 0 && self.ask_preemption(Key::from_number(self.occupied.trailing_zeros() as u8))
+        self.occupied_lanes().filter_map(since).min().filter(is_overdue).map(|(_, lane)| lane)
     }
 
-    /// The first task of the first level.
+    /// Makes a task current that is in no queue: chosen here, or stolen.
     #[inline]
-    fn regular<'s>(&mut self, slots: &'s Slots) -> Option<(u32, &'s Slot)> {
-        let key = Key::from_number(self.occupied.trailing_zeros() as u8);
-        let level = self.level_mut(key)?;
-        match key.class().rules().order() {
-            Order::Fair => level.first(slots),
-            Order::Arrival => level.first_by_arrival(slots),
+    pub(crate) fn make_current(&mut self, task: &Arc<T>) {
+        let entity = task.entity();
+        self.current = Current {
+            identity: identity(&**task),
+            place: entity.place(),
+            weight: entity.weight.get(),
+            since: self.clock,
+        };
+        self.stats.switches += 1;
+        // Less than nothing, if it has come from a CPU whose clock is ahead, looks like very much.
+        let waited = self.clock.wrapping_sub(entity.since.get());
+        if waited >= NOTABLE.0 {
+            self.stats.note_wait(entity.place().key().class(), waited);
         }
+        entity.state.start();
     }
 
-    /// Takes a task out of its level and the list by age.
+    /// How urgent a task must be to take the CPU from the one that was just chosen.
     #[inline]
-    fn unlink(&mut self, slots: &Slots, slot: &Slot) {
-        self.unlink_level(slots, slot);
-        self.by_age.unlink(slots, slot);
+    pub(crate) fn threshold(&self) -> Urgency {
+        if self.rescue { Urgency::MOST } else { self.current.place.urgency().threshold() }
     }
 
-    #[inline]
-    fn unlink_level(&mut self, slots: &Slots, slot: &Slot) {
-        let key = slot.key();
-        if let Some(level) = self.level_mut(key) {
-            level.unlink(slots, slot);
-            if level.len() == 0 {
-                self.occupied &= !(1 << key.number());
+    /// Takes out the first task of the first level, whose queue becomes the front.
+    fn first(&mut self) -> Option<Arc<T>> {
+        let (key, mut bucket) = self.first_place()?;
+        if key >= usize::from(Key::FIRST_FAIR) {
+            bucket = self.repair(key, bucket);
+            self.levels.get_mut(key)?.floor = bucket;
+        }
+        let lane = lane(key, bucket);
+        let task = self.lanes.pop(lane)?;
+        self.waiting -= 1;
+        let level = self.levels.get_mut(key)?;
+        let bit = 1 << (bucket % BUCKETS);
+        if level.late & bit == 0 {
+            // Its bits stay set, whether it is empty now or not.
+            self.front = hint(self.cpu, lane);
+            self.sole_front = if level.occupied == bit { self.front } else { 0 };
+        } else {
+            self.note_taken(lane);
+        }
+        Some(task)
+    }
+
+    /// Moves on tasks whose turn came too early; returns the bucket of the one whose turn it is. One that was put back by a yield is
+    /// too early as well, and right.
+    fn repair(&mut self, key: usize, first: u64) -> u64 {
+        let mut bucket = first;
+        for _ in 0..REPAIRS {
+            let Some(level) = self.levels.get_mut(key) else { break };
+            if level.late & 1 << (bucket % BUCKETS) == 0 {
+                break;
+            }
+            let from = lane(key, bucket);
+            let wanted = self.lanes.first(from).map_or(0, |task| task.entity().vruntime.get() >> SHIFT);
+            if wanted <= bucket {
+                break;
+            }
+            level.floor = bucket;
+            if level.occupied == 1 << (bucket % BUCKETS) && self.lanes.is_single(from) {
+                // It is alone: its time is the level's.
+                level.floor = wanted;
+            }
+            let next = wanted.min(level.floor + BUCKETS - 1);
+            self.lanes.pass_on(from, lane(key, next));
+            if self.lanes.is_empty_lane(from) {
+                level.vacate(bucket);
+            }
+            level.note(next, wanted);
+            bucket = level.first();
+        }
+        bucket
+    }
+
+    /// Level and bucket of the first waiting task. There is no front.
+    fn first_place(&self) -> Option<(usize, u64)> {
+        if self.occupied == 0 {
+            return None;
+        }
+        let key = self.occupied.trailing_zeros() as usize % ROWS;
+        let level = self.levels.get(key)?;
+        Some((key, level.first()))
+    }
+
+    /// Takes out the first of a queue.
+    fn pop(&mut self, lane: usize) -> Option<Arc<T>> {
+        let task = self.lanes.pop(lane)?;
+        self.waiting -= 1;
+        self.note_taken(lane);
+        Some(task)
+    }
+
+    /// After a task was taken out of a queue.
+    fn note_taken(&mut self, lane: usize) {
+        let (key, bucket) = (lane / BUCKETS as usize, lane as u64 % BUCKETS);
+        if self.lanes.is_empty_lane(lane)
+            && let Some(level) = self.levels.get_mut(key % ROWS)
+        {
+            level.vacate(bucket);
+            if level.occupied == 0 {
+                self.occupied &= !(1 << key);
             }
         }
-        self.load -= u64::from(slot.queued_weight.get());
     }
 
-    /// The level of a key.
-    #[inline]
-    fn level(&self, key: Key) -> Option<&Level> {
-        self.levels.get(usize::from(key.number()) % ROWS)
+    /// Takes a waiting task out, wherever it is; the caller owns it then.
+    pub(crate) fn take(&mut self, task: &T) -> Option<Arc<T>> {
+        self.leave_front();
+        let lane = self.lanes.lane_of(task)?;
+        let task = self.lanes.remove(task)?;
+        self.note_given(&task, lane);
+        Some(task)
     }
 
-    #[inline]
-    fn level_mut(&mut self, key: Key) -> Option<&mut Level> {
-        self.levels.get_mut(usize::from(key.number()) % ROWS)
+    /// After a task was taken out that is to go elsewhere.
+    fn note_given(&mut self, task: &Arc<T>, lane: usize) {
+        self.waiting -= 1;
+        self.load -= u64::from(task.entity().weight.get());
+        self.note_taken(lane);
+        self.depart(task.entity(), Key::from_number((lane / BUCKETS as usize) as u8));
     }
 
-    /// What is left of the task's slice, or a new one.
-    #[inline]
-    fn full_slice(&self, slot: &Slot, key: Key) -> Nanos {
-        let left = slot.slice_left.get();
-        if left != 0 {
-            return Nanos(u64::from(left));
+    /// Brings a waiting task to where its policy says now. Returns how urgent it is.
+    pub(crate) fn rekey(&mut self, task: &T) -> Option<Urgency> {
+        self.leave_front();
+        let (entity, from) = (task.entity(), self.lanes.lane_of(task)?);
+        let weight = entity.weight.get();
+        self.depart(entity, Key::from_number((from / BUCKETS as usize) as u8));
+        entity.apply();
+        let (key, bucket) = self.enter(entity, Arrival::Moved)?;
+        self.lanes.relocate(task, lane(key, bucket));
+        self.load = self.load + u64::from(entity.weight.get()) - u64::from(weight);
+        self.note_taken(from);
+        Some(entity.place().urgency())
+    }
+
+    /// Brings the current task up to date after a change of its policy. Whether somebody who waits is to have the CPU.
+    pub(crate) fn refresh_current(&mut self, task: &T) -> bool {
+        let entity = task.entity();
+        let (before, weight) = (entity.place().key(), entity.weight.get());
+        entity.apply();
+        if entity.place().key() != before {
+            self.depart(entity, before);
         }
-        let waiting = self.level(key).map_or(0, Level::len);
-        let slice = key.class().rules().slice(slot.policy(), waiting);
-        slot.slice_left.set(u32::try_from(slice.0).unwrap_or(u32::MAX));
-        slice
+        self.load = self.load + u64::from(entity.weight.get()) - u64::from(weight);
+        self.current.place = entity.place();
+        self.current.weight = entity.weight.get();
+        self.first_urgency() < self.threshold()
     }
 
-    /// Ends a regular slice where the starvation bound wants another choice.
-    fn cut(&self, slots: &Slots, now: Nanos, slice: Nanos) -> Nanos {
-        let Some((_, since)) = self.by_age.oldest(slots) else { return slice };
-        let due = (since + patience(self.waiting())).saturating_sub(now);
-        let limit = match self.episode {
-            _ if due != Nanos::ZERO => due,
-            Some(length) => length,
-            None => rescue_slice(self.waiting()),
+    /// A waiting task that `thief` may run and that waits since `before`, taken out: the most urgent one, but a bounded number
+    /// are looked at.
+    pub(crate) fn give(&mut self, thief: CpuId, before: Nanos, fits: impl Fn(u32) -> bool) -> Option<Arc<T>> {
+        self.leave_front();
+        let suits = |task: &T| {
+            let entity = task.entity();
+            entity.affinity().contains(thief) && entity.since.get() <= before.0 && fits(entity.weight.get())
         };
-        slice.min(limit.max(RESCUE_MIN))
+        for lane in self.occupied_lanes().take(STEAL_DEPTH) {
+            if let Some(task) = self.lanes.take_if(lane, STEAL_DEPTH, suits) {
+                self.note_given(&task, lane);
+                return Some(task);
+            }
+        }
+        None
+    }
+
+    /// Whether [`RunQueue::give`] would find something for `thief`.
+    pub(crate) fn could_give(&self, thief: CpuId) -> bool {
+        let suits = |task: &T| task.entity().affinity().contains(thief);
+        self.occupied_lanes().take(STEAL_DEPTH).any(|lane| self.lanes.iter(lane).take(STEAL_DEPTH).any(suits))
+    }
+
+    /// Queues with tasks in them, the most urgent levels first; the front among them even if it is empty.
+    fn occupied_lanes(&self) -> impl Iterator<Item = usize> + use<T> {
+        let levels = self.levels;
+        bits(self.occupied.into()).flat_map(move |key| {
+            let buckets = levels.get(key).map_or(0, |level| level.occupied);
+            bits(buckets).map(move |bucket| lane(key, bucket as u64))
+        })
+    }
+
+    /// How soon the clock has to tick again: in a crowd, so soon that all get their turn before they look starved.
+    pub(crate) fn next_tick(&self) -> Nanos {
+        if self.episode != 0 { Nanos(self.episode.into()) } else { slice_in_crowd(TICK, self.waiting) }
+    }
+
+    /// The clock ticks; the current task has run for `ran`. Whether it has to give up the CPU.
+    pub(crate) fn tick(&mut self, now: Nanos, ran: Nanos) -> bool {
+        self.set_clock(now.saturating_sub(ran));
+        if self.current.identity == 0 {
+            return false;
+        }
+        self.current.since = self.clock;
+        self.leave_front();
+        let Current { place, weight, .. } = self.current;
+        let ran = ran.0;
+        self.follow(place, Weight(weight), self.stats.switches, ran);
+        if self.waiting == 0 {
+            return false;
+        }
+        if self.episode == 0 && self.overdue_lane(now.0).is_some() {
+            self.episode = u32::try_from(rescue_slice(self.waiting).0).unwrap_or(u32::MAX);
+            self.over = true;
+            return true;
+        }
+        self.over |= if self.episode != 0 {
+            ran >= u64::from(self.episode)
+        } else {
+            let slice = place.key().class().rules().slice(place.flavour(), Weight(weight), self.waiting);
+            // Ticks come as they come: a slice ends at the nearest one.
+            let fifo = place.flavour() == Flavour::Fifo && !place.is_fair();
+            // One that may fall has to stop to do so, whoever waits.
+            let falls = place.is_fair() && matches!(place.flavour(), Flavour::Adaptive | Flavour::Batch);
+            let ends = !fifo && ran + self.next_tick().0 / 2 >= slice.0;
+            ends && (falls || self.first_urgency() <= place.urgency())
+        };
+        self.over
+    }
+
+    /// While nobody waits in the current task's level, what comes comes at the time that the task has got to.
+    fn follow(&mut self, place: Place, weight: Weight, run: u64, ran: u64) {
+        let Some(level) = self.levels.get_mut(usize::from(place.key().number())) else { return };
+        if !place.is_fair() || level.occupied != 0 {
+            return;
+        }
+        if self.followed.0 != run {
+            self.followed = (run, level.floor);
+        }
+        level.floor = level.floor.max(self.followed.1 + (weight.virtual_time(ran) >> SHIFT));
     }
 
     /// Remembers where virtual time stood when the task left.
-    fn depart(&self, slot: &Slot, key: Key) {
-        if let Some(level) = self.level(key) {
-            slot.floor_left.set(level.floor());
-            slot.home.set(home(self.cpu, key));
-        }
-    }
-
-    fn account_wait(&mut self, slot: &Slot, key: Key, now: Nanos) {
-        let waited = now.saturating_sub(Nanos(slot.since.get()));
-        self.stats.waited += waited;
-        let woken = Nanos(slot.woken.get());
-        if woken != Nanos::ZERO {
-            slot.woken.set(0);
-            if let Some(histogram) = self.stats.latency.get_mut(key.class() as usize) {
-                histogram.record(now.saturating_sub(woken));
-            }
+    fn depart(&self, entity: &Entity<T>, key: Key) {
+        if entity.home.get() == home(self.cpu, key)
+            && let Some(level) = self.levels.get(usize::from(key.number()))
+        {
+            entity.floor_left.set(level.time());
         }
     }
 }
 
-/// A level as [`Slot::home`] names it.
-fn home(cpu: CpuId, key: Key) -> u32 {
-    (cpu.0 << 8 | u32::from(key.number())) + 1
+/// Numbers of the bits that are set.
+fn bits(mut map: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let bit = (map != 0).then(|| map.trailing_zeros() as usize)?;
+        map &= map - 1;
+        Some(bit)
+    })
 }
 
-/// Brings a task's virtual time into a level: what it used beyond its share stays with it, less what the level's time moved on
-/// meanwhile if it comes back; what it did not use is lost, so sleep earns no claim.
-fn enter(slot: &Slot, cpu: CpuId, key: Key, level: &Level) {
-    let debt = slot.vruntime.get().saturating_sub(slot.floor_left.get());
-    let base = if slot.home.get() == home(cpu, key) { slot.floor_left.get() } else { level.floor() };
-    slot.vruntime.set((base + debt).max(level.floor()));
+/// A queue of a CPU in one word, not 0.
+#[inline]
+const fn hint(cpu: CpuId, lane: usize) -> u32 {
+    (cpu.0 + 1) << 16 | lane as u32
+}
+
+/// The queue of a bucket of a level.
+#[inline]
+const fn lane(key: usize, bucket: u64) -> usize {
+    key * BUCKETS as usize + (bucket % BUCKETS) as usize
+}
+
+/// A level as [`Entity::home`] names it.
+#[inline]
+const fn home(cpu: CpuId, key: Key) -> u32 {
+    (cpu.0 << 8 | key.number() as u32) + 1
+}
+
+/// Brings a task's virtual time into another level: what it used beyond its share stays with it; what it did not use is lost.
+#[cold]
+fn move_in<T>(entity: &Entity<T>, home: u32, level: &Level) {
+    let debt = entity.vruntime.get().saturating_sub(entity.floor_left.get());
+    entity.home.set(home);
+    entity.vruntime.set(level.time() + debt);
 }

@@ -1,22 +1,24 @@
 //! The bound on starvation: constants, and the argument.
 //!
-//! Every task that waits on a CPU is in that CPU's list by age, in order of the moment since which it waits. Let `n`
-//! tasks wait. A task that has waited for [`patience`]`(n)`, at most [`PATIENCE_MAX`], is *overdue*. While the oldest is
-//! overdue, every second choice is a *rescue*: the oldest runs, whatever its class, and no wake-up takes the CPU from it.
+//! Let `n` tasks wait on a CPU. One that has waited for [`patience`]`(n)`, at most [`PATIENCE_MAX`], is *overdue*. Ticks look for
+//! such; while there is one, every second choice is a *rescue*: the one that waits longest runs, whatever its class, and no
+//! wake-up takes the CPU from it. All that is one *episode*. A run in an episode is as long as a rescue, and the executor is told
+//! to tick at its end.
+//!
+//! Who waits longest is found among the first of each queue: within a queue (a bucket of a level) it is first come first served. The
+//! exception is a preempted task, which goes on first there; it counts as old as those behind it, and after a rescue it goes behind them.
 //!
 //! Why no task waits longer than [`starvation_bound`]`(n)`:
 //!
-//! 1. No run crosses the moment at which the oldest waiter becomes overdue by more than [`RESCUE_MIN`]: a slice is cut to
-//!    end there (`RunQueue::cut`). So choices are made from then on; a regular run that follows a rescue is cut to
-//!    the length of a rescue.
-//! 2. The list is in order of age, so before a task X that became overdue only those `k <= n` that are older are rescued,
-//!    each overdue before X. All of that is one *episode*; within one the length of a rescue never grows, and at its first
-//!    choice with X in the list it is at most `max(RESCUE_BUDGET / n, RESCUE_MIN)`.
+//! 1. An episode begins at the first tick after somebody has become overdue, so at most [`TICK`] late.
+//! 2. Before a task X that became overdue only those `k <= n` are rescued that are older, each once: who was rescued is the youngest
+//!    after that. Within an episode the length of a rescue never grows, and at its first choice with X waiting it is at most
+//!    `max(RESCUE_BUDGET / n, RESCUE_MIN)`.
 //! 3. Each costs one rescue and one regular run: `2 k · max(RESCUE_BUDGET / n, RESCUE_MIN)`, at most
 //!    `2 · max(RESCUE_BUDGET, n · RESCUE_MIN)`.
 //!
 //! It holds for any mix of classes, weights, wake-ups and boosts, for a task that stays on one CPU, given that the executor
-//! calls at the end of each slice. What it runs past a slice (a long system call) comes on top, once per choice. A
+//! ticks in time. What a task runs past that (a long system call) comes on top, once per choice. A
 //! task leaves a CPU only to run at once (stealing), to a shorter queue, at most once in 64 ms (balancing), or when its
 //! affinity is changed.
 //!
@@ -24,6 +26,9 @@
 //! a signal, to end. Tests: `tests/starvation.rs`.
 
 use types::Nanos;
+
+/// Longest time between two ticks of a CPU that runs something: as long as Linux's at 250 Hz; a switch costs less than a thousandth.
+pub const TICK: Nanos = Nanos::from_millis(4);
 
 /// Patience per waiting task: above the longest slice of a fair class, so that a level's ordinary round is not starvation.
 const PATIENCE_EACH: Nanos = Nanos::from_millis(20);
@@ -47,8 +52,8 @@ pub const STARVATION_BOUND: Nanos = Nanos::from_millis(750);
 pub const fn starvation_bound(waiting: u32) -> Nanos {
     let each = waiting as u64 * RESCUE_MIN.0;
     let rescues = if each > RESCUE_BUDGET.0 { each } else { RESCUE_BUDGET.0 };
-    // The last term: the run cut at the moment of becoming overdue.
-    Nanos(PATIENCE_MAX.0 + 2 * rescues + 2 * RESCUE_MAX.0)
+    // The last terms: the tick, and the runs under way.
+    Nanos(PATIENCE_MAX.0 + 2 * rescues + TICK.0 + 2 * RESCUE_MAX.0)
 }
 
 /// How long the oldest of `waiting` tasks waits before it is overdue.

@@ -11,6 +11,8 @@ extern crate alloc;
 extern crate std;
 
 mod hooks;
+#[expect(unsafe_code, reason = "intrusive links: see the module")]
+mod lanes;
 mod quota;
 mod rank;
 mod spin_lock;
@@ -27,6 +29,7 @@ mod cpu;
 
 pub use cpu::current_cpu;
 pub use hooks::{Hooks, install, relax};
+pub use lanes::{End, Lanes, Linked, Links};
 /// A value made at its first use, in memory of its own: a pointer where it is not wanted.
 pub use once_cell::race::OnceBox;
 pub use quota::Quota;

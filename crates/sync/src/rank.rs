@@ -104,8 +104,6 @@ impl Rank {
     pub const WAIT_QUEUE: Self = Self(80);
     /// A timer queue.
     pub const TIMERS: Self = Self(82);
-    /// The scheduler's free slots, and its donations of priority.
-    pub const SCHED_TASKS: Self = Self(83);
     /// A run queue.
     pub const RUN_QUEUE: Self = Self(84);
     /// The kernel heap: a CPU's free objects.

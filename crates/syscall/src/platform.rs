@@ -48,8 +48,8 @@ pub trait Platform: Send + Sync {
     fn power(&self, action: PowerAction, status: i32);
     /// Does what interrupts that wait for user mode would have done: timers, input.
     fn serve_interrupts(&self);
-    /// The CPUs that `thread` may use have changed: it does not go on where it must not be.
-    fn affinity_changed(&self, thread: &Thread);
+    /// Importance of `thread`, or the CPUs that it may use, have changed: that counts at once, wherever it is.
+    fn scheduling_changed(&self, thread: &Thread);
     /// CPUs that run programs.
     fn online(&self) -> CpuSet;
     /// The CPU the caller runs on.

@@ -101,7 +101,7 @@ impl Platform for TestPlatform {
 
     fn serve_interrupts(&self) {}
 
-    fn affinity_changed(&self, _thread: &Thread) {}
+    fn scheduling_changed(&self, _thread: &Thread) {}
 
     fn online(&self) -> CpuSet {
         CpuSet::single(CpuId(0))

@@ -14,8 +14,4 @@ impl SchedulingClass for Background {
     fn level(&self, policy: Policy, _credit: Credit) -> Level {
         policy.level
     }
-
-    fn preempts(&self, _waking: Level, _running: Level) -> bool {
-        false
-    }
 }

@@ -13,8 +13,8 @@ pub(crate) struct Credit(u32);
 impl Credit {
     /// A tenth of a second: the span in which a person takes an answer for immediate.
     pub(crate) const FULL: Self = Self(100_000_000);
-    /// A new task: neither sleeper nor hog.
-    pub(crate) const NEUTRAL: Self = Self(50_000_000);
+    /// A new task: neither sleeper nor hog, for 2 ms of work. More would let a stream of short tasks keep everybody else out.
+    pub(crate) const NEUTRAL: Self = Self(29_000_000);
     #[cfg(test)]
     pub(crate) const NONE: Self = Self(0);
 

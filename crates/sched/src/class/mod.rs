@@ -1,4 +1,5 @@
-//! The five classes: what each decides behind one small trait.
+//! The five classes: what each decides behind one small trait. What every switch needs of these decisions is kept in the
+//! task's [`Place`](crate::priority::Place).
 
 mod background;
 mod credit;
@@ -12,11 +13,11 @@ mod user;
 mod tests;
 
 pub(crate) use credit::Credit;
-pub(crate) use slice::MIN_SLICE;
+pub(crate) use slice::in_crowd as slice_in_crowd;
 
 use types::Nanos;
 
-use crate::priority::{Level, Policy};
+use crate::priority::{Flavour, Level, Policy, Weight};
 
 /// Who a task works for, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,33 +64,14 @@ macro_rules! of_class {
 
 impl Rules {
     #[inline]
-    pub(crate) fn order(self) -> Order {
-        of_class!(self.0, order())
-    }
-
-    #[inline]
-    pub(crate) fn slice(self, policy: Policy, waiting: u32) -> Nanos {
-        of_class!(self.0, slice(policy, waiting))
+    pub(crate) fn slice(self, flavour: Flavour, weight: Weight, waiting: u32) -> Nanos {
+        of_class!(self.0, slice(flavour, weight, waiting))
     }
 
     #[inline]
     pub(crate) fn level(self, policy: Policy, credit: Credit) -> Level {
         of_class!(self.0, level(policy, credit))
     }
-
-    #[inline]
-    pub(crate) fn preempts(self, waking: Level, running: Level) -> bool {
-        of_class!(self.0, preempts(waking, running))
-    }
-}
-
-/// In which order the tasks of a level run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// First come, first served; a task whose slice ended goes to the tail.
-    Arrival,
-    /// Least virtual time first: CPU time over weight.
-    Fair,
 }
 
 /// What differs between classes. Every class runs the shared suite in `tests.rs` beside its own tests.
@@ -97,21 +79,11 @@ trait SchedulingClass {
     /// Longest run at a stretch of a task of nice 0 among few.
     const SLICE: Nanos;
 
-    /// Order within a level.
-    fn order(&self) -> Order {
-        Order::Fair
-    }
-
-    /// How long a task runs at a stretch while `waiting` others wait in its level.
-    fn slice(&self, policy: Policy, waiting: u32) -> Nanos {
-        slice::fair(Self::SLICE, policy.weight(), waiting)
+    /// How long a task runs at a stretch while `waiting` others wait.
+    fn slice(&self, _flavour: Flavour, weight: Weight, waiting: u32) -> Nanos {
+        slice::fair(Self::SLICE, weight, waiting)
     }
 
     /// Level of a task that slept and ran as `credit` says.
     fn level(&self, policy: Policy, credit: Credit) -> Level;
-
-    /// Whether a task that wakes at `waking` takes the CPU from one of the same class that runs at `running`.
-    fn preempts(&self, waking: Level, running: Level) -> bool {
-        waking < running
-    }
 }

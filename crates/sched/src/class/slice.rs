@@ -15,9 +15,14 @@ const LIGHT_SLICE: Nanos = Nanos::from_micros(750);
 /// which is merely crowded does not look starved (with full slices of [`MIN_SLICE`] up to 10,000 tasks).
 const ROUND: u64 = 256_000_000;
 
+/// `full` for one of few, less for one of many.
+pub(crate) fn in_crowd(full: Nanos, waiting: u32) -> Nanos {
+    Nanos(full.0.min(ROUND / (u64::from(waiting) + 1)).max(MIN_SLICE.0))
+}
+
 /// `full` for one of few; less for one of many, and for a small weight.
 pub(super) fn fair(full: Nanos, weight: Weight, waiting: u32) -> Nanos {
-    let crowd = full.0.min(ROUND / (u64::from(waiting) + 1)).max(MIN_SLICE.0);
+    let crowd = in_crowd(full, waiting).0;
     let weighted = if weight < Weight::UNIT { crowd * u64::from(weight.get()) / 1024 } else { crowd };
     Nanos(weighted.max(LIGHT_SLICE.0.min(crowd)))
 }

@@ -1,7 +1,14 @@
 //! The suite that every class runs, and each class's own tests.
 
+use super::slice::MIN_SLICE;
 use super::*;
-use crate::priority::{Flavour, LEVELS};
+use crate::priority::{Flavour, LEVELS, Weight};
+
+/// Whether one that wakes takes the CPU from another of its class.
+fn preempts(class: Class, waking: Level, running: Level) -> bool {
+    let urgency = |level| Policy::new(class).at(level).flavour(Flavour::Fixed).place(Credit::NEUTRAL).urgency();
+    urgency(waking) < urgency(running).threshold()
+}
 
 const CREDITS: [Credit; 3] = [Credit::NONE, Credit::NEUTRAL, Credit::FULL];
 
@@ -12,7 +19,7 @@ fn every_class_has_sane_slices() {
             let policy = Policy::new(class).nice(nice);
             let mut last = Nanos::MAX;
             for waiting in [0, 1, 10, 1000, 100_000] {
-                let slice = class.rules().slice(policy, waiting);
+                let slice = class.rules().slice(policy.flavour, policy.weight(), waiting);
                 assert!(slice >= MIN_SLICE && slice <= Nanos::from_millis(100), "{class:?} {nice} {waiting} {slice:?}");
                 assert!(slice <= last, "a crowd does not lengthen slices");
                 last = slice;
@@ -45,7 +52,7 @@ fn no_class_preempts_for_an_equal_or_lower_level() {
     for class in Class::ALL {
         for running in 0..LEVELS {
             for waking in running..LEVELS {
-                assert!(!class.rules().preempts(Level::new(waking), Level::new(running)));
+                assert!(!preempts(class, Level::new(waking), Level::new(running)));
             }
         }
     }
@@ -54,11 +61,16 @@ fn no_class_preempts_for_an_equal_or_lower_level() {
 #[test]
 fn system_is_in_order_of_arrival_and_keeps_its_level() {
     let rules = Class::System.rules();
-    assert_eq!(rules.order(), Order::Arrival);
-    assert_eq!(rules.level(Policy::new(Class::System), Credit::NONE), Level::DEFAULT);
-    assert!(rules.preempts(Level::TOP, Level::DEFAULT));
     assert!(
-        rules.slice(Policy::new(Class::System).flavour(Flavour::Fifo), 9) > rules.slice(Policy::new(Class::System), 9)
+        Class::ALL.iter().all(|class| Policy::new(*class).place(Credit::NONE).is_fair() == (*class != Class::System))
+    );
+    assert_eq!(rules.level(Policy::new(Class::System), Credit::NONE), Level::DEFAULT);
+    assert!(preempts(Class::System, Level::TOP, Level::DEFAULT));
+    assert!(rules.slice(Flavour::Fifo, Weight::UNIT, 9) > rules.slice(Flavour::Fixed, Weight::UNIT, 9));
+    let ranked = |rank| Policy::new(Class::System).rank(rank).place(Credit::NONE).urgency();
+    assert!(
+        ranked(1) < ranked(2).threshold()
+            && ranked(63) < Policy::new(Class::System).at(Level::new(3)).place(Credit::FULL).urgency()
     );
 }
 
@@ -68,7 +80,7 @@ fn interactive_sleepers_rise_two_levels_and_hogs_fall_two() {
     assert_eq!(rules.level(policy, Credit::FULL), Level::TOP);
     assert_eq!(rules.level(policy, Credit::NONE), Level::new(4));
     assert_eq!(rules.level(policy, Credit::NEUTRAL), Level::DEFAULT);
-    assert!(rules.preempts(Level::TOP, Level::new(1)));
+    assert!(preempts(Class::Interactive, Level::TOP, Level::new(1)));
 }
 
 #[test]
@@ -88,14 +100,14 @@ fn services_are_not_boosted() {
 #[test]
 fn background_never_preempts_its_like() {
     let rules = Class::Background.rules();
-    assert!(!rules.preempts(Level::TOP, Level::BOTTOM));
+    assert!(!preempts(Class::Background, Level::TOP, Level::BOTTOM));
     assert_eq!(rules.level(Policy::new(Class::Background), Credit::NONE), Level::DEFAULT);
 }
 
 #[test]
 fn slices_grow_as_urgency_falls_among_fair_classes() {
     let slices = [Class::Interactive, Class::User, Class::Service, Class::Background]
-        .map(|class| class.rules().slice(Policy::new(class), 0));
+        .map(|class| class.rules().slice(Flavour::Fixed, Weight::UNIT, 0));
     assert!(slices.is_sorted());
 }
 

@@ -1,11 +1,12 @@
 //! Work moves between CPUs: to one that has none at once, to one that has less now and then.
 
-use core::sync::atomic::Ordering::Relaxed;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use types::{CpuId, CpuSet, Nanos};
 
 use super::Scheduler;
-use crate::SchedError;
+use crate::entity::Schedulable;
 use crate::run_queue::{Arrival, RunQueue};
 
 /// How long a task waits before a CPU of another node takes it, if it is the only one that waits there: about what
@@ -18,36 +19,43 @@ const ROTATE_PERIOD: Nanos = Nanos::from_millis(64);
 /// A load on another node has to be larger by that many quarters of ours, so that moving pays.
 const REMOTE_QUARTERS: u64 = 6;
 
-impl<T> Scheduler<T> {
-    /// A task in Transit, taken from the nearest CPU where most wait.
-    pub(super) fn steal(&self, thief: CpuId, now: Nanos) -> Result<Option<u32>, SchedError> {
+impl<T: Schedulable> Scheduler<T> {
+    /// A task that the caller owns, taken from the nearest CPU where most wait.
+    pub(super) fn steal(&self, thief: CpuId, now: Nanos) -> Option<Arc<T>> {
         let topology = self.topology();
         let own = topology.node_of(thief);
         for node in topology.outward(own) {
-            let mut victims = self.usable(topology.node(node)).without(thief);
+            let mut victims = CpuSet(topology.node(node).0 & self.online.load(Relaxed)).without(thief);
             while let Some((victim, waiting)) = self.longest(victims) {
                 victims = victims.without(victim);
-                let alone = waiting == 1 && node != own;
-                let before = if alone { now.saturating_sub(REMOTE_PATIENCE) } else { now };
-                if let Some(index) = self.take_from(victim, thief, before, |_| true)? {
-                    return Ok(Some(index));
+                let at_once = self.takes_at_once(thief, victim, waiting);
+                let before = if at_once { Nanos::MAX } else { now.saturating_sub(REMOTE_PATIENCE) };
+                if let Some(task) = self.take_from(victim, thief, before, |_| true) {
+                    return Some(task);
                 }
             }
         }
-        Ok(None)
+        None
     }
 
-    /// Pulls a task here from a CPU with more load. Returns whether it is to run at once.
-    pub(super) fn balance(&self, cpu: CpuId, now: Nanos) -> Result<bool, SchedError> {
+    /// Whether a CPU without work takes one of `waiting` tasks from `victim` without delay: not the only one of another node.
+    pub(super) fn takes_at_once(&self, thief: CpuId, victim: CpuId, waiting: u32) -> bool {
         let topology = self.topology();
-        let shared = self.cpu(cpu)?;
+        waiting > 1 || topology.node_of(thief) == topology.node_of(victim)
+    }
+
+    /// Pulls a task here from a CPU with more load.
+    pub(super) fn balance(&self, cpu: CpuId, now: Nanos) {
+        let topology = self.topology();
+        let Ok(shared) = self.cpu(cpu) else { return };
         let (mine, may_rotate) = {
             let queue = shared.queue.lock();
             (queue.load(), now >= queue.rotated + ROTATE_PERIOD)
         };
         let own = topology.node_of(cpu);
         for node in topology.outward(own) {
-            let Some((victim, load)) = self.heaviest(self.usable(topology.node(node)).without(cpu)) else { continue };
+            let others = CpuSet(topology.node(node).0 & self.online.load(Relaxed)).without(cpu);
+            let Some((victim, load)) = self.heaviest(others) else { continue };
             let (pays, rotate) =
                 if node == own { (load > mine, may_rotate) } else { (load > mine * REMOTE_QUARTERS / 4, false) };
             if !pays {
@@ -55,35 +63,25 @@ impl<T> Scheduler<T> {
             }
             let gap = load - mine;
             let fits = |weight: u32| u64::from(weight) < gap || (rotate && u64::from(weight) == gap);
-            let Some(index) = self.take_from(victim, cpu, now, fits)? else { continue };
+            let Some(task) = self.take_from(victim, cpu, Nanos::MAX, fits) else { continue };
             let mut queue = shared.queue.lock();
-            let key = queue.insert(&self.slots, index, Arrival::Moved, now)?;
+            let urgency = queue.push(task, Arrival::Moved);
             queue.rotated = now;
             queue.stats.pulls += 1;
-            let preempt = queue.ask_preemption(key);
-            shared.publish(&queue);
-            return Ok(preempt);
+            self.mark(cpu).waiting.store(queue.waiting(), SeqCst);
+            self.mark(cpu).ask(urgency);
+            return;
         }
-        Ok(false)
     }
 
-    fn take_from(
-        &self,
-        victim: CpuId,
-        thief: CpuId,
-        before: Nanos,
-        fits: impl Fn(u32) -> bool,
-    ) -> Result<Option<u32>, SchedError> {
-        let shared = self.cpu(victim)?;
+    fn take_from(&self, victim: CpuId, thief: CpuId, before: Nanos, fits: impl Fn(u32) -> bool) -> Option<Arc<T>> {
+        let shared = self.cpu(victim).ok()?;
         let mut queue = shared.queue.lock();
-        let found = queue.candidate(&self.slots, thief, before, |slot| fits(slot.queued_weight.get()));
-        if let Some(index) = found {
-            queue.take(&self.slots, index)?;
-            // Not back again at once.
-            queue.rotated = before;
-            shared.publish(&queue);
-        }
-        Ok(found)
+        let task = queue.give(thief, before, fits)?;
+        // Not back again at once.
+        queue.rotated = queue.clock();
+        self.mark(victim).publish_waiting(&queue);
+        Some(task)
     }
 
     /// The CPU for which most tasks wait, if any wait.
@@ -94,12 +92,12 @@ impl<T> Scheduler<T> {
 
     /// The CPU with the most load among those for which tasks wait.
     fn heaviest(&self, cpus: CpuSet) -> Option<(CpuId, u64)> {
-        let load = |cpu: CpuId| Some((cpu, self.cpu(cpu).ok()?.load.load(Relaxed)));
-        cpus.iter().filter(|cpu| self.waiting(*cpu) > 0).filter_map(load).max_by_key(|(_, load)| *load)
+        let load = |cpu: CpuId| (cpu, self.mark(cpu).load.load(Relaxed));
+        cpus.iter().filter(|cpu| self.waiting(*cpu) > 0).map(load).max_by_key(|(_, load)| *load)
     }
 }
 
-impl RunQueue {
+impl<T: Schedulable> RunQueue<T> {
     /// Whether it is time to compare loads; at most once per period.
     pub(super) fn balance_due(&mut self, now: Nanos) -> bool {
         let due = now >= self.balanced + BALANCE_PERIOD;

@@ -11,76 +11,99 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use sync::{Once, Rank, SpinLock};
 use types::{CpuId, CpuSet, MAX_CPUS, Nanos};
 
-pub use switch::{Decision, Switch, Tick};
+pub use switch::{Blocked, Local, Next, Tick};
 pub use wake::Wake;
 
-use crate::chunks::{Chunks, new_chunk};
-use crate::free_list::FreeList;
-use crate::inheritance::Inheritance;
+use crate::entity::Schedulable;
 use crate::latency::CpuStats;
-use crate::priority::{KEYS, Key, Policy};
+use crate::priority::Urgency;
 use crate::run_queue::RunQueue;
-use crate::slot::{Slot, Slots};
-use crate::state::{Phase, Violation};
-use crate::{SchedError, TaskId, Topology};
+use crate::{SchedError, Topology};
 
-/// Published in place of a key by a CPU that runs nothing.
-const NOTHING: u8 = KEYS as u8;
-
-/// The scheduler. `T` is what the executor keeps with each task, made once per slot and used by one task after another.
+/// The scheduler of tasks `T`.
 ///
-/// No lock is shared between CPUs on the way of a switch. Locks: each CPU's queue ([`Rank::RUN_QUEUE`], one at a time), the free
-/// slots and the donations ([`Rank::SCHED_TASKS`], neither held while another is taken).
-pub struct Scheduler<T = ()> {
-    slots: Slots,
-    payloads: Chunks<T>,
-    free: SpinLock<FreeList>,
-    inheritance: SpinLock<Inheritance>,
-    cpus: [Once<Box<PerCpu>>; MAX_CPUS],
+/// No lock is shared between CPUs on the way of a switch: each CPU's queue has its own ([`Rank::RUN_QUEUE`]), and one is held at
+/// a time.
+pub struct Scheduler<T: Schedulable> {
+    cpus: [Once<Box<PerCpu<T>>>; MAX_CPUS],
+    marks: [Mark; MAX_CPUS],
     topology: Once<Topology>,
     online: AtomicU64,
-    /// CPUs that found nothing to do; whoever clears a bit wakes that CPU, so that there is one interrupt per sleeper.
+    /// CPUs asleep or about to be; whoever clears a bit wakes that CPU, so that there is one interrupt per sleeper.
     idle: AtomicU64,
-    tasks: AtomicU32,
+    /// The time of somebody's last tick: what a sleep is measured by.
+    clock: AtomicU64,
 }
 
-/// One CPU: its queue, and copies of some numbers for others' eyes, written under the lock.
+/// One CPU's queue.
 #[repr(align(64))]
-struct PerCpu {
-    queue: SpinLock<RunQueue>,
-    waiting: AtomicU32,
-    load: AtomicU64,
-    running: AtomicU8,
+struct PerCpu<T: Schedulable> {
+    queue: SpinLock<RunQueue<T>>,
 }
 
-impl PerCpu {
-    fn publish(&self, queue: &RunQueue) {
+/// What a CPU shows of its queue to whoever looks without the lock; written under it.
+#[repr(align(64))]
+struct Mark {
+    waiting: AtomicU32,
+    /// How urgent a task must be to take the CPU; below all if it runs nothing, above all once somebody was told to.
+    threshold: AtomicU32,
+    /// The current task is to give up the CPU.
+    resched: AtomicBool,
+    load: AtomicU64,
+}
+
+impl Mark {
+    const fn new() -> Self {
+        Self {
+            waiting: AtomicU32::new(0),
+            threshold: AtomicU32::new(Urgency::NONE.0),
+            resched: AtomicBool::new(false),
+            load: AtomicU64::new(0),
+        }
+    }
+
+    #[inline]
+    fn publish_waiting<T: Schedulable>(&self, queue: &RunQueue<T>) {
         self.waiting.store(queue.waiting(), Relaxed);
-        self.load.store(queue.load(), Relaxed);
-        // A rescue shows as the most urgent of all: it is not to be preempted.
-        let running = queue.current.map_or(NOTHING, |current| if current.rescue { 0 } else { current.key.number() });
-        self.running.store(running, Relaxed);
+    }
+
+    fn set_threshold(&self, urgency: Urgency) {
+        self.threshold.store(urgency.0, Relaxed);
+    }
+
+    fn threshold(&self) -> Urgency {
+        Urgency(self.threshold.load(Relaxed))
+    }
+
+    /// Asks for the CPU on behalf of a task this urgent: whether that CPU is to be told. Once per run, under the queue's lock.
+    #[inline]
+    fn ask(&self, urgency: Urgency) -> bool {
+        let threshold = self.threshold();
+        // A CPU that runs nothing looks for itself.
+        let ask = urgency < threshold && threshold != Urgency::NONE;
+        if ask {
+            self.set_threshold(Urgency::MOST);
+            self.resched.store(true, Relaxed);
+        }
+        ask
     }
 }
 
-impl<T> Scheduler<T> {
+impl<T: Schedulable> Scheduler<T> {
     /// A scheduler without CPUs and tasks.
     pub const fn new() -> Self {
         Self {
-            slots: Chunks::new(),
-            payloads: Chunks::new(),
-            free: SpinLock::new(Rank::SCHED_TASKS, FreeList::new()),
-            inheritance: SpinLock::new(Rank::SCHED_TASKS, Inheritance::new()),
             cpus: [const { Once::new() }; MAX_CPUS],
+            marks: [const { Mark::new() }; MAX_CPUS],
             topology: Once::new(),
             online: AtomicU64::new(0),
             idle: AtomicU64::new(0),
-            tasks: AtomicU32::new(0),
+            clock: AtomicU64::new(0),
         }
     }
 
@@ -96,9 +119,12 @@ impl<T> Scheduler<T> {
     pub fn online(&self, cpu: CpuId) -> Result<(), SchedError> {
         let place = self.cpus.get(cpu.index()).ok_or(SchedError::NoSuchCpu)?;
         self.topology.call_once(Topology::flat);
-        let queue = SpinLock::new(Rank::RUN_QUEUE, RunQueue::new(cpu)?);
-        let (waiting, load, running) = (AtomicU32::new(0), AtomicU64::new(0), AtomicU8::new(NOTHING));
-        place.call_once(|| Box::new(PerCpu { queue, waiting, load, running }));
+        let mut room = Vec::new();
+        room.try_reserve_exact(1).map_err(|_| SchedError::NoMemory)?;
+        room.push(PerCpu { queue: SpinLock::new(Rank::RUN_QUEUE, RunQueue::new(cpu)?) });
+        let one: Box<[PerCpu<T>; 1]> = room.into_boxed_slice().try_into().map_err(|_| SchedError::NoMemory)?;
+        let [one] = *one;
+        place.call_once(|| Box::new(one));
         self.online.fetch_or(CpuSet::single(cpu).0, SeqCst);
         Ok(())
     }
@@ -109,65 +135,30 @@ impl<T> Scheduler<T> {
     }
 
     /// CPUs without work.
+    #[inline]
     pub fn idle_cpus(&self) -> CpuSet {
         CpuSet(self.idle.load(Relaxed))
-    }
-
-    /// Tasks that have not ended.
-    pub fn tasks(&self) -> u32 {
-        self.tasks.load(Relaxed)
     }
 
     /// Tasks waiting for that CPU; a look without a lock, to find out whether a yield is worth a switch.
     #[inline]
     pub fn waiting(&self, cpu: CpuId) -> u32 {
-        self.cpu(cpu).map_or(0, |shared| shared.waiting.load(Relaxed))
+        self.mark(cpu).waiting.load(Relaxed)
+    }
+
+    /// Whether what that CPU runs has to give it up.
+    #[inline]
+    pub fn wants_switch(&self, cpu: CpuId) -> bool {
+        self.mark(cpu).resched.load(Relaxed)
     }
 
     /// Tasks that run or wait for a CPU, for the load average.
     pub fn runnable(&self) -> u32 {
         self.online_cpus()
             .iter()
-            .filter_map(|cpu| self.cpu(cpu).ok())
-            .map(|shared| shared.waiting.load(Relaxed) + u32::from(shared.running.load(Relaxed) != NOTHING))
+            .map(|cpu| self.mark(cpu))
+            .map(|mark| mark.waiting.load(Relaxed) + u32::from(mark.threshold() != Urgency::NONE))
             .sum()
-    }
-
-    /// What the executor keeps with a task.
-    #[inline]
-    pub fn payload(&self, id: TaskId) -> Option<&T> {
-        self.slot(id)?;
-        self.payloads.get(id.index)
-    }
-
-    /// Where a task stands, for a look; `None` once it ended.
-    pub fn phase(&self, id: TaskId) -> Option<Phase> {
-        self.slot(id).map(|slot| slot.state.load().1)
-    }
-
-    /// CPU time of a task up to the last time it was accounted (switch or tick).
-    pub fn cpu_time(&self, id: TaskId) -> Option<Nanos> {
-        self.slot(id).map(|slot| Nanos(slot.runtime.get()))
-    }
-
-    /// What a task asked for.
-    pub fn policy(&self, id: TaskId) -> Option<Policy> {
-        self.slot(id).map(Slot::policy)
-    }
-
-    /// The CPUs a task may use, online or not.
-    pub fn affinity(&self, id: TaskId) -> Option<CpuSet> {
-        self.slot(id).map(Slot::affinity)
-    }
-
-    /// Key with boost, decay and inheritance, as of a moment ago.
-    pub fn effective_key(&self, id: TaskId) -> Option<Key> {
-        self.slot(id).map(Slot::effective_key)
-    }
-
-    /// The task that a CPU runs.
-    pub fn current(&self, cpu: CpuId) -> Option<TaskId> {
-        self.cpu(cpu).ok()?.queue.lock().current.map(|current| current.id)
     }
 
     /// A CPU's counters.
@@ -177,25 +168,32 @@ impl<T> Scheduler<T> {
         Some(CpuStats { waiting: queue.waiting(), ..queue.stats })
     }
 
+    /// Weights of the tasks that run or wait there.
+    #[cfg(test)]
+    fn load(&self, cpu: CpuId) -> u64 {
+        self.cpu(cpu).map_or(0, |shared| shared.queue.lock().load())
+    }
+
     #[inline]
-    fn cpu(&self, cpu: CpuId) -> Result<&PerCpu, SchedError> {
+    fn cpu(&self, cpu: CpuId) -> Result<&PerCpu<T>, SchedError> {
         self.cpus.get(cpu.index()).and_then(Once::get).map(|shared| &**shared).ok_or(SchedError::NoSuchCpu)
     }
 
     #[inline]
-    fn slot(&self, id: TaskId) -> Option<&Slot> {
-        let slot = self.slots.get(id.index)?;
-        let (generation, phase) = slot.state.load();
-        (generation == id.generation && phase != Phase::Free).then_some(slot)
+    fn mark(&self, cpu: CpuId) -> &Mark {
+        static NOWHERE: Mark = Mark::new();
+        self.marks.get(cpu.index()).unwrap_or(&NOWHERE)
     }
 
     fn topology(&self) -> &Topology {
         self.topology.call_once(Topology::flat)
     }
 
-    /// The online CPUs among `cpus`.
+    /// The online CPUs among `cpus`; all, if none of them is.
+    #[inline]
     fn usable(&self, cpus: CpuSet) -> CpuSet {
-        CpuSet(cpus.0 & self.online.load(Relaxed))
+        let online = self.online.load(Relaxed);
+        CpuSet(if cpus.0 & online != 0 { cpus.0 & online } else { online })
     }
 
     /// Takes a CPU out of the idle set; whether it was in.
@@ -205,72 +203,15 @@ impl<T> Scheduler<T> {
         self.idle.load(Relaxed) & bit.0 != 0 && self.idle.fetch_and(!bit.0, SeqCst) & bit.0 != 0
     }
 
-    fn release(&self, index: u32) {
-        self.free.lock().push(index);
-        self.tasks.fetch_sub(1, Relaxed);
-    }
-}
-
-impl<T: Default> Scheduler<T> {
-    /// Makes a task, blocked: [`Scheduler::unblock`] starts it. `creator` is the CPU that makes it: its memory will be there.
-    ///
-    /// # Errors
-    /// `NoMemory`, `TooManyTasks`; `NoAllowedCpu`: none of `affinity` is online.
-    #[doc(alias = "add_process")]
-    pub fn add_task(&self, policy: Policy, affinity: CpuSet, creator: CpuId, now: Nanos) -> Result<TaskId, SchedError> {
-        let usable = self.usable(affinity);
-        let first = usable.iter().next().ok_or(SchedError::NoAllowedCpu)?;
-        let index = self.free_slot()?;
-        let slot = self.slots.get(index).ok_or(SchedError::WrongState)?;
-        let last = if usable.contains(creator) { creator } else { first };
-        slot.reset(policy, affinity, last, self.topology().node_of(last), now);
-        let generation = slot.state.create()?;
-        self.tasks.fetch_add(1, Relaxed);
-        Ok(TaskId { index, generation })
-    }
-
-    /// Undoes [`Scheduler::add_task`] for a task that was not woken yet.
-    ///
-    /// # Errors
-    /// `WrongState`: it is not blocked.
-    pub fn cancel_task(&self, id: TaskId) -> Result<(), SchedError> {
-        self.forget_donations(id);
-        let slot = self.slots.get(id.index).ok_or(SchedError::NoSuchTask)?;
-        slot.state.cancel(id.generation)?;
-        self.release(id.index);
-        Ok(())
-    }
-
-    fn free_slot(&self) -> Result<u32, SchedError> {
-        loop {
-            let (number, capacity) = {
-                let mut free = self.free.lock();
-                if let Some(index) = free.pop() {
-                    return Ok(index);
-                }
-                (free.next_chunk()?, free.capacity_wanted())
-            };
-            // Memory first, without the lock; then all of it becomes visible, or none.
-            let mut room = Vec::new();
-            room.try_reserve_exact(capacity).map_err(|_| SchedError::NoMemory)?;
-            let slots = new_chunk(Slot::new)?;
-            let payloads = new_chunk(T::default)?;
-            self.slots.install(number, slots);
-            self.payloads.install(number, payloads);
-            let unused = self.free.lock().grow(number, room);
-            drop(unused);
+    fn note_time(&self, now: Nanos) {
+        if self.clock.load(Relaxed) < now.0 {
+            self.clock.store(now.0, Relaxed);
         }
     }
 }
 
-impl<T> Default for Scheduler<T> {
+impl<T: Schedulable> Default for Scheduler<T> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl From<Violation> for SchedError {
-    fn from(Violation: Violation) -> Self {
-        Self::WrongState
     }
 }

@@ -1,16 +1,16 @@
 //! A wake-up: claim the task, choose a CPU, queue it there.
 
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use types::{CpuId, CpuSet, Nanos};
 
 use super::Scheduler;
+use crate::entity::{Entity, Schedulable};
 use crate::placement::{Placement, View};
-use crate::priority::Key;
+use crate::priority::Urgency;
 use crate::run_queue::Arrival;
-use crate::slot::Slot;
 use crate::state::Claim;
-use crate::{SchedError, TaskId};
 
 /// How often a waker that lost an idle CPU to another looks for the next.
 const IDLE_TRIES: usize = 4;
@@ -27,61 +27,156 @@ pub enum Wake {
     /// It was about to run anyway.
     Pending,
     /// It has ended.
-    Stale,
+    Ended,
 }
 
-impl<T> Scheduler<T> {
-    /// Wakes a task. From any CPU, under any lock below [`sync::Rank::SCHED_TASKS`], any number of times.
-    ///
-    /// # Errors
-    /// `WrongState`: a bug of the scheduler.
+impl<T: Schedulable> Scheduler<T> {
+    /// Makes a new task runnable, behind the others of its level. `here` is the CPU that makes it: its memory will be there.
+    #[doc(alias = "add_process")]
+    pub fn add_task(&self, task: Arc<T>, here: CpuId) -> Placement {
+        let entity = task.entity();
+        entity.set_cpu(here);
+        self.note_confinement(entity);
+        if entity.is_outdated() {
+            entity.apply();
+        }
+        self.place(task, here, Arrival::New)
+    }
+
+    /// Wakes a task; called on CPU `here`. From any CPU, under any lock below [`sync::Rank::RUN_QUEUE`], any number of times.
     #[doc(alias = "unblock_process")]
-    pub fn unblock(&self, id: TaskId, now: Nanos) -> Result<Wake, SchedError> {
-        let Some(slot) = self.slots.get(id.index) else { return Ok(Wake::Stale) };
-        Ok(match slot.state.wake(id.generation) {
-            Claim::Owned => Wake::Placed(self.place(id.index, Arrival::Woken, now)?),
-            Claim::Running(cpu) => Wake::Running(cpu),
-            Claim::Pending => Wake::Pending,
-            Claim::Stale => Wake::Stale,
-        })
+    #[inline]
+    pub fn unblock(&self, task: &Arc<T>, here: CpuId) -> Wake {
+        match task.entity().state.wake() {
+            Claim::Owned => Wake::Placed(self.place_woken(task.clone(), here)),
+            other => self.no_wake(task, other),
+        }
     }
 
-    /// Queues a task in Transit where it fits best.
-    pub(super) fn place(&self, index: u32, arrival: Arrival, now: Nanos) -> Result<Placement, SchedError> {
-        let slot = self.slots.get(index).ok_or(SchedError::WrongState)?;
-        let (cpu, was_idle) = self.choose(slot);
-        let shared = self.cpu(cpu)?;
-        let (asked, runs_nothing) = {
+    /// As [`Scheduler::unblock`], for who has a reference to spare.
+    #[inline]
+    pub fn unblock_owned(&self, task: Arc<T>, here: CpuId) -> Wake {
+        match task.entity().state.wake() {
+            Claim::Owned => Wake::Placed(self.place_woken(task, here)),
+            other => self.no_wake(&task, other),
+        }
+    }
+
+    fn no_wake(&self, task: &Arc<T>, claim: Claim) -> Wake {
+        match claim {
+            Claim::Running => Wake::Running(task.entity().cpu()),
+            Claim::Ended => Wake::Ended,
+            Claim::Pending | Claim::Owned => Wake::Pending,
+        }
+    }
+
+    #[inline]
+    fn place_woken(&self, task: Arc<T>, here: CpuId) -> Placement {
+        let entity = task.entity();
+        let slept = self.clock.load(Relaxed).saturating_sub(entity.since.get());
+        if slept != 0 || entity.is_outdated() {
+            entity.slept(Nanos(slept));
+        }
+        self.place(task, here, Arrival::Woken)
+    }
+
+    /// Queues a task that the caller owns where it fits best.
+    #[inline]
+    pub(super) fn place(&self, task: Arc<T>, here: CpuId, arrival: Arrival) -> Placement {
+        let online = self.online.load(Relaxed);
+        if online & online.wrapping_sub(1) != 0 {
+            return self.place_among(task, here, arrival);
+        }
+        // The only CPU there is does not sleep: it is executing this.
+        let Ok(shared) = self.cpu(here) else { return Placement { cpu: here, preempt: false } };
+        let mut queue = shared.queue.lock();
+        let short = match arrival {
+            Arrival::Woken => queue.push_front_queue(task),
+            Arrival::New => queue.push_new(task),
+            _ => Err(task),
+        };
+        let Err(task) = short else {
+            // As urgent as what runs.
+            self.mark(here).publish_waiting(&queue);
+            return Placement { cpu: here, preempt: false };
+        };
+        let urgency = queue.push(task, arrival);
+        self.mark(here).publish_waiting(&queue);
+        Placement { cpu: here, preempt: self.mark(here).ask(urgency) }
+    }
+
+    /// [`Scheduler::place`] with a choice of CPUs.
+    #[inline(never)]
+    fn place_among(&self, task: Arc<T>, here: CpuId, arrival: Arrival) -> Placement {
+        let entity = task.entity();
+        let allowed = self.note_confinement(entity);
+        let own = self.mark(here);
+        if allowed.contains(here) && own.threshold() == Urgency::NONE && own.waiting.load(Relaxed) == 0 {
+            // This CPU runs nothing and is about to look for something: nobody need be roused for one task.
+            if let Ok(shared) = self.cpu(here) {
+                let mut queue = shared.queue.lock();
+                queue.push(task, arrival);
+                own.publish_waiting(&queue);
+            }
+            return Placement { cpu: here, preempt: false };
+        }
+        let (cpu, sleeper) = self.choose(entity, allowed, here);
+        let Ok(shared) = self.cpu(cpu) else { return Placement { cpu, preempt: false } };
+        let asked = {
             let mut queue = shared.queue.lock();
-            let key = queue.insert(&self.slots, index, arrival, now)?;
-            let outcome = (queue.ask_preemption(key), queue.current.is_none());
-            shared.publish(&queue);
-            outcome
+            let urgency = match arrival {
+                Arrival::Woken => {
+                    queue.push_front_queue(task).map_or_else(|task| queue.push(task, arrival), |()| Urgency::NONE)
+                }
+                _ => queue.push(task, arrival),
+            };
+            self.mark(cpu).waiting.store(queue.waiting(), SeqCst);
+            // A sleeper is on its way to take it; otherwise what runs may have to make room.
+            sleeper.is_none() && self.mark(cpu).ask(urgency)
         };
-        // A CPU that runs nothing and is not in the idle set is on its way to look into its queue.
-        let preempt = was_idle || asked || (runs_nothing && self.claim_idle(cpu));
-        Ok(Placement { cpu, preempt })
+        if let Some(sleeper) = sleeper {
+            return Placement { cpu: sleeper, preempt: true };
+        }
+        // One that went to sleep since the look: either it sees what was queued, or its bit is seen here.
+        let asleep = CpuSet(self.idle.load(SeqCst) & allowed.0);
+        let mut late = core::iter::once(cpu).filter(|cpu| asleep.contains(*cpu)).chain(asleep.iter());
+        if !asked && let Some(late) = late.find(|late| self.claim_idle(*late)) {
+            return Placement { cpu: late, preempt: true };
+        }
+        Placement { cpu, preempt: asked }
     }
 
-    /// A CPU for the task, and whether it was asleep and is the caller's to wake.
-    fn choose(&self, slot: &Slot) -> (CpuId, bool) {
-        let usable = self.usable(slot.affinity());
-        // CPUs never go offline, and an affinity without an online CPU is refused; yet rather anywhere than nowhere.
-        let allowed = if usable.is_empty() { self.online_cpus() } else { usable };
-        let (last, home) = (slot.last_cpu(), slot.home_node());
-        let busy = |cpu: CpuId| {
-            let Ok(shared) = self.cpu(cpu) else { return (None, u32::MAX) };
-            let running = shared.running.load(Relaxed);
-            ((running != super::NOTHING).then(|| Key::from_number(running)), shared.waiting.load(Relaxed))
-        };
+    /// CPUs that a task may use, of those in service; all, if none of them is. Of a task that the caller owns.
+    pub(super) fn note_confinement(&self, entity: &Entity<T>) -> CpuSet {
+        let online = self.online_cpus();
+        if entity.is_confined() {
+            entity.set_free();
+            let usable = self.usable(entity.affinity());
+            if usable == online {
+                return online;
+            }
+            entity.set_confined();
+            return usable;
+        }
+        online
+    }
+
+    /// A CPU for the task, and another one that was asleep, is the caller's to wake and will come to take the task.
+    ///
+    /// A task for which a CPU sleeps is queued with the waker if it may run there: if the waker blocks at once, as in a
+    /// conversation, it goes on here where its message is in the cache; otherwise the sleeper takes it.
+    fn choose(&self, entity: &Entity<T>, allowed: CpuSet, here: CpuId) -> (CpuId, Option<CpuId>) {
+        let last = entity.cpu();
+        let home = self.topology().node_of(last);
+        let busy = |cpu: CpuId| (self.mark(cpu).threshold(), self.mark(cpu).waiting.load(Relaxed));
         let mut view = View { topology: self.topology(), allowed, idle: CpuSet::EMPTY, busy };
         for _ in 0..IDLE_TRIES {
             view.idle = CpuSet(self.idle.load(SeqCst));
             let Some(cpu) = view.idle_cpu(last, home) else { break };
             if self.claim_idle(cpu) {
-                return (cpu, true);
+                return (if allowed.contains(here) { here } else { cpu }, Some(cpu));
             }
         }
-        (view.busy_cpu(slot.effective_key(), last, home), false)
+        (view.busy_cpu(entity.place().urgency(), last, home), None)
     }
 }

@@ -115,7 +115,10 @@ pub(crate) fn sys_setpriority(caller: Caller<'_>, which: u64, who: u64, value: u
             Err(Errno::EPERM)
         } else {
             new_nice(now.nice, value as i32, &rights)
-                .map(|nice| thread.set_scheduling(process::Scheduling { nice, ..now }))
+                .map(|nice| {
+                    thread.set_scheduling(process::Scheduling { nice, ..now });
+                    caller.system.platform.scheduling_changed(thread);
+                })
                 .map_err(|_| Errno::EACCES)
         };
         // As on Linux, the last failure is told, but a success does not hide one.
@@ -274,6 +277,7 @@ fn set_scheduling(
         new.nice = new_nice(now.nice, nice, &rights).map_err(|_| Errno::EPERM)?;
     }
     thread.set_scheduling(new);
+    caller.system.platform.scheduling_changed(&thread);
     Ok(0)
 }
 
@@ -384,7 +388,7 @@ pub(crate) fn sys_sched_setaffinity(caller: Caller<'_>, pid: u64, size: u64, mas
         return Err(Errno::EPERM.into());
     }
     thread.set_affinity(CpuSet(u64::from_le_bytes(bytes)), caller.system.platform.online())?;
-    caller.system.platform.affinity_changed(&thread);
+    caller.system.platform.scheduling_changed(&thread);
     Ok(0)
 }
 

@@ -1,183 +1,233 @@
 //! Single steps.
 
 use super::*;
-use crate::Phase;
+use crate::{Class, Phase};
+
+fn switch(id: TaskId) -> Decision {
+    Decision::Run(id, crate::TICK)
+}
 
 #[test]
 fn blocked_child_is_not_picked() {
-    let scheduler = scheduler(1);
-    let id = scheduler.add_task(Policy::new(Class::User), CpuSet::single(CPU), CPU, Nanos(0)).unwrap();
-    assert_eq!(scheduler.schedule(CPU, Nanos(0)).unwrap().next, Decision::Idle);
-    assert_eq!(scheduler.unblock(id, Nanos(1)).unwrap(), Wake::Placed(Placement { cpu: CPU, preempt: true }));
-    assert_eq!(scheduler.unblock(id, Nanos(1)).unwrap(), Wake::Pending);
-    assert_eq!(task(scheduler.schedule(CPU, Nanos(2)).unwrap()), id);
-    assert_eq!(scheduler.block(CPU, Nanos(3)).unwrap().next, Decision::Idle);
+    let bench = scheduler(1);
+    assert_eq!(bench.schedule(CPU, Nanos(0)).next, Decision::Idle);
+    let id = spawn(&bench, Policy::new(Class::User), Nanos(1));
+    assert_eq!(bench.unblock(id, Nanos(1)), Wake::Pending);
+    assert_eq!(bench.schedule(CPU, Nanos(2)).next, switch(id));
+    assert_eq!(bench.block(CPU, Nanos(3)).next, Decision::Idle);
+    assert_eq!(bench.phase(id), Phase::Blocked);
+    assert_eq!(bench.schedule(CPU, Nanos(4)).next, Decision::Idle);
 }
 
 #[test]
 fn class_goes_before_level_and_level_before_arrival() {
-    let scheduler = scheduler(1);
+    let bench = scheduler(1);
     let policies = [
         Policy::new(Class::Background).at(Level::TOP),
         Policy::new(Class::User),
         Policy::new(Class::User),
         Policy::new(Class::User).at(Level::TOP),
-        Policy::new(Class::System).at(Level::BOTTOM),
+        Policy::new(Class::System).at(Level::BOTTOM).rank(1),
         Policy::new(Class::Service),
         Policy::new(Class::Interactive).at(Level::BOTTOM),
+        Policy::new(Class::System).at(Level::BOTTOM),
     ];
-    let ids = policies.map(|policy| spawn(&scheduler, policy, Nanos(0)));
-    let mut order = std::vec![task(scheduler.schedule(CPU, Nanos(0)).unwrap())];
-    order.extend((1..7).map(|n| task(scheduler.block(CPU, Nanos(n)).unwrap())));
-    assert_eq!(order, [4, 6, 3, 1, 2, 5, 0].map(|n: usize| ids[n]));
+    let ids = policies.map(|policy| spawn(&bench, policy, Nanos(0)));
+    let mut order = std::vec![task(bench.schedule(CPU, Nanos(0)))];
+    order.extend((1..8).map(|n| task(bench.block(CPU, Nanos(n)))));
+    assert_eq!(order, [7, 4, 6, 3, 1, 2, 5, 0].map(|n: usize| ids[n]));
 }
 
 #[test]
 fn wake_up_during_a_run_is_not_lost() {
-    let scheduler = scheduler(1);
-    let id = spawn(&scheduler, Policy::new(Class::User), Nanos(0));
-    assert_eq!(task(scheduler.schedule(CPU, Nanos(0)).unwrap()), id);
-    assert_eq!(scheduler.unblock(id, Nanos(1)).unwrap(), Wake::Running(CPU));
-    assert_eq!(task(scheduler.block(CPU, Nanos(2)).unwrap()), id);
-    assert_eq!(scheduler.block(CPU, Nanos(3)).unwrap().next, Decision::Idle);
+    let bench = scheduler(1);
+    let id = spawn(&bench, Policy::new(Class::User), Nanos(0));
+    assert_eq!(task(bench.schedule(CPU, Nanos(0))), id);
+    assert_eq!(bench.unblock(id, Nanos(1)), Wake::Running(CPU));
+    assert_eq!(task(bench.block(CPU, Nanos(2))), id);
+    assert_eq!(bench.block(CPU, Nanos(3)).next, Decision::Idle);
 }
 
 #[test]
-fn stale_ids_name_nobody() {
-    let scheduler = scheduler(1);
-    let old = spawn(&scheduler, Policy::new(Class::User), Nanos(0));
-    let _ = scheduler.schedule(CPU, Nanos(0)).unwrap();
-    let _ = scheduler.end_task(CPU, Nanos(1)).unwrap();
-    let new = spawn(&scheduler, Policy::new(Class::User), Nanos(2));
-    assert_eq!(old.index(), new.index());
-    assert_ne!(old, new);
-    assert_eq!(scheduler.unblock(old, Nanos(3)).unwrap(), Wake::Stale);
-    assert_eq!(scheduler.set_priority(old, Policy::new(Class::System), Nanos(3)), Err(SchedError::NoSuchTask));
-    assert_eq!(scheduler.phase(old), None);
-    assert!(scheduler.payload(new).is_some() && scheduler.payload(old).is_none());
-    assert_eq!(TaskId::from_bits(new.to_bits()), new);
+fn a_wake_up_after_the_end_reaches_nobody() {
+    let bench = scheduler(1);
+    let id = spawn(&bench, Policy::new(Class::User), Nanos(0));
+    let _ = bench.schedule(CPU, Nanos(0));
+    assert_eq!(bench.end_task(CPU, Nanos(1)).next, Decision::Idle);
+    assert_eq!(bench.unblock(id, Nanos(3)), Wake::Ended);
+    assert_eq!(bench.scheduler.set_priority(&bench.unit(id), Policy::new(Class::System), CPU), None);
+    assert_eq!((bench.phase(id), Arc::strong_count(&bench.unit(id))), (Phase::Ended, 2));
+    assert_eq!(bench.scheduler.runnable(), 0);
 }
 
 #[test]
 fn urgent_wake_up_preempts_once_and_equal_one_does_not() {
-    let scheduler = scheduler(1);
-    spawn(&scheduler, Policy::new(Class::User), Nanos(0));
-    let _ = scheduler.schedule(CPU, Nanos(0)).unwrap();
+    let bench = scheduler(1);
+    spawn(&bench, Policy::new(Class::User), Nanos(0));
+    let _ = bench.schedule(CPU, Nanos(0));
     let wake = |policy| {
-        let id = scheduler.add_task(policy, CpuSet::single(CPU), CPU, Nanos(1)).unwrap();
-        match scheduler.unblock(id, Nanos(1)).unwrap() {
+        let id = bench.add_task(policy, CpuSet::single(CPU));
+        match bench.unblock(id, Nanos(1)) {
             Wake::Placed(placement) => placement.preempt,
             other => panic!("{other:?}"),
         }
     };
     assert!(!wake(Policy::new(Class::User)));
     assert!(!wake(Policy::new(Class::Background).at(Level::TOP)));
+    assert!(!bench.scheduler.wants_switch(CPU));
     assert!(wake(Policy::new(Class::User).at(Level::new(1))));
     assert!(!wake(Policy::new(Class::Interactive)), "that CPU is on its way already");
-    assert!(scheduler.tick(CPU, Nanos(2)).unwrap().resched);
+    assert!(bench.scheduler.wants_switch(CPU) && bench.tick(CPU, Nanos(2)).resched);
+    assert_eq!(task(bench.schedule(CPU, Nanos(3))), 4);
+    assert!(!bench.scheduler.wants_switch(CPU));
 }
 
 #[test]
 fn yielding_lets_all_of_the_level_run_first() {
-    let scheduler = scheduler(1);
-    let ids = [0; 3].map(|_| spawn(&scheduler, Policy::new(Class::User), Nanos(0)));
+    let bench = scheduler(1);
+    let ids = [0; 3].map(|_| spawn(&bench, Policy::new(Class::User).flavour(Flavour::Fixed), Nanos(0)));
     let mut now = Nanos(0);
-    let mut order = std::vec![task(scheduler.schedule(CPU, now).unwrap())];
+    let mut order = std::vec![task(bench.schedule(CPU, now))];
     for _ in 0..8 {
         now += Nanos(1000);
-        order.push(task(scheduler.yield_task(CPU, now).unwrap()));
+        order.push(task(bench.yield_task(CPU, now)));
     }
     assert_eq!(order, [0, 1, 2, 0, 1, 2, 0, 1, 2].map(|n: usize| ids[n]));
+    // However far apart their virtual times are by now: one has run for long.
+    now += Nanos::from_millis(30);
+    let order: std::vec::Vec<TaskId> = (0..30)
+        .map(|_| {
+            now += Nanos(400_000);
+            task(bench.yield_task(CPU, now))
+        })
+        .collect();
+    assert!(ids.iter().all(|id| order.iter().filter(|other| *other == id).count() >= 7), "{order:?}");
 }
 
 #[test]
 fn fifo_keeps_the_cpu_and_round_robin_shares_it() {
     for (flavour, shared) in [(Flavour::Fifo, false), (Flavour::Fixed, true)] {
-        let scheduler = scheduler(1);
-        let first = spawn(&scheduler, Policy::new(Class::System).flavour(flavour), Nanos(0));
-        let second = spawn(&scheduler, Policy::new(Class::System).flavour(flavour), Nanos(0));
-        assert_eq!(task(scheduler.schedule(CPU, Nanos(0)).unwrap()), first);
-        let next = task(scheduler.schedule(CPU, Nanos::from_millis(10)).unwrap());
+        let bench = scheduler(1);
+        let [first, second] = [0; 2].map(|_| spawn(&bench, Policy::new(Class::System).flavour(flavour), Nanos(0)));
+        assert_eq!(task(bench.schedule(CPU, Nanos(0))), first);
+        let next = task(bench.schedule(CPU, Nanos::from_millis(12)));
         assert_eq!(next, if shared { second } else { first });
     }
 }
 
 #[test]
+fn slices_end_by_class() {
+    for (class, end) in [(Class::Interactive, 4), (Class::User, 4), (Class::Service, 8), (Class::Background, 16)] {
+        let bench = scheduler(1);
+        let [first, _] = [0; 2].map(|_| spawn(&bench, Policy::new(class).flavour(Flavour::Fixed), Nanos(0)));
+        assert_eq!(task(bench.schedule(CPU, Nanos(0))), first);
+        let over = (1..10).map(|n| n * 4).find(|ms| bench.tick(CPU, Nanos::from_millis(*ms)).resched);
+        assert_eq!(over, Some(end), "{class:?}");
+    }
+}
+
+#[test]
 fn hogs_fall_and_sleepers_rise() {
-    let scheduler = scheduler(1);
-    let hog = spawn(&scheduler, Policy::new(Class::Interactive), Nanos(0));
-    let _ = scheduler.schedule(CPU, Nanos(0)).unwrap();
-    let _ = scheduler.tick(CPU, Nanos::from_millis(40)).unwrap();
-    assert_eq!(scheduler.effective_key(hog).unwrap().level(), Level::new(4));
-    let _ = scheduler.block(CPU, Nanos::from_millis(40)).unwrap();
-    let _ = scheduler.unblock(hog, Nanos::from_millis(140)).unwrap();
-    assert_eq!(scheduler.effective_key(hog).unwrap().level(), Level::TOP);
+    let bench = scheduler(1);
+    let hog = spawn(&bench, Policy::new(Class::Interactive), Nanos(0));
+    let _ = bench.schedule(CPU, Nanos(0));
+    let _ = bench.preempt(CPU, Nanos::from_millis(40));
+    assert_eq!(bench.effective_key(hog).level(), Level::new(4));
+    let _ = bench.block(CPU, Nanos::from_millis(40));
+    let _ = bench.unblock(hog, Nanos::from_millis(140));
+    assert_eq!(bench.effective_key(hog).level(), Level::TOP);
 }
 
 #[test]
 fn priority_of_a_waiting_task_counts_at_once() {
-    let scheduler = scheduler(1);
-    let [runs, waits] = [0; 2].map(|_| spawn(&scheduler, Policy::new(Class::User), Nanos(0)));
-    assert_eq!(task(scheduler.schedule(CPU, Nanos(0)).unwrap()), runs);
-    let kick = scheduler.set_priority(waits, Policy::new(Class::Interactive), Nanos(1)).unwrap();
-    assert_eq!(kick, Some(Placement { cpu: CPU, preempt: true }));
-    assert_eq!(task(scheduler.schedule(CPU, Nanos(2)).unwrap()), waits);
-    let kick = scheduler.set_priority(waits, Policy::new(Class::Background), Nanos(3)).unwrap();
+    let bench = scheduler(1);
+    let [runs, waits] = [0; 2].map(|_| spawn(&bench, Policy::new(Class::User), Nanos(0)));
+    assert_eq!(task(bench.schedule(CPU, Nanos(0))), runs);
+    let set = |policy| bench.scheduler.set_priority(&bench.unit(waits), policy, CPU);
+    assert_eq!(set(Policy::new(Class::Interactive)), Some(Placement { cpu: CPU, preempt: true }));
+    assert_eq!(task(bench.schedule(CPU, Nanos(2))), waits);
+    let kick = set(Policy::new(Class::Background));
     assert_eq!(kick, Some(Placement { cpu: CPU, preempt: true }), "the current one is lowered below one that waits");
-    assert_eq!(task(scheduler.schedule(CPU, Nanos(4)).unwrap()), runs);
+    assert_eq!(task(bench.schedule(CPU, Nanos(4))), runs);
+    let _ = bench.block(CPU, Nanos(5));
+    let _ = bench.block(CPU, Nanos(5));
+    assert_eq!(set(Policy::new(Class::System)), None);
+    let _ = bench.unblock(waits, Nanos(6));
+    assert_eq!(bench.effective_key(waits).class(), Class::System, "changed while it slept");
+}
+
+#[test]
+fn a_lent_key_counts_while_it_is_the_better_one() {
+    let bench = scheduler(1);
+    let [holder, other] = [Class::Background, Class::User].map(|class| spawn(&bench, Policy::new(class), Nanos(0)));
+    assert_eq!(task(bench.schedule(CPU, Nanos(0))), other);
+    let lend = |key| bench.scheduler.lend(&bench.unit(holder), key, CPU);
+    let key = Key::new(Class::System, Level::DEFAULT);
+    assert_eq!(lend(Some(key)), Some(Placement { cpu: CPU, preempt: true }));
+    assert_eq!((task(bench.schedule(CPU, Nanos(1))), bench.effective_key(holder)), (holder, key));
+    // A change of its own policy leaves the loan.
+    let _ = bench.scheduler.set_priority(&bench.unit(holder), Policy::new(Class::Service), CPU);
+    assert_eq!(bench.effective_key(holder), key);
+    assert_eq!(lend(None), Some(Placement { cpu: CPU, preempt: true }));
+    assert_eq!(bench.effective_key(holder), Key::new(Class::Service, Level::DEFAULT));
+    assert_eq!(lend(Some(Key::new(Class::Background, Level::TOP))), None);
+    assert_eq!(bench.effective_key(holder), Key::new(Class::Service, Level::DEFAULT), "its own is better");
+    assert_eq!(task(bench.schedule(CPU, Nanos(2))), other);
 }
 
 #[test]
 fn affinity_moves_waiting_and_running_tasks() {
-    let scheduler = scheduler(2);
-    let [runs, waits] = [0; 2].map(|_| spawn(&scheduler, Policy::new(Class::User), Nanos(0)));
-    assert_eq!(task(scheduler.schedule(CPU, Nanos(0)).unwrap()), runs);
-    assert_eq!(scheduler.schedule(CpuId(1), Nanos(0)).unwrap().next, Decision::Idle, "pinned tasks are not stolen");
+    let bench = scheduler(2);
+    let [runs, waits] = [0; 2].map(|_| spawn(&bench, Policy::new(Class::User), Nanos(0)));
+    assert_eq!(task(bench.schedule(CPU, Nanos(0))), runs);
+    assert_eq!(bench.schedule(CpuId(1), Nanos(0)).next, Decision::Idle, "pinned tasks are not stolen");
+    assert!(bench.scheduler.enter_idle(CpuId(1)), "and keep no CPU awake that must not run them");
+    let set = |id, cpus| bench.scheduler.set_affinity(&bench.unit(id), cpus, CPU);
     let other = CpuSet::single(CpuId(1));
-    let kick = scheduler.set_affinity(waits, other, Nanos(1)).unwrap();
-    assert_eq!(kick, Some(Placement { cpu: CpuId(1), preempt: true }));
-    assert_eq!(task(scheduler.schedule(CpuId(1), Nanos(1)).unwrap()), waits);
-    let kick = scheduler.set_affinity(runs, other, Nanos(2)).unwrap();
-    assert_eq!(kick, Some(Placement { cpu: CPU, preempt: true }));
-    let switch = scheduler.schedule(CPU, Nanos(3)).unwrap();
+    assert_eq!(set(waits, other), Ok(Some(Placement { cpu: CpuId(1), preempt: true })));
+    assert_eq!(task(bench.schedule(CpuId(1), Nanos(1))), waits);
+    assert_eq!(set(runs, other), Ok(Some(Placement { cpu: CPU, preempt: true })));
+    let switch = bench.schedule(CPU, Nanos(3));
     assert_eq!(switch.next, Decision::Idle);
     assert_eq!(switch.moved, Some(Placement { cpu: CpuId(1), preempt: false }));
-    assert_eq!(scheduler.phase(runs), Some(Phase::Queued(CpuId(1))));
-    assert_eq!(scheduler.set_affinity(runs, CpuSet::single(CpuId(9)), Nanos(4)), Err(SchedError::NoAllowedCpu));
+    assert_eq!((bench.phase(runs), bench.scheduler.waiting(CpuId(1))), (Phase::Queued, 1));
+    assert_eq!(set(runs, CpuSet::single(CpuId(9))), Err(SchedError::NoAllowedCpu));
 }
 
 #[test]
-fn calls_out_of_turn_are_refused() {
-    let scheduler = scheduler(1);
-    assert_eq!(scheduler.block(CPU, Nanos(0)), Err(SchedError::WrongState));
-    assert_eq!(scheduler.schedule(CpuId(7), Nanos(0)), Err(SchedError::NoSuchCpu));
-    let id = scheduler.add_task(Policy::new(Class::User), CpuSet::single(CPU), CPU, Nanos(0)).unwrap();
-    scheduler.cancel_task(id).unwrap();
-    assert_eq!(scheduler.cancel_task(id), Err(SchedError::WrongState));
-    assert_eq!(scheduler.tasks(), 0);
-    let none = CpuSet::single(CpuId(5));
-    assert_eq!(scheduler.add_task(Policy::new(Class::User), none, CPU, Nanos(0)), Err(SchedError::NoAllowedCpu));
+fn a_sleeping_cpu_is_roused_once_and_takes_what_waits() {
+    let bench = scheduler(2);
+    assert!(bench.scheduler.enter_idle(CpuId(1)));
+    let first = bench.add_task(Policy::new(Class::User), CpuSet(u64::MAX));
+    // CPU 0 runs nothing and is about to look: nobody need be roused for one task.
+    assert_eq!(bench.unblock(first, Nanos(0)), Wake::Placed(Placement { cpu: CPU, preempt: false }));
+    assert_eq!(task(bench.schedule(CPU, Nanos(0))), first);
+    let [second, third] = [0; 2].map(|_| bench.add_task(Policy::new(Class::User), CpuSet(u64::MAX)));
+    assert_eq!(bench.unblock(second, Nanos(1)), Wake::Placed(Placement { cpu: CpuId(1), preempt: true }));
+    assert_eq!(bench.unblock(third, Nanos(1)), Wake::Placed(Placement { cpu: CPU, preempt: false }));
+    assert_eq!(bench.scheduler.waiting(CPU), 2, "with the waker, for whoever is first");
+    assert_eq!(task(bench.schedule(CpuId(1), Nanos(2))), second);
+    assert_eq!(task(bench.block(CPU, Nanos(2))), third);
+    assert!(!bench.scheduler.enter_idle(CPU) || bench.scheduler.waiting(CPU) == 0);
 }
 
 #[test]
-fn the_table_grows_to_its_limit_and_no_further() {
-    let scheduler = scheduler(1);
-    let add = || scheduler.add_task(Policy::new(Class::User), CpuSet::single(CPU), CPU, Nanos(0));
-    let ids: std::vec::Vec<TaskId> = (0..crate::MAX_TASKS).map(|_| add().unwrap()).collect();
-    assert_eq!(add(), Err(SchedError::TooManyTasks));
-    assert!(ids.is_sorted());
-    scheduler.cancel_task(ids[5]).unwrap();
-    assert_eq!(add().unwrap().index(), 5);
+fn cpus_out_of_range_are_refused() {
+    let bench = scheduler(1);
+    assert!(bench.scheduler.local(CpuId(7)).is_err() && bench.scheduler.local(CpuId(700)).is_err());
+    assert_eq!(bench.scheduler.online(CpuId(64)), Err(SchedError::NoSuchCpu));
+    assert_eq!((bench.scheduler.waiting(CpuId(99)), bench.scheduler.wants_switch(CpuId(99))), (0, false));
 }
 
 #[test]
-fn latencies_are_counted_by_class() {
-    let scheduler = scheduler(1);
-    spawn(&scheduler, Policy::new(Class::Service), Nanos(1000));
-    let _ = scheduler.schedule(CPU, Nanos(6000)).unwrap();
-    let _ = scheduler.block(CPU, Nanos(9000)).unwrap();
-    let stats = scheduler.cpu_stats(CPU).unwrap();
-    assert_eq!(stats.latency_of(Class::Service).percentile(500), Some(Nanos(8191)));
+fn waits_and_times_are_counted_by_class() {
+    let bench = scheduler(1);
+    spawn(&bench, Policy::new(Class::Service), Nanos(1000));
+    let _ = bench.schedule(CPU, Nanos(61_000));
+    let _ = bench.end_task(CPU, Nanos(64_000));
+    let stats = bench.scheduler.cpu_stats(CPU).unwrap();
+    assert_eq!(stats.latency_of(Class::Service).percentile(500), Some(Nanos(65535)));
     assert_eq!(stats.latency_of(Class::User).count(), 0);
-    assert_eq!((stats.time_of(Class::Service), stats.waited), (Nanos(3000), Nanos(5000)));
+    assert_eq!((stats.time_of(Class::Service), stats.waited), (Nanos(3000), Nanos(61_000)));
+    assert_eq!(stats.switches, 1);
 }

@@ -2,8 +2,7 @@
 
 mod basics;
 mod cost;
-mod inheritance;
-mod machine;
+mod harness;
 mod model;
 mod shares;
 mod smp;
@@ -17,21 +16,24 @@ use crate::priority::Level;
 
 const CPU: CpuId = CpuId(0);
 
+use alloc::sync::Arc;
+
+use harness::{Bench, Decision, Switch, TaskId};
+
+use crate::Placement;
+use crate::priority::{Key, Policy};
+
 /// A scheduler with `cpus` CPUs in service.
-fn scheduler(cpus: u32) -> Box<Scheduler> {
-    let scheduler = Box::new(Scheduler::new());
-    (0..cpus).for_each(|cpu| scheduler.online(CpuId(cpu)).unwrap());
-    scheduler
+fn scheduler(cpus: u32) -> Box<Bench> {
+    Bench::new(None, cpus)
 }
 
 /// A task that waits for CPU 0.
-fn spawn(scheduler: &Scheduler, policy: Policy, now: Nanos) -> TaskId {
-    let id = scheduler.add_task(policy, CpuSet::single(CPU), CPU, now).unwrap();
-    assert!(matches!(scheduler.unblock(id, now).unwrap(), Wake::Placed(Placement { cpu: CPU, .. })));
+fn spawn(bench: &Bench, policy: Policy, now: Nanos) -> TaskId {
+    let id = bench.add_task(policy, CpuSet::single(CPU));
+    assert!(matches!(bench.unblock(id, now), Wake::Placed(_)));
     id
 }
-
-use crate::Placement;
 
 /// The task of a switch.
 fn task(switch: Switch) -> TaskId {

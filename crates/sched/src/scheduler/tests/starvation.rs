@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::machine::run_hogs;
+use super::harness::run_hogs;
 use super::*;
 use crate::starvation::{STARVATION_BOUND, starvation_bound};
 
@@ -50,27 +50,35 @@ fn a_storm_of_urgent_wake_ups_does_not_starve_the_rest() {
     let storm: std::vec::Vec<TaskId> =
         (0..50).map(|_| spawn(&scheduler, Policy::new(Class::System).at(Level::TOP), now)).collect();
     let mut since: HashMap<TaskId, Nanos> = low.iter().map(|id| (*id, now)).collect();
-    let (mut longest, mut rescued) = (Nanos(0), 0);
-    let mut switch = scheduler.schedule(CPU, now).unwrap();
+    let (mut longest, mut rescued, mut ticked) = (Nanos(0), 0, now);
+    let mut switch = scheduler.schedule(CPU, now);
     while now < Nanos::from_secs(20) {
         let Decision::Run(id, slice) = switch.next else { panic!("idle") };
+        if now >= ticked + crate::TICK {
+            ticked = now;
+            if scheduler.tick(CPU, now).resched {
+                switch = scheduler.preempt(CPU, now);
+                continue;
+            }
+        }
         if let Some(since) = since.get(&id) {
             longest = longest.max(now - *since);
             rescued += 1;
             now += slice;
-            switch = scheduler.schedule(CPU, now).unwrap();
+            let _ = scheduler.tick(CPU, now);
+            switch = scheduler.preempt(CPU, now);
         } else {
             // It blocks long before its slice ends, and wakes two of its like.
             now += Nanos(random.below(100_000).min(slice.0) + 1);
             for _ in 0..2 {
-                let _ = scheduler.unblock(storm[random.below(50) as usize], now).unwrap();
+                let _ = scheduler.unblock(storm[random.below(50) as usize], now);
             }
-            switch = scheduler.block(CPU, now).unwrap();
+            switch = scheduler.block(CPU, now);
         }
         if let Some(since) = since.get_mut(&id) {
             *since = now;
         }
     }
     assert!(rescued > 50 && longest <= STARVATION_BOUND, "{rescued} {longest:?}");
-    assert!(scheduler.cpu_stats(CPU).unwrap().rescues > 0);
+    assert!(scheduler.scheduler.cpu_stats(CPU).unwrap().rescues > 0);
 }

@@ -1,0 +1,286 @@
+//! What the scheduler keeps of a task, as a part of the task itself.
+//!
+//! All fields are atomics, so that they can be shared without `unsafe`; those under "owner" are plain variables in truth:
+//! only the owner of the task (see `state.rs`) touches them, and the state or a queue's lock orders one owner's writes before the
+//! next one's reads. Hence `Relaxed`, which costs nothing.
+
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+
+use sync::{Linked, Links};
+use types::{CpuId, CpuSet, Nanos};
+
+use crate::class::Credit;
+use crate::priority::{Key, Place, Policy, Weight};
+use crate::state::{Phase, State};
+
+/// Run time that is carried along before it is settled: a quarter of a bucket of `level.rs`. Settling at every switch would
+/// cost more than most switches do.
+const SETTLE: u32 = 250_000;
+
+/// The policy has changed since it was last looked at.
+const CHANGED: u8 = 1;
+/// It may not run everywhere, or nobody has looked yet whether it may.
+const CONFINED: u8 = 2;
+
+/// A task: what has an [`Entity`].
+pub trait Schedulable: Linked + Send + Sync {
+    /// What the scheduler keeps of it; a field of it.
+    fn entity(&self) -> &Entity<Self>;
+}
+
+/// What the scheduler keeps of a task.
+pub struct Entity<T> {
+    pub(crate) state: State,
+    /// The CPU that runs it, or did last, or in whose queue it is. Others may look.
+    cpu: AtomicU8,
+    links: Links<T>,
+
+    // Anyone writes these; who owns the task finds out, see `Scheduler::set_priority`.
+    /// What keeps it from the short way: [`CHANGED`], [`CONFINED`].
+    attention: AtomicU8,
+    policy: AtomicU32,
+    affinity: AtomicU64,
+
+    // Owner.
+    place: Word32,
+    pub(crate) weight: Word32,
+    credit: Word32,
+    /// Run time in ns that is not in `vruntime` and `credit` yet.
+    unsettled: Word32,
+    /// The queue where it belongs, as [`RunQueue`](crate::run_queue::RunQueue) names it, if it is known; else 0.
+    pub(crate) hint: Word32,
+    /// CPU and key of the level that `vruntime` and `floor_left` refer to, plus one.
+    pub(crate) home: Word32,
+    /// Time run, over weight.
+    pub(crate) vruntime: Word64,
+    /// The level's virtual time when the task left it.
+    pub(crate) floor_left: Word64,
+    /// Since when it waits for a CPU, or for a wake-up if it is blocked.
+    pub(crate) since: Word64,
+}
+
+impl<T> Entity<T> {
+    /// Of a new task, which nobody has queued yet ([`Scheduler::add_task`](crate::Scheduler::add_task) does).
+    pub fn new(policy: Policy, affinity: CpuSet) -> Self {
+        let entity = Self {
+            state: State::queued(),
+            cpu: AtomicU8::new(0),
+            links: Links::new(),
+            policy: AtomicU32::new(policy.to_bits()),
+            attention: AtomicU8::new(CONFINED),
+            affinity: AtomicU64::new(affinity.0),
+            place: Word32::new(0),
+            weight: Word32::new(0),
+            credit: Word32::new(Credit::NEUTRAL.to_bits()),
+            unsettled: Word32::new(0),
+            hint: Word32::new(0),
+            home: Word32::new(0),
+            vruntime: Word64::new(0),
+            floor_left: Word64::new(0),
+            since: Word64::new(0),
+        };
+        entity.apply();
+        entity
+    }
+
+    /// For [`Linked`].
+    #[inline]
+    pub const fn links(&self) -> &Links<T> {
+        &self.links
+    }
+
+    /// Where the task stands, for a look.
+    pub fn phase(&self) -> Phase {
+        self.state.phase()
+    }
+
+    /// The CPU that runs it, or did last, or in whose queue it is; for a look.
+    #[inline]
+    pub fn cpu(&self) -> CpuId {
+        CpuId(self.cpu.load(Relaxed).into())
+    }
+
+    #[inline]
+    pub(crate) fn set_cpu(&self, cpu: CpuId) {
+        // There are 64.
+        self.cpu.store(cpu.0 as u8, Relaxed);
+    }
+
+    /// What it asked for.
+    pub fn policy(&self) -> Policy {
+        Policy::from_bits(self.policy.load(Relaxed))
+    }
+
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        let lent = |bits: u32| bits >> Policy::BITS << Policy::BITS;
+        let _ = self.policy.fetch_update(Relaxed, Relaxed, |bits| Some(lent(bits) | policy.to_bits()));
+        self.attention.fetch_or(CHANGED, Release);
+    }
+
+    /// The key that somebody lends it who waits for it.
+    pub fn lent(&self) -> Option<Key> {
+        lent_of(self.policy.load(Relaxed))
+    }
+
+    pub(crate) fn set_lent(&self, key: Option<Key>) {
+        let lent = key.map_or(0, |key| u32::from(key.number()) + 1) << Policy::BITS;
+        let own = |bits: u32| bits & ((1 << Policy::BITS) - 1);
+        let _ = self.policy.fetch_update(Relaxed, Relaxed, |bits| Some(own(bits) | lent));
+        self.attention.fetch_or(CHANGED, Release);
+    }
+
+    /// The CPUs it may use, online or not.
+    #[inline]
+    pub fn affinity(&self) -> CpuSet {
+        CpuSet(self.affinity.load(Relaxed))
+    }
+
+    pub(crate) fn set_affinity(&self, cpus: CpuSet) {
+        self.affinity.store(cpus.0, Relaxed);
+        self.attention.fetch_or(CONFINED, Release);
+    }
+
+    /// It may run on every CPU there is.
+    pub(crate) fn set_free(&self) {
+        self.attention.fetch_and(!CONFINED, Acquire);
+    }
+
+    /// It may not run on every CPU there is.
+    pub(crate) fn set_confined(&self) {
+        self.attention.fetch_or(CONFINED, Relaxed);
+    }
+
+    /// Whether it may not run everywhere.
+    #[inline]
+    pub(crate) fn is_confined(&self) -> bool {
+        self.attention.load(Relaxed) & CONFINED != 0
+    }
+
+    /// Class and level with boost and decay, as of a moment ago.
+    pub fn effective_key(&self) -> Key {
+        self.place().key()
+    }
+
+    #[inline]
+    pub(crate) fn place(&self) -> Place {
+        Place::from_bits(self.place.get())
+    }
+
+    /// Whether it has to go the long way.
+    #[inline]
+    pub(crate) fn needs_attention(&self) -> bool {
+        self.attention.load(Relaxed) != 0
+    }
+
+    /// Whether somebody has changed the policy since it was last looked at.
+    #[inline]
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.attention.load(Relaxed) & CHANGED != 0
+    }
+
+    /// Takes over the policy as it is, and what the credit makes of it.
+    pub(crate) fn apply(&self) {
+        // Before the look: a change after it leaves its mark again.
+        if self.is_outdated() {
+            self.attention.fetch_and(!CHANGED, Acquire);
+        }
+        let bits = self.policy.load(Relaxed);
+        let policy = Policy::from_bits(bits);
+        self.hint.set(0);
+        self.weight.set(policy.weight().get());
+        let own = policy.place(Credit::from_bits(self.credit.get()));
+        let place = match lent_of(bits) {
+            Some(lent) if lent < own.key() => own.at_key(lent),
+            _ => own,
+        };
+        self.place.set(place.to_bits());
+    }
+
+    /// Notes a run. Whether it is time to settle.
+    #[inline]
+    pub(crate) fn ran(&self, ran: Nanos) -> bool {
+        // What runs for longer than four seconds without a switch has nobody beside it.
+        let unsettled = self.unsettled.get().saturating_add(ran.0 as u32);
+        self.unsettled.set(unsettled);
+        unsettled >= SETTLE
+    }
+
+    pub(crate) fn unsettled(&self) -> Nanos {
+        Nanos(self.unsettled.get().into())
+    }
+
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.unsettled.get() >= SETTLE
+    }
+
+    /// Brings virtual time and credit up to date; returns what was settled. The place may be another one then.
+    #[cold]
+    pub(crate) fn settle(&self) -> Nanos {
+        let ran = u64::from(self.unsettled.get());
+        self.unsettled.set(0);
+        if self.place().is_fair() {
+            self.vruntime.set(self.vruntime.get() + Weight(self.weight.get()).virtual_time(ran));
+        }
+        self.credit.set(Credit::from_bits(self.credit.get()).ran(Nanos(ran)).to_bits());
+        self.apply();
+        Nanos(ran)
+    }
+
+    /// Credit for a sleep.
+    #[cold]
+    pub(crate) fn slept(&self, time: Nanos) {
+        self.credit.set(Credit::from_bits(self.credit.get()).slept(time).to_bits());
+        self.apply();
+    }
+}
+
+/// What [`Entity::lent`] finds in the policy's word.
+fn lent_of(bits: u32) -> Option<Key> {
+    let lent = (bits >> Policy::BITS) as u8;
+    (lent != 0).then(|| Key::from_number(lent - 1))
+}
+
+/// Identity of a task, to be compared with others.
+#[inline]
+pub(crate) fn identity<T>(task: &T) -> usize {
+    core::ptr::from_ref(task).addr()
+}
+
+/// A `u32` of one owner at a time.
+pub(crate) struct Word32(AtomicU32);
+
+impl Word32 {
+    const fn new(value: u32) -> Self {
+        Self(AtomicU32::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, value: u32) {
+        self.0.store(value, Relaxed);
+    }
+}
+
+/// A `u64` of one owner at a time.
+pub(crate) struct Word64(AtomicU64);
+
+impl Word64 {
+    const fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+}
