@@ -45,7 +45,7 @@ impl Processes {
     }
 
     fn fs(&self, task: TaskId) -> Result<Arc<FsContext<Location>>> {
-        self.thread(task).ok_or(VfsError::NoProcess)?.fs().ok_or(VfsError::NotFound)
+        self.thread(task).ok_or(VfsError::NotFound)?.fs().ok_or(VfsError::NotFound)
     }
 
     fn file(&self, task: TaskId, fd: u32) -> Result<Arc<OpenFile>> {
@@ -244,7 +244,8 @@ impl ProcSource for Processes {
                 if caller.pid != task.pid {
                     return Err(VfsError::InvalidArgument);
                 }
-                let line = value.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                // As on Linux with whatever is in it, a newline included.
+                let line = value;
                 thread.set_name(line);
                 Ok(())
             }
@@ -319,7 +320,9 @@ impl Processes {
     }
 
     fn executable(&self, task: TaskId) -> Result<Location> {
-        self.process(task.pid).ok_or(VfsError::NoProcess)?.executable().ok_or(VfsError::NotFound)
+        let process = self.process(task.pid).ok_or(VfsError::NoProcess)?;
+        // A zombie has memory of no program any more.
+        process.space().and_then(|_| process.executable()).ok_or(VfsError::NotFound)
     }
 
     fn cpu_times(&self) -> Vec<CpuTimes> {
