@@ -135,6 +135,8 @@ pub(crate) const fn moves_bytes(number: u32) -> bool {
                 | linux::__NR_sendmmsg
                 | linux::__NR_recvmmsg
                 | linux::__NR_sendfile
+                | linux::__NR_splice
+                | linux::__NR_copy_file_range
         )
 }
 
@@ -177,6 +179,15 @@ impl Caller<'_> {
             }
             room => Ok(room),
         }
+    }
+
+    /// Whether all of `wanted` bytes may go that way, since they cannot be cut.
+    pub(crate) fn room_for_all(self, way: Way, wanted: u64) -> SysResult<()> {
+        if self.room(way, wanted)? == wanted {
+            return Ok(());
+        }
+        let (resource, total) = self.moved(way);
+        self.system.crossed(self.process, resource, total.saturating_add(wanted), LimitDecision::Fail)
     }
 
     /// Counts a call that moved so many bytes.

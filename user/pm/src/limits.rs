@@ -3,13 +3,15 @@
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use abi::native::{POLICY_FAIL, POLICY_KILL, POLICY_SIGNAL, POLICY_THROTTLE};
 
-use crate::gate::{self, Errno, linux};
+use crate::gate::{self, Errno, linux, linux6};
 
 const MEMORY: u64 = 0;
 const PEAK_MEMORY: u64 = 1;
@@ -229,6 +231,8 @@ fn of_bytes() {
     });
     expect_status("bytes read, signal: once", status, 0);
 
+    sockets();
+    copies();
     let write = |policy| {
         let begun = Instant::now();
         let status = child((BANDWIDTH, 100_000, policy, 0), || {
@@ -243,6 +247,73 @@ fn of_bytes() {
     expect("at the rate", took > Duration::from_millis(1800) && took < Duration::from_secs(6));
     let (status, _) = write(POLICY_FAIL);
     expect_status("bandwidth, error", status, EDQUOT << 8);
+}
+
+/// Streams are cut to the byte, messages go whole or not at all.
+fn sockets() {
+    let status = child((BYTES_WRITTEN, 10_000, POLICY_FAIL, 0), || {
+        let Ok((mut near, _far)) = UnixStream::pair() else { return 1 };
+        let sent = [send(&near, 6000), send(&near, 6000), send(&near, 6000)];
+        let more = near.write(&[0]).map_err(|error| error.raw_os_error());
+        i32::from(sent != [6000, 4000, -i64::from(EDQUOT)] || more != Err(Some(EDQUOT)))
+    });
+    expect_status("a stream's bytes are cut", status, 0);
+    let status = child((BYTES_WRITTEN, 10_000, POLICY_FAIL, 0), || {
+        let Ok((near, _far)) = UnixDatagram::pair() else { return 1 };
+        let sent = [send(&near, 6000), send(&near, 6000), send(&near, 4000), send(&near, 1)];
+        i32::from(sent != [6000, -i64::from(EDQUOT), 4000, -i64::from(EDQUOT)] || crossed(BYTES_WRITTEN) != 2)
+    });
+    expect_status("messages are not", status, 0);
+    let status = child((BYTES_READ, 10_000, POLICY_FAIL, 0), || {
+        let Ok((near, far)) = UnixStream::pair() else { return 1 };
+        let sent = send(&near, 20_000);
+        let got = [receive(&far, 6000), receive(&far, 6000), receive(&far, 6000)];
+        i32::from(sent != 20_000 || got != [6000, 4000, -i64::from(EDQUOT)])
+    });
+    expect_status("nor is more received", status, 0);
+}
+
+/// sendto(2) without an address.
+fn send(socket: &impl AsRawFd, bytes: usize) -> i64 {
+    let data = vec![0_u8; bytes];
+    linux6(44, [socket.as_raw_fd() as u64, data.as_ptr() as u64, bytes as u64, 0, 0, 0])
+}
+
+/// recvfrom(2) without an address.
+fn receive(socket: &impl AsRawFd, bytes: usize) -> i64 {
+    let mut data = vec![0_u8; bytes];
+    linux6(45, [socket.as_raw_fd() as u64, data.as_mut_ptr() as u64, bytes as u64, 0, 0, 0])
+}
+
+/// copy_file_range and splice: cut by an error, put off by bandwidth.
+fn copies() {
+    const SPLICE: u64 = 275;
+    const COPY_FILE_RANGE: u64 = 326;
+    let _ = fs::write("/tmp/copied-from", vec![1; 400_000]);
+    let copy = |bytes: u64| match (File::open("/tmp/copied-from"), File::create("/tmp/copied-to")) {
+        (Ok(from), Ok(to)) => linux6(COPY_FILE_RANGE, [from.as_raw_fd() as u64, 0, to.as_raw_fd() as u64, 0, bytes, 0]),
+        _ => -1,
+    };
+    for resource in [BYTES_WRITTEN, BYTES_READ] {
+        let status = child((resource, 10_000, POLICY_FAIL, 0), || {
+            i32::from([copy(6000), copy(6000), copy(6000)] != [6000, 4000, -i64::from(EDQUOT)])
+        });
+        expect_status("copies of files are cut", status, 0);
+    }
+    let status = child((BYTES_WRITTEN, 10_000, POLICY_FAIL, 0), || {
+        let (Ok(from), Ok((_read, write))) = (File::open("/tmp/copied-from"), std::io::pipe()) else { return 1 };
+        let splice = || linux6(SPLICE, [from.as_raw_fd() as u64, 0, write.as_raw_fd() as u64, 0, 6000, 0]);
+        i32::from([splice(), splice(), splice()] != [6000, 4000, -i64::from(EDQUOT)])
+    });
+    expect_status("so are splices", status, 0);
+    let begun = Instant::now();
+    let all = || i32::from((0..6).any(|_| copy(100_000) != 100_000));
+    expect_status("bandwidth of copies", child((BANDWIDTH, 200_000, POLICY_THROTTLE, 0), all), 0);
+    // 1.2 MB, read and written, at 200 kB/s after a burst of one second; the last one is not waited for.
+    let took = begun.elapsed();
+    expect("at the rate of copies", took > Duration::from_millis(2500) && took < Duration::from_secs(9));
+    let _ = fs::remove_file("/tmp/copied-from");
+    let _ = fs::remove_file("/tmp/copied-to");
 }
 
 fn of_processes() {

@@ -651,6 +651,7 @@ pub(crate) fn sys_copy_file_range(caller: Caller<'_>, args: [u64; 6]) -> SysResu
     if same && from < to.saturating_add(len) && to < from.saturating_add(len) {
         return Err(Errno::EINVAL.into());
     }
+    let len = caller.room(Way::Read, caller.room(Way::Write, len)?)?;
     let mut done = 0;
     let mut outcome = Ok(0);
     while done < len {

@@ -249,7 +249,8 @@ impl Sending {
     fn decode(caller: Caller<'_>, number: u32, args: [u64; 6]) -> SysResult<Self> {
         let mut files = Vec::new();
         let mut credentials = caller.peer_credentials();
-        let (file, socket, buffers, flags, name, name_len);
+        let (file, socket, flags, name, name_len);
+        let mut buffers;
         if number == linux::__NR_sendto {
             let [fd, base, len, raw_flags, address, address_len] = args;
             buffers = Buffers::one(base, len)?;
@@ -285,6 +286,10 @@ impl Sending {
                 }
             }
         };
+        match socket.kind() {
+            SocketKind::Stream => buffers.truncate(caller.room(Way::Write, buffers.left())?),
+            SocketKind::Datagram | SocketKind::SeqPacket => caller.room_for_all(Way::Write, buffers.left())?,
+        }
         Ok(Self { file, socket, to, buffers, files, credentials, flags, done: 0 })
     }
 
@@ -405,7 +410,8 @@ fn check_claim(caller: Caller<'_>, claimed: &PeerCredentials) -> SysResult<()> {
 
 impl Receiving {
     fn decode(caller: Caller<'_>, number: u32, args: [u64; 6]) -> SysResult<Self> {
-        let (file, socket, buffers, flags);
+        let (file, socket, flags);
+        let mut buffers;
         if number == linux::__NR_recvfrom {
             let [fd, base, len, raw_flags, ..] = args;
             buffers = Buffers::one(base, len)?;
@@ -426,6 +432,11 @@ impl Receiving {
         }
         if flags & net::MSG_ERRQUEUE != 0 {
             return Err(Errno::EAGAIN.into());
+        }
+        // A message comes whole if there is room for any of it.
+        let room = caller.room(Way::Read, if socket.kind() == SocketKind::Stream { buffers.left() } else { 1 })?;
+        if socket.kind() == SocketKind::Stream {
+            buffers.truncate(room);
         }
         Ok(Self { file, socket, buffers, flags, done: 0, first: None })
     }

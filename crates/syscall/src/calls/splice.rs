@@ -75,7 +75,8 @@ pub(crate) async fn sys_splice(caller: Caller<'_>, args: [u64; 6]) -> SysResult 
     let is_pipe = |file: &OpenFile| file.file().as_pipe().is_some();
     let mut from = Side::new(caller, input, in_offset, patient || !is_pipe(&source))?;
     let mut to = Side::new(caller, output, out_offset, patient || !is_pipe(&target))?;
-    let len = usize::try_from(len).unwrap_or(usize::MAX).min(1 << 30);
+    let len = caller.room(Way::Read, caller.room(Way::Write, len.min(1 << 30))?)?;
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
     let outcome = match (from.pipe.clone(), to.pipe.clone()) {
         (None, None) => return Err(Errno::EINVAL.into()),
         (Some(a), Some(b)) if Arc::ptr_eq(&a, &b) => return Err(Errno::EINVAL.into()),
