@@ -42,14 +42,14 @@ fn serve(listener: &UnixListener) -> io::Result<()> {
     let number = env::var("SVC_INSTANCE").unwrap_or_else(|_| "0".into());
     let name = format!("{}#{number}", env::var("SVC_NAME").unwrap_or_else(|_| "echo".into()));
     keep_alive();
-    eprintln!("{name} is ready");
+    say(&format!("{name} is ready"));
     notify(&format!("READY=1\nSTATUS={name} listens"));
     loop {
         let (stream, _) = listener.accept()?;
         let name = name.clone();
         thread::Builder::new().spawn(move || {
             if let Err(error) = echo(&stream, &name) {
-                eprintln!("{name}: {error}");
+                say(&format!("{name}: {error}"));
             }
         })?;
     }
@@ -65,6 +65,11 @@ fn echo(stream: &UnixStream, name: &str) -> io::Result<()> {
         line.clear();
     }
     Ok(())
+}
+
+/// One line in one piece: all instances write into the same log.
+fn say(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Tells the supervisor twice within its span that this program lives.
@@ -86,7 +91,7 @@ fn notify(text: &str) {
     };
     let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(text.as_bytes(), &address));
     if let Err(error) = sent {
-        eprintln!("echod: cannot notify {path}: {error}");
+        say(&format!("echod: cannot notify {path}: {error}"));
     }
 }
 

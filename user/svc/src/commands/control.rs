@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use services::wire::{Reply, Request, Status, Verb};
-use services::{Name, State, StopMode};
+use services::{Name, Root, ServiceError, State, StopMode, Unsatisfied};
 
 use super::{App, Outcome, Stop, WAITED_TOO_LONG, pause, service};
 use crate::cli::waiting;
@@ -94,6 +94,11 @@ impl App<'_> {
                 self.show(&text, || json::status(&status))?;
                 return Ok(code);
             }
+            if verb != Verb::Stop && is_stuck(&status) {
+                let text = format!("{name} is {}\n{}", render::states(&status), render::explanations(&status.why));
+                self.show(&text, || json::status(&status))?;
+                return Ok(ServiceError::DependencyUnsatisfied(Unsatisfied::Missing).exit_code());
+            }
             if Instant::now() >= deadline {
                 let text =
                     format!("{name} is still {}\n{}", render::states(&status), render::explanations(&status.why));
@@ -113,4 +118,12 @@ impl App<'_> {
         self.show(&text, || status.map_or_else(|| json::done(word, name), json::status))?;
         Ok(0)
     }
+}
+
+/// Whether it waits only for what does not come by itself.
+fn is_stuck(status: &Status) -> bool {
+    let mut roots = status.why.iter().filter_map(|link| link.root).peekable();
+    // Down although it was just started: something below is held.
+    let waiting = status.instances.iter().all(|one| matches!(one.row.state, State::Waiting | State::Down));
+    waiting && roots.peek().is_some() && roots.all(|root| matches!(root, Root::Failed | Root::Held))
 }

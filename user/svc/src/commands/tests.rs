@@ -262,6 +262,23 @@ web is failed for 3m12s: it was given up
 }
 
 #[test]
+fn nobody_waits_for_what_does_not_come_by_itself() {
+    let Reply::Status(mut stuck) = status("web", State::Waiting) else { panic!() };
+    let held =
+        Explanation { through: Some(DependencyKind::Requires), root: Some(Root::Held), ..link("db", 1, State::Down) };
+    stuck.why = vec![link("web", 0, State::Waiting), held];
+    let result = run("svc start web", vec![Reply::Ok, Reply::Status(stuck)]);
+    assert_eq!(result.code, 10);
+    assert!(
+        result
+            .out
+            .contains("root cause: db: an operator stopped it or holds it down; try: svc start db, or svc unhold db\n"),
+        "{}",
+        result.out
+    );
+}
+
+#[test]
 fn restart_waits_for_another_life() {
     let Reply::Status(mut renewed) = status("web", State::Running) else { panic!() };
     renewed.instances[0].row.generation = 2;

@@ -1,7 +1,7 @@
 //! Explanations, plans, dependencies, refusals.
 
 use services::wire::{Direction, Explanation, Failure, Link, PlanStep};
-use services::{Cause, Change, DependencyKind, Name, ServiceError};
+use services::{Cause, Change, DependencyKind, Name, Root, ServiceError};
 use std::collections::BTreeSet;
 
 use super::words::{cause, next, root};
@@ -29,7 +29,12 @@ fn root_causes(text: &mut String, roots: &mut Vec<&Explanation>) {
         let why = link.root.map_or("", root);
         let ended =
             if link.last_end == Cause::None { String::new() } else { format!(" ({})", cause(link.last_end, None)) };
-        text.push_str(&format!("root cause: {}: {why}{ended}; try: svc status {}\n", link.service, link.service));
+        let name = &link.service;
+        let hint = match link.root {
+            Some(Root::Held) => format!("svc start {name}, or svc unhold {name}"),
+            _ => format!("svc status {name}"),
+        };
+        text.push_str(&format!("root cause: {name}: {why}{ended}; try: {hint}\n"));
         if !link.blocks.is_empty() {
             let names: Vec<_> = link.blocks.iter().map(Name::as_str).collect();
             text.push_str(&format!("also blocked by {}: {}\n", link.service, names.join(", ")));

@@ -119,7 +119,8 @@ pub(crate) fn status(status: &Status) -> String {
     if !status.why.is_empty() {
         text.push_str(&explanations(&status.why));
     }
-    let events: Vec<_> = status.instances.iter().flat_map(|one| &one.history).collect();
+    let mut events: Vec<_> = status.instances.iter().flat_map(|one| &one.history).collect();
+    events.sort_by_key(|event| (event.time, event.sequence));
     if !events.is_empty() {
         text.push_str("history\n");
         let shown = events.len().saturating_sub(10);

@@ -77,7 +77,7 @@ pub(crate) fn exit_of(cause: Cause) -> u8 {
 pub(crate) fn root(root: Root) -> &'static str {
     match root {
         Root::NotWanted => "nobody wants it",
-        Root::Held => "an operator holds it down",
+        Root::Held => "an operator stopped it or holds it down",
         Root::ShuttingDown => "the system is going down",
         Root::Starting => "it is being started",
         Root::Stopping => "it is being stopped",
