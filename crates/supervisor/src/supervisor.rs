@@ -205,6 +205,12 @@ impl Supervisor {
         self.step(now, Event::QuotaHit(identity, Resource::Memory));
     }
 
+    /// A process of `cell` was chosen when memory ran out: the cell is killed, and that is called by its name.
+    pub fn out_of_memory(&mut self, now: Nanos, cell: &Arc<Cell>) {
+        self.catch_up(now);
+        self.step(now, Event::OutOfMemory(CellId::of(cell).identity));
+    }
+
     /// A command; what is due by `now` happens first.
     ///
     /// # Errors

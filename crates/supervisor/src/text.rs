@@ -1,12 +1,14 @@
 //! Services as text: /proc/svc.
 
+use alloc::format;
+use alloc::string::String;
 use core::fmt::{self, Write};
 
 use services::wire::Direction;
-use services::{Actor, ServiceId};
+use services::{Actor, Identity, Name, ServiceId};
 use types::Nanos;
 
-use crate::{Supervisor, World};
+use crate::{CellId, Supervisor, World};
 
 /// A file in the directory of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +39,10 @@ pub const FILES: [(&str, File); 6] = [
 
 impl Supervisor {
     /// The first service whose number is `from` or higher, and its name, if `actor` may see it.
-    pub fn next_service(&self, actor: Actor, from: u16) -> Option<(ServiceId, alloc::string::String)> {
+    pub fn next_service(&self, actor: Actor, from: u16) -> Option<(ServiceId, String)> {
         let mut services = self.engine.catalog().services();
         let (id, definition) = services.find(|(id, _)| id.0 >= from && self.may_see(actor, *id))?;
-        Some((id, alloc::string::String::from(definition.name.as_str())))
+        Some((id, String::from(definition.name.as_str())))
     }
 
     /// The service of that name, if `actor` may see it.
@@ -51,6 +53,22 @@ impl Supervisor {
     /// The name of a service.
     pub fn name_of(&self, id: ServiceId) -> Option<&str> {
         self.engine.catalog().definition(id).map(|definition| definition.name.as_str())
+    }
+
+    /// The number under which a service, not one of its instances, is stamped on connections.
+    pub fn service_number(&self, name: &Name) -> Option<u64> {
+        let service = self.engine.catalog().find(name.as_str())?;
+        Some(CellId { service, identity: Identity::default() }.to_number())
+    }
+
+    /// What a stamp says, in words.
+    pub fn label(&self, id: CellId) -> Option<String> {
+        let name = self.name_of(id.service)?;
+        if id.identity == Identity::default() {
+            return Some(format!("svc:{name}"));
+        }
+        let index = self.engine.instance(id.identity.instance).map_or(0, |(_, view)| view.index);
+        Some(format!("svc:{name}#{index}.{}", id.identity.generation.0))
     }
 
     /// Writes a file about a service.
@@ -66,7 +84,7 @@ impl Supervisor {
             File::History => self.write_history(id, out),
             File::Log => {
                 let bytes = self.sets.output(id).map(|output| output.read(0).1).unwrap_or_default();
-                out.write_str(&alloc::string::String::from_utf8_lossy(&bytes))
+                out.write_str(&String::from_utf8_lossy(&bytes))
             }
         }
     }

@@ -68,5 +68,8 @@ fn end_largest(system: &'static System) -> bool {
 fn end(system: &'static System, process: &Arc<Process>) {
     log::warn!("memory: no frame left; process {} is killed (out of memory)", process.pid());
     process.set_flag(ProcessFlag::OutOfMemory);
+    if let Some(cell) = process.cell() {
+        crate::services::out_of_memory(system, cell);
+    }
     system.run(system.processes.signal_process(process, SigInfo::kernel(Signal::KILL)));
 }

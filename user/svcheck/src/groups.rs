@@ -434,6 +434,11 @@ fn sockets() {
         UnixStream::connect_addr(&address)
     };
     expect("the own socket is there", connect("svcheck-own").is_ok());
+    let label = |name: &str| connect(name).map(|connection| peer_label(&connection)).unwrap_or_default();
+    expect("who made a socket is told as service, instance and life", label("svcheck-own").starts_with("svc:own#0."));
+    expect_eq("whom a passed socket belongs to as well", label("svcheck-echo"), "svc:serve".into());
+    let pair = UnixStream::pair().map(|(one, _)| peer_label(&one)).unwrap_or_default();
+    expect_eq("and nothing of who is no service", pair, format!("{}", libc::ENOPROTOOPT));
     let ask = |mut connection: UnixStream| {
         let mut pid = [0; 4];
         connection.write_all(b"?").and_then(|()| connection.read_exact(&mut pid)).map(|()| u32::from_le_bytes(pid))
@@ -486,6 +491,27 @@ fn sockets() {
     control.clear();
     expect("an unloaded one does not", connect("svcheck-echo").is_err());
     expect_eq("nobody is left", survivors(), 0);
+}
+
+/// SO_PEERSEC, or the error.
+fn peer_label(connection: &std::os::unix::net::UnixStream) -> String {
+    use std::os::fd::AsRawFd;
+    let mut text = [0_u8; 200];
+    let mut len = text.len() as libc::socklen_t;
+    // SAFETY: a buffer of that length, and where its use is told.
+    let result = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERSEC,
+            text.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if result != 0 {
+        return std::io::Error::last_os_error().raw_os_error().unwrap_or(0).to_string();
+    }
+    String::from_utf8_lossy(text.get(..len as usize).unwrap_or_default()).into_owned()
 }
 
 /// Quotas hold for the cell as a whole.

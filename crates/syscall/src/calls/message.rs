@@ -382,8 +382,13 @@ fn read_control(
                 }
                 net::SCM_CREDENTIALS if body.len() >= 12 => {
                     let field = |at: usize| word(CONTROL_HEADER + at);
-                    let claimed =
-                        PeerCredentials { pid: Pid(caller.meant(field(0))), uid: Uid(field(4)), gid: Gid(field(8)) };
+                    let claimed = PeerCredentials {
+                        pid: Pid(caller.meant(field(0))),
+                        uid: Uid(field(4)),
+                        gid: Gid(field(8)),
+                        // Which service it is, nobody claims.
+                        cell: credentials.cell,
+                    };
                     check_claim(caller, &claimed)?;
                     *credentials = claimed;
                 }
@@ -527,7 +532,7 @@ impl Receiving {
         }
         let mut control = Control { caller, address: header.control, left: header.control_len, used: 0, cut: false };
         if socket.passes_credentials() {
-            let PeerCredentials { pid, uid, gid } = received.ancillary.credentials.unwrap_or(PeerCredentials::NONE);
+            let PeerCredentials { pid, uid, gid, .. } = received.ancillary.credentials.unwrap_or(PeerCredentials::NONE);
             control.put(
                 net::SCM_CREDENTIALS,
                 &[caller.process.shown(pid.0), uid.0, gid.0].map(u32::to_le_bytes).concat(),

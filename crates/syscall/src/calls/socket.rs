@@ -36,7 +36,12 @@ impl Caller<'_> {
     /// How peers see the caller.
     pub(crate) fn peer_credentials(self) -> PeerCredentials {
         let credentials = self.thread.credentials();
-        PeerCredentials { pid: self.process.pid(), uid: credentials.euid, gid: credentials.egid }
+        PeerCredentials {
+            pid: self.process.pid(),
+            uid: credentials.euid,
+            gid: credentials.egid,
+            cell: self.process.cell().map(|cell| cell.id()),
+        }
     }
 
     /// An address in the caller's memory, as bytes.
@@ -268,8 +273,17 @@ pub(crate) fn sys_getsockopt(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
         net::SO_ACCEPTCONN => number(socket.is_listening().into()),
         net::SO_PASSCRED => number(socket.passes_credentials().into()),
         net::SO_PEERCRED => {
-            let PeerCredentials { pid: Pid(pid), uid: Uid(uid), gid: Gid(gid) } = socket.peer_credentials();
+            let PeerCredentials { pid: Pid(pid), uid: Uid(uid), gid: Gid(gid), .. } = socket.peer_credentials();
             [caller.process.shown(pid), uid, gid].map(u32::to_le_bytes).concat()
+        }
+        net::SO_PEERSEC => {
+            let cell = socket.peer_credentials().cell.ok_or(Errno::ENOPROTOOPT)?;
+            let label = crate::services::label(caller.system, cell).into_bytes();
+            if label.len() > room {
+                memory.write(len, &(label.len() as u32))?;
+                return Err(Errno::ERANGE.into());
+            }
+            label
         }
         net::SO_SNDBUF | net::SO_RCVBUF => number(socket.buffer_size() as u32),
         net::SO_RCVTIMEO => time(socket.timeouts().0),

@@ -12,6 +12,8 @@ mod spawn;
 mod task;
 mod world;
 
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,7 +23,7 @@ use sync::Once;
 use types::{PAGE_SIZE, Pid};
 
 pub(crate) use device::ServiceDevice;
-pub(crate) use notify::{listens, over_memory, register_notify_socket};
+pub(crate) use notify::{listens, out_of_memory, over_memory, register_notify_socket};
 pub(crate) use proc::ServiceItems;
 pub(crate) use request::{end_machine, native};
 pub(crate) use world::KernelWorld;
@@ -51,6 +53,13 @@ impl ServiceRoom {
     pub(crate) fn get(&self) -> Option<&Arc<Services>> {
         self.services.get()
     }
+}
+
+/// What SO_PEERSEC says of a member of a cell: `svc:NAME#INSTANCE.GENERATION`, or `svc:NAME` where any instance may answer.
+pub(crate) fn label(system: &'static System, cell: u64) -> String {
+    let id = CellId::from_number(cell);
+    let known = system.services.get().and_then(|services| services.look(|all| all.label(id)));
+    known.unwrap_or_else(|| format!("svc:?{}", id.identity))
 }
 
 impl System {

@@ -66,3 +66,12 @@ pub(crate) fn over_memory(system: &'static System, cell: &Arc<Cell>) {
         services.with(&KernelWorld(system), |supervisor| supervisor.over_memory(now, cell));
     }
 }
+
+/// A process of `cell` is killed since memory ran out: the service's end is called by that name, and nothing of it stays.
+#[cold]
+pub(crate) fn out_of_memory(system: &'static System, cell: &Arc<Cell>) {
+    if let Some(services) = system.services.get() {
+        let now = system.platform.now();
+        services.with(&KernelWorld(system), |supervisor| supervisor.out_of_memory(now, cell));
+    }
+}

@@ -86,7 +86,9 @@ fn open(
         EndpointKind::Packet => SocketKind::SeqPacket,
         EndpointKind::Tcp | EndpointKind::Udp => return Err(Errno::EAFNOSUPPORT.into()),
     };
-    let owner = PeerCredentials { pid: Pid::INIT, uid: definition.user, gid: definition.group };
+    // Whoever connects speaks with the service, whichever instance answers.
+    let cell = system.services.get().and_then(|services| services.look(|all| all.service_number(&definition.name)));
+    let owner = PeerCredentials { pid: Pid::INIT, uid: definition.user, gid: definition.group, cell };
     let socket = Socket::new(kind, owner);
     let address = listen.at.address.as_str();
     match address.strip_prefix('@') {
@@ -143,7 +145,7 @@ pub(super) fn connect(system: &'static System, standing: &Standing, at: &Endpoin
         Some(name) => system.file_systems()?.sockets.find(name.as_bytes()).ok_or(Errno::ECONNREFUSED)?,
         None => Socket::at(&standing.context().resolve(at.address.as_bytes(), vfs::Follow::Yes)?)?,
     };
-    let owner = PeerCredentials { pid: Pid::INIT, uid: Uid::ROOT, gid: Gid::ROOT };
+    let owner = PeerCredentials { pid: Pid::INIT, uid: Uid::ROOT, gid: Gid::ROOT, cell: None };
     Socket::new(target.kind(), owner).connect(&target, owner)?;
     Ok(())
 }

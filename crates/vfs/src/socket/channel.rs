@@ -28,11 +28,13 @@ pub struct PeerCredentials {
     pub uid: Uid,
     /// Effective group.
     pub gid: Gid,
+    /// The life of a service that it belongs to, as the supervisor numbers it; nobody can say another.
+    pub cell: Option<u64>,
 }
 
 impl PeerCredentials {
     /// Nobody: before a connection.
-    pub const NONE: Self = Self { pid: Pid(0), uid: Uid(u32::MAX), gid: Gid(u32::MAX) };
+    pub const NONE: Self = Self { pid: Pid(0), uid: Uid(u32::MAX), gid: Gid(u32::MAX), cell: None };
 }
 
 /// What goes along with data.

@@ -17,8 +17,8 @@ use crate::{File, OpenFile, PollEvents, Result, VfsError};
 /// Descriptors on their way are counted for all sockets together: tests that look at the count take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
-const ME: PeerCredentials = PeerCredentials { pid: Pid(7), uid: Uid(1), gid: Gid(2) };
-const YOU: PeerCredentials = PeerCredentials { pid: Pid(8), uid: Uid(3), gid: Gid(4) };
+const ME: PeerCredentials = PeerCredentials { pid: Pid(7), uid: Uid(1), gid: Gid(2), cell: None };
+const YOU: PeerCredentials = PeerCredentials { pid: Pid(8), uid: Uid(3), gid: Gid(4), cell: Some(9) };
 
 fn read(socket: &Socket, len: usize) -> Result<Vec<u8>> {
     let mut out = vec![0; len];
