@@ -171,6 +171,10 @@ impl Reconciler {
     pub fn command(&mut self, now: Nanos, actor: Actor, command: Command, actions: &mut Actions) -> Result<()> {
         self.advance(now);
         self.settle(actions);
+        // What is decided on must be what was derived last: a command does not wait for the next step.
+        while self.unfinished && actions.has_room() && !self.frozen {
+            self.settle(actions);
+        }
         let outcome = self.authorize(actor, command).and_then(|()| self.carry_out(command, actions));
         let target = command.target().unwrap_or(ServiceId(u16::MAX));
         let deed = if outcome.is_ok() { Deed::Allowed(command.code()) } else { Deed::Denied(command.code()) };

@@ -3,7 +3,10 @@
 use std::format;
 use std::vec::Vec;
 
-use crate::{Definition, DependencyKind, Name, OnFailure, OnLoss, Probe, ProbeTarget, Readiness, RestartPolicy};
+use crate::{
+    Definition, DependencyKind, Name, OnFailure, OnLoss, Probe, ProbeTarget, Readiness, RestartPolicy, Version,
+    VersionReq,
+};
 use types::Nanos;
 
 #[derive(Clone)]
@@ -38,9 +41,24 @@ pub(super) fn name(at: u64) -> Name {
     Name::new(&format!("s{at}")).unwrap()
 }
 
-/// A set without cycles: a service depends only on those with smaller numbers.
+fn shared_name(at: u64) -> Name {
+    Name::new(&format!("pair{}", at / 2)).unwrap()
+}
+
+/// A set without cycles: a service depends only on those with smaller numbers, and only the last may be a target in which
+/// the others are installed.
 pub(super) fn set(random: &mut Random, n: u64) -> Vec<Definition> {
-    (0..n).map(|at| definition(random, at)).collect()
+    let mut set: Vec<Definition> = (0..n).map(|at| definition(random, at)).collect();
+    if random.percent(20)
+        && let Some(last) = set.last_mut()
+    {
+        *last = Definition { enabled: random.percent(80), ..Definition::target(last.name.clone()) };
+        let target = last.name.clone();
+        for made in set.iter_mut().rev().skip(1) {
+            made.install = Some(target.clone()).filter(|_| random.percent(40));
+        }
+    }
+    set
 }
 
 pub(super) fn definition(random: &mut Random, at: u64) -> Definition {
@@ -65,12 +83,21 @@ pub(super) fn definition(random: &mut Random, at: u64) -> Definition {
                 _ if random.percent(20) => DependencyKind::Conflicts,
                 _ => DependencyKind::Requires,
             };
-            let on = name(random.below(at));
+            let below = random.below(at);
+            // Two services each have a name in common, with versions of their own.
+            let shared = below / 2 * 2 + 1 < at && random.percent(10);
+            let on = if shared { shared_name(below) } else { name(below) };
             if !made.dependencies.iter().any(|known| known.on == on) {
-                made.dependencies.push(crate::Dependency::new(kind, on));
+                let mut dependency = crate::Dependency::new(kind, on);
+                if random.percent(5) {
+                    dependency.version = VersionReq::parse(">=1").unwrap();
+                }
+                made.dependencies.push(dependency);
             }
         }
     }
+    made.version = Version::new(random.below(4), random.below(3), 0);
+    made.provides.push(shared_name(at));
     made.on_loss = [OnLoss::Stop, OnLoss::Stop, OnLoss::Stop, OnLoss::Restart, OnLoss::Keep][random.below(5) as usize];
     made.loss_grace = Nanos::from_millis([0, 1000, 1000, 5000][random.below(4) as usize]);
     made.start_timeout = Nanos::from_millis([1000, 5000, 30_000][random.below(3) as usize]);

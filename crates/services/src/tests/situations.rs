@@ -78,6 +78,30 @@ fn a_longer_loss_stops_dependents_and_they_come_back() {
 }
 
 #[test]
+fn what_flaps_gets_no_grace_until_it_is_stable() {
+    let mut set = vec![daemon("db"), daemon("api").with(DependencyKind::Requires, name("db"))];
+    set[0].restart.base = Nanos::from_millis(10);
+    set[0].restart.maximum = Nanos::from_millis(10);
+    let mut bench = Bench::new(set);
+    bench.all_ready();
+    let mut survived = 0;
+    while bench.state("api") == State::Running {
+        let db = bench.identity("db");
+        bench.step(Event::Empty(db, Some(Exit::Signal(11))));
+        bench.wait(Nanos::from_millis(20));
+        if bench.state("api") == State::Running {
+            bench.all_ready();
+            survived += 1;
+        }
+    }
+    assert_eq!(survived, 5, "the sixth within a minute is one too many");
+    assert!(bench.engine.service(bench.id("db")).unwrap().flapping);
+    bench.all_ready();
+    bench.wait(Nanos::from_secs(11));
+    assert!(!bench.engine.service(bench.id("db")).unwrap().flapping);
+}
+
+#[test]
 fn what_is_needed_stops_only_with_those_who_need_it_and_after_them() {
     let mut bench = chain();
     let (db, api, web) = (bench.id("db"), bench.identity("api"), bench.identity("web"));

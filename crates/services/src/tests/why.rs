@@ -16,8 +16,16 @@ fn brute_force(engine: &Reconciler) -> Vec<BTreeSet<(ServiceId, Root)>> {
     let mut roots: Vec<BTreeSet<(ServiceId, Root)>> = std::vec![BTreeSet::new(); n];
     let view = |id| engine.service(id).unwrap();
     let definition = |id| engine.catalog().definition(id).unwrap();
-    let on = |dependency: &Dependency| engine.catalog().find(dependency.on.as_str()).unwrap();
     let ids: Vec<ServiceId> = engine.catalog().services().map(|(id, _)| id).collect();
+    let offers = |id: &ServiceId, dependency: &Dependency| {
+        let offer = definition(*id);
+        (offer.name == dependency.on || offer.provides.contains(&dependency.on))
+            && dependency.version.matches(&offer.version)
+    };
+    let on = |me: ServiceId, dependency: &Dependency| {
+        let candidates = ids.iter().copied().filter(|id| *id != me && offers(id, dependency));
+        candidates.max_by_key(|id| (definition(*id).version.clone(), core::cmp::Reverse(definition(*id).name.clone())))
+    };
     let mut waits: Vec<Vec<ServiceId>> = std::vec![Vec::new(); n];
     for &id in &ids {
         let at = usize::from(id.0);
@@ -26,12 +34,18 @@ fn brute_force(engine: &Reconciler) -> Vec<BTreeSet<(ServiceId, Root)>> {
         let has = |state: fn(&State) -> bool| states.iter().any(state);
         let waiting = engine.instances(id).find(|instance| instance.state == State::Waiting);
         let others = || {
-            let mine = definition(id).dependencies.iter().map(|dependency| (dependency.kind, on(dependency)));
+            let wanted = definition(id).dependencies.iter();
+            let mine = wanted.filter_map(|dependency| Some((dependency.kind, on(id, dependency)?)));
+            // A target wants what is enabled in it.
+            let inside = |other: &&ServiceId| {
+                definition(**other).enabled && definition(**other).install.as_ref() == Some(&definition(id).name)
+            };
+            let installed = ids.iter().filter(inside).map(|other| (DependencyKind::Wants, *other));
             let theirs = ids.iter().flat_map(|&other| {
                 let conflicts = definition(other).dependencies.iter().filter(|d| d.kind == DependencyKind::Conflicts);
-                conflicts.filter(|d| on(d) == id).map(move |d| (d.kind, other))
+                conflicts.filter(move |d| on(other, d) == Some(id)).map(move |d| (d.kind, other))
             });
-            mine.chain(theirs).collect::<Vec<_>>()
+            mine.chain(installed).chain(theirs).collect::<Vec<_>>()
         };
         let own = if me.hold != Hold::None {
             Some(Root::Held)
@@ -122,6 +136,10 @@ fn why_names_exactly_the_root_causes() {
                 world.disturb();
             } else {
                 world.advance();
+            }
+            if world.engine.shutdown_stage().is_some() {
+                // One that gave up asked for it; then that is the only cause there is.
+                break;
             }
             let expected = brute_force(&world.engine);
             for slot in 0..world.engine.catalog().slots() as u16 {
