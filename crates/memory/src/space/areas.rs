@@ -24,13 +24,27 @@ pub(super) struct Place {
 #[derive(Clone, Default)]
 pub(super) struct Areas {
     blocks: Arc<Vec<Block>>,
-    count: usize,
-    hit: Place,
+    count: u32,
+    hit: Hit,
+}
+
+/// The place of the area that was found last, in little room.
+#[derive(Clone, Copy, Default)]
+struct Hit {
+    block: u32,
+    at: u32,
+}
+
+impl Hit {
+    #[inline]
+    const fn place(self) -> Place {
+        Place { block: self.block as usize, at: self.at as usize }
+    }
 }
 
 impl Areas {
     pub(super) const fn count(&self) -> usize {
-        self.count
+        self.count as usize
     }
 
     #[inline]
@@ -52,14 +66,17 @@ impl Areas {
     /// Place of the area that contains `address`, as [`Areas::find`].
     #[inline]
     pub(super) fn locate(&mut self, address: u64) -> Option<Place> {
-        if !self.get(self.hit).is_some_and(|area| area.contains(address)) {
+        let hit = self.hit.place();
+        if !self.get(hit).is_some_and(|area| area.contains(address)) {
             let place = self.seek(address);
             if !self.get(place)?.contains(address) {
                 return None;
             }
-            self.hit = place;
+            // A space has far fewer areas than these can tell apart.
+            self.hit = Hit { block: place.block as u32, at: place.at as u32 };
+            return Some(place);
         }
-        Some(self.hit)
+        Some(hit)
     }
 
     /// Place of the first area that ends after `address`.
@@ -184,7 +201,7 @@ impl Areas {
             let mut blocks = Vec::with_capacity(self.blocks.len() + 1);
             blocks.extend(self.blocks.iter().cloned());
             blocks.push(Arc::new(vec![area]));
-            Self { blocks: Arc::new(blocks), count: self.count + 1, hit: Place::default() }
+            Self { blocks: Arc::new(blocks), count: self.count + 1, hit: Hit::default() }
         })
     }
 

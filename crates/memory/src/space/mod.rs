@@ -56,6 +56,8 @@ const GUARD: u64 = 256 * PAGE;
 const DEFAULT_MMAP_BASE: u64 = USER_END + PAGE - (1 << 30);
 
 /// The memory of one process (or several, with `CLONE_VM`): areas and page tables. Shared as `Arc<AddressSpace>`.
+///
+/// With the counters of the `Arc` it fills an object of the heap: eight bytes more cost each process 64 (`pm sizes` looks).
 pub struct AddressSpace {
     root: PhysAddr,
     ground: Arc<Ground>,
