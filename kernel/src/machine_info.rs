@@ -92,6 +92,7 @@ impl MachineInfo for Info {
                 }
                 writeln!(out, "tasks {}", crate::executor().live())
             }
+            "nodes" => crate::nodes::report(out),
             _ => Ok(()),
         }
     }

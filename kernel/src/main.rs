@@ -15,6 +15,7 @@ mod entry;
 mod executor;
 mod log;
 mod machine_info;
+mod nodes;
 mod panic;
 mod platform;
 mod run;

@@ -121,6 +121,10 @@ impl Platform for Kernel {
         cpu::current()
     }
 
+    fn current_node(&self) -> u32 {
+        crate::nodes::of_cpu(cpu::current())
+    }
+
     fn current_thread(&self) -> Option<Arc<Thread>> {
         entry::current_thread()
     }

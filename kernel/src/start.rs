@@ -22,7 +22,7 @@ use syscall::{
 use types::{CpuId, MAX_CPUS, Nanos, PAGE_SIZE};
 
 use crate::boot::{BootInfo, CommandLine, DIRECT_MAP_BASE, Framebuffer};
-use crate::{boot, console, entry, log, machine_info, panic, platform};
+use crate::{boot, console, entry, log, machine_info, nodes, panic, platform};
 
 /// Programs that may be process 1, where the command line names none; as on Linux, with ours in front.
 const INIT_PROGRAMS: [&str; 5] = ["/init", "/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
@@ -71,8 +71,8 @@ pub(crate) fn machine(boot: &BootInfo) {
     info!("time: {} MHz time-stamp counter, by {source:?}", cpu::tsc_hz() / 1_000_000);
     apic::init_io_apics(&tables.io_apics, &tables.overrides);
     entry::install_hooks();
-    let topology = Topology::new(&tables, apic::local_id());
-    start_other_cpus(boot, line, &topology);
+    let topology = nodes::note(Topology::new(&tables, apic::local_id()));
+    start_other_cpus(boot, line, topology);
     for cpu in hal_x86_64::cpu::online().iter() {
         // Before anything runs there is memory, or this machine is of no use.
         if let Err(error) = crate::executor().scheduler().online(cpu) {
@@ -176,6 +176,7 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
     };
     info!("vfs: root from {} archive(s)", archives.len());
     boot::memory::release_modules(boot);
+    nodes::assign_memory();
     console::enable_input();
     system
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::exec::Guest;
 use crate::initramfs::Stdin;
@@ -14,6 +14,18 @@ use crate::suite::{Report, Verdict};
 
 /// UEFI firmware alone takes 15 s on a busy machine.
 const LIMIT: Limit = Limit { total: Some(Duration::from_secs(180)), silence: None };
+
+/// Prints for each memory node how many frames of each node 8 MiB took that were written on a CPU of it.
+const NEAR_MEMORY: &str = r"free() { sed 's/.*free \([0-9]*\).*/\1/' /proc/multios/nodes; }
+for cpu in $(sed 's/.*cpus .\([0-9]*\).*/\1/' /proc/multios/nodes); do
+    before=$(free)
+    taskset $(printf %x $((1 << cpu))) dd if=/dev/zero of=/tmp/near bs=64k count=128 2>/dev/null
+    set -- $(free)
+    for frames in $before; do echo $((frames - $1)); shift; done
+    rm /tmp/near
+done";
+/// Half of those 8 MiB, in frames.
+const NEAR_FRAMES: i64 = 1024;
 
 /// The suite.
 pub fn run(report: &mut Report, debug: bool) -> Result<()> {
@@ -77,8 +89,8 @@ fn matrix(debug: bool) -> Vec<(String, Machine)> {
 }
 
 fn boots(machine: &Machine) -> Result<()> {
-    let script = "echo booted; grep -c ^processor /proc/cpuinfo; cat /proc/cmdline; exit 42";
-    let program = ["/bin/busybox", "sh", "-c", script].map(String::from);
+    let script = format!("echo booted; grep -c ^processor /proc/cpuinfo; cat /proc/cmdline; {NEAR_MEMORY}; exit 42");
+    let program = ["/bin/busybox", "sh", "-c", &script].map(String::from);
     let machine = Machine { cmdline: "tested=yes".into(), ..machine.clone() };
     let guest = Guest::new(&machine, None, &[], &program, Stdin::Empty)?;
     let console = Capture::default();
@@ -92,5 +104,10 @@ fn boots(machine: &Machine) -> Result<()> {
     let cpus = lines.next().unwrap_or_default();
     ensure!(cpus == machine.smp.to_string(), "{cpus} CPUs in place of {}\n{}", machine.smp, context());
     ensure!(lines.next().is_some_and(|line| line.contains("tested=yes")), "no command line\n{}", context());
+    let taken = lines.map(str::parse).collect::<Result<Vec<i64>, _>>().with_context(context)?;
+    let expected = (0..i64::from(machine.numa)).flat_map(|user| (0..i64::from(machine.numa)).map(move |of| user == of));
+    let as_expected = |(taken, expected): (&i64, bool)| (*taken > NEAR_FRAMES) == expected;
+    ensure!(taken.len() as u32 == machine.numa.pow(2), "figures of {} nodes\n{}", machine.numa, context());
+    ensure!(taken.iter().zip(expected).all(as_expected), "memory of the wrong node was taken\n{}", context());
     Ok(())
 }

@@ -54,7 +54,7 @@ pub trait MachineInfo: Send + Sync {
 }
 
 /// Names of the files whose text [`MachineInfo::report`] gives.
-pub const REPORTS: [&str; 2] = ["multios/kernel", "multios/boot"];
+pub const REPORTS: [&str; 3] = ["multios/kernel", "multios/boot", "multios/nodes"];
 
 /// What the kernel brings for the file systems.
 pub struct Machine {

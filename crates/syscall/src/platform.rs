@@ -54,6 +54,8 @@ pub trait Platform: Send + Sync {
     fn online(&self) -> CpuSet;
     /// The CPU the caller runs on.
     fn current_cpu(&self) -> CpuId;
+    /// Its memory node.
+    fn current_node(&self) -> u32;
     /// The thread this CPU is serving; `None` outside of any.
     fn current_thread(&self) -> Option<Arc<Thread>>;
     /// Layout of vector state in signal frames.

@@ -111,6 +111,10 @@ impl Platform for TestPlatform {
         CpuId(0)
     }
 
+    fn current_node(&self) -> u32 {
+        0
+    }
+
     fn current_thread(&self) -> Option<Arc<Thread>> {
         None
     }

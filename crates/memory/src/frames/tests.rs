@@ -123,3 +123,30 @@ fn cpus_prefer_their_own_node() {
     while frames.alloc(Purpose::User).unwrap().as_u64() < 64 << 20 {}
     assert!((0..100).all(|_| frames.alloc(Purpose::User).unwrap().as_u64() >= 64 << 20));
 }
+
+#[test]
+fn memory_is_assigned_to_nodes_after_boot() {
+    const MIB: u64 = 1 << 20;
+    let map = DirectMap::host(160 * MIB as usize);
+    let region = |start, end, node| MemoryRegion { start, end, node };
+    let frames = Frames::new(map, &[region(MIB, 160 * MIB, 0)], 0).unwrap();
+    let used: Vec<_> = (0..100).map(|_| frames.alloc_contiguous(Purpose::Kernel, 3).unwrap()).collect();
+    let before = frames.stats();
+    // A hole that no range names, a boundary within a chunk, a range beyond memory, one turned round.
+    frames.assign_nodes(&[
+        region(100 * MIB + 4096, 140 * MIB, 1),
+        region(0, 64 * MIB, 0),
+        region(64 * MIB, 100 * MIB, 2),
+        region(1 << 40, 2 << 40, 3),
+        region(90 * MIB, 80 * MIB, 4),
+    ]);
+    assert_eq!(frames.stats(), before, "nothing is lost or gained");
+    let free: Vec<u64> = frames.free_by_node().collect();
+    assert_eq!(free.iter().skip(1).copied().collect::<Vec<_>>(), [40 * 256, 36 * 256, 0, 0, 0, 0, 0]);
+    frames.set_cpu_node(CpuId(0), 1);
+    while !(100 * MIB..140 * MIB).contains(&frames.alloc(Purpose::User).unwrap().as_u64()) {}
+    assert!((0..1000).all(|_| (100 * MIB..140 * MIB).contains(&frames.alloc(Purpose::User).unwrap().as_u64())));
+    used.into_iter().for_each(|block| frames.release_contiguous(block, 3));
+    let rest = core::iter::from_fn(|| frames.alloc(Purpose::Kernel)).count() as u64;
+    assert!(rest > 35_000 && frames.stats().free == 0, "{rest} frames of all nodes once the own one is empty");
+}

@@ -16,7 +16,7 @@ pub(super) const MAX_ZONES: usize = 8;
 /// Frames of a chunk.
 pub(super) const CHUNK: u64 = 64;
 /// The order of a chunk.
-const CHUNK_ORDER: u32 = 6;
+pub(super) const CHUNK_ORDER: u32 = 6;
 const NONE: u32 = u32::MAX;
 /// Chunks looked at for a run of several frames before a fresh chunk is broken up.
 const SEARCH: usize = 16;

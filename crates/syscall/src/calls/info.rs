@@ -95,7 +95,7 @@ pub(crate) fn sys_getrandom(caller: Caller<'_>, out: u64, len: u64, flags: u64) 
 pub(crate) fn sys_getcpu(caller: Caller<'_>, cpu: u64, node: u64) -> SysResult {
     let memory = caller.memory();
     memory.write_opt(cpu, &caller.system.platform.current_cpu().0)?;
-    memory.write_opt(node, &0_u32)?;
+    memory.write_opt(node, &caller.system.platform.current_node())?;
     Ok(0)
 }
 
