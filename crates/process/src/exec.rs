@@ -83,7 +83,7 @@ impl<R: Resources> ProcessTable<R> {
         Ok(effects)
     }
 
-    /// Whether the other threads have ended; [`Process::changes`] is woken when one does.
+    /// Whether the other threads have ended; [`Process::events`] is woken when one does.
     pub fn exec_is_alone(&self, thread: &Thread<R>) -> bool {
         thread.process().thread_count() == 1
     }

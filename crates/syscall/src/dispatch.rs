@@ -11,7 +11,7 @@ use crate::calls::{
 };
 use crate::{Call, Caller, Registers, RestartBlock, SysError, SysResult, own_limits, shortage};
 
-/// Serves a call that need not wait; `None`: it must, or is none of these, and goes to [`dispatch`].
+/// Serves a call that need not wait; `None`: it must, or is none of these, and goes to `dispatch`.
 #[inline]
 pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<SysResult> {
     let [a, b, c, d, ..] = args;

@@ -1,7 +1,7 @@
 //! The system-call gates: decode, validate, call the room that does the work, turn the answer into Linux's form.
 //!
 //! A call that cannot wait is a plain function and runs from the fast entry stub ([`dispatch_now`]); one that may wait is
-//! tried there first and becomes an `async fn` of the thread only if it must ([`dispatch`]). What a program passes is
+//! tried there first and becomes an `async fn` of the thread only if it must (`dispatch`). What a program passes is
 //! copied once, then checked; no lock is held over a copy or an `.await`.
 //!
 //! `calls/` has one file per family. The kernel around is reached through [`Platform`].
