@@ -11,13 +11,16 @@ use core::task::{Context, Waker};
 use hal::Cpu;
 use hal_x86_64::cpu;
 use sched::{Entity, Local, Next, Placement, Policy, Schedulable, Scheduler};
-use sync::{Linked, Links, Rank, SpinLock};
+use sync::{LentWaker, Linked, Links, Rank, SpinLock};
 use types::{CpuId, CpuSet, MAX_CPUS, Nanos};
 
 /// What a task does.
 pub(crate) trait Body: Send + Sized + 'static {
     /// Who runs such tasks.
     fn executor() -> &'static Executor<Self>;
+
+    /// What stands in the place of one that is done: it takes no memory, and nobody polls it.
+    fn done() -> Self;
 
     /// Goes on, on CPU `here`, as far as it can. How far that was, and how long it took.
     fn poll(&mut self, here: CpuId, cx: &mut Context<'_>) -> (Progress, Nanos);
@@ -64,8 +67,7 @@ const TASK_RANK: Rank = Rank(1);
 /// A body and where it stands.
 pub(crate) struct Task<B: Body> {
     entity: Entity<Self>,
-    /// With the body its waker, made once: a reference from the task to itself, until it is done.
-    body: SpinLock<Option<(B, Waker)>>,
+    body: SpinLock<B>,
 }
 
 impl<B: Body> Linked for Task<B> {
@@ -110,19 +112,15 @@ impl<B: Body> Executor<B> {
         &self.scheduler
     }
 
-    /// Makes a task of `body`, runnable at once; `told` gets its waker before it runs.
+    /// Makes a task of `body`, runnable at once; `told` gets its waker before it runs. A task that waits lives as long as somebody
+    /// has a waker of it.
     pub(crate) fn spawn(&self, body: B, attributes: Attributes, told: impl FnOnce(Waker)) {
         self.live.fetch_add(1, Ordering::Relaxed);
         let task = Arc::new(Task {
             entity: Entity::new(attributes.policy, attributes.cpus),
-            body: SpinLock::new(TASK_RANK, None),
+            body: SpinLock::new(TASK_RANK, body),
         });
-        let waker = Waker::from(task.clone());
-        // Free, since nobody else knows the task; not asked for in order, since the task that makes this one is locked.
-        if let Some(mut place) = task.body.try_lock() {
-            *place = Some((body, waker.clone()));
-        }
-        told(waker);
+        told(Waker::from(task.clone()));
         let here = cpu::current();
         let placement = self.scheduler.add_task(task, here);
         self.tell(placement, here);
@@ -222,7 +220,7 @@ impl<B: Body> Executor<B> {
     #[cold]
     fn finish(&self, local: &Local<'_, Task<B>>, task: Arc<Task<B>>, ran: Nanos) -> Option<Next<Task<B>>> {
         // Dropped outside of its lock: it owns a whole process's last references.
-        let body = task.body.lock().take();
+        let body = core::mem::replace(&mut *task.body.lock(), B::done());
         drop(body);
         self.live.fetch_sub(1, Ordering::Relaxed);
         local.end_task(task, ran)
@@ -275,12 +273,9 @@ impl<B: Body> Executor<B> {
 
 impl<B: Body> Task<B> {
     #[inline]
-    fn poll(&self, here: CpuId) -> (Progress, Nanos) {
-        match self.body.lock().as_mut() {
-            Some((body, waker)) => body.poll(here, &mut Context::from_waker(waker)),
-            // Not reached: what is done is not queued.
-            None => (Progress::Done, Nanos::ZERO),
-        }
+    fn poll(self: &Arc<Self>, here: CpuId) -> (Progress, Nanos) {
+        let waker = LentWaker::new(self);
+        self.body.lock().poll(here, &mut Context::from_waker(&waker))
     }
 }
 

@@ -112,6 +112,10 @@ impl Body for ThreadTask {
         executor()
     }
 
+    fn done() -> Self {
+        Self::Created(Box::pin(core::future::pending()))
+    }
+
     // The one call of it is in the loop that every switch goes through.
     #[inline(always)]
     fn poll(&mut self, here: CpuId, cx: &mut Context<'_>) -> (Progress, Nanos) {

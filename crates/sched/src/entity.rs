@@ -5,13 +5,13 @@
 //! next one's reads. Hence `Relaxed`, which costs nothing.
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 use sync::{Linked, Links};
 use types::{CpuId, CpuSet, Nanos};
 
 use crate::class::Credit;
-use crate::priority::{Key, Place, Policy, Weight};
+use crate::priority::{Key, Place, Policy, Share, Weight};
 use crate::state::{Phase, State};
 
 /// Run time that is carried along before it is settled: a quarter of a bucket of `level.rs`. Settling at every switch would
@@ -43,15 +43,15 @@ pub struct Entity<T> {
     affinity: AtomicU64,
 
     // Owner.
-    place: Word32,
-    pub(crate) weight: Word32,
+    share: Byte,
+    place: Word16,
     credit: Word32,
     /// Run time in ns that is not in `vruntime` and `credit` yet.
     unsettled: Word32,
     /// The queue where it belongs, as [`RunQueue`](crate::run_queue::RunQueue) names it, if it is known; else 0.
     pub(crate) hint: Word32,
     /// CPU and key of the level that `vruntime` and `floor_left` refer to, plus one.
-    pub(crate) home: Word32,
+    pub(crate) home: Word16,
     /// Time run, over weight.
     pub(crate) vruntime: Word64,
     /// The level's virtual time when the task left it.
@@ -70,17 +70,17 @@ impl<T> Entity<T> {
             policy: AtomicU32::new(policy.to_bits()),
             attention: AtomicU8::new(CONFINED),
             affinity: AtomicU64::new(affinity.0),
-            place: Word32::new(0),
-            weight: Word32::new(0),
+            share: Byte::new(0),
+            place: Word16::new(0),
             credit: Word32::new(Credit::NEUTRAL.to_bits()),
             unsettled: Word32::new(0),
             hint: Word32::new(0),
-            home: Word32::new(0),
+            home: Word16::new(0),
             vruntime: Word64::new(0),
             floor_left: Word64::new(0),
             since: Word64::new(0),
         };
-        entity.apply();
+        entity.adopt(policy, None);
         entity
     }
 
@@ -167,6 +167,17 @@ impl<T> Entity<T> {
         Place::from_bits(self.place.get())
     }
 
+    /// Its part of its level, as of the last time the policy was looked at.
+    #[inline]
+    pub(crate) fn weight(&self) -> Weight {
+        self.share().weight()
+    }
+
+    #[inline]
+    pub(crate) fn share(&self) -> Share {
+        Share::from_bits(self.share.get())
+    }
+
     /// Whether it has to go the long way.
     #[inline]
     pub(crate) fn needs_attention(&self) -> bool {
@@ -186,11 +197,15 @@ impl<T> Entity<T> {
             self.attention.fetch_and(!CHANGED, Acquire);
         }
         let bits = self.policy.load(Relaxed);
-        let policy = Policy::from_bits(bits);
+        self.adopt(Policy::from_bits(bits), lent_of(bits));
+    }
+
+    /// Takes over a policy and what is lent.
+    fn adopt(&self, policy: Policy, lent: Option<Key>) {
         self.hint.set(0);
-        self.weight.set(policy.weight().get());
+        self.share.set(policy.share().to_bits());
         let own = policy.place(Credit::from_bits(self.credit.get()));
-        let place = match lent_of(bits) {
+        let place = match lent {
             Some(lent) if lent < own.key() => own.at_key(lent),
             _ => own,
         };
@@ -220,7 +235,7 @@ impl<T> Entity<T> {
         let ran = u64::from(self.unsettled.get());
         self.unsettled.set(0);
         if self.place().is_fair() {
-            self.vruntime.set(self.vruntime.get() + Weight(self.weight.get()).virtual_time(ran));
+            self.vruntime.set(self.vruntime.get() + self.weight().virtual_time(ran));
         }
         self.credit.set(Credit::from_bits(self.credit.get()).ran(Nanos(ran)).to_bits());
         self.apply();
@@ -247,40 +262,30 @@ pub(crate) fn identity<T>(task: &T) -> usize {
     core::ptr::from_ref(task).addr()
 }
 
-/// A `u32` of one owner at a time.
-pub(crate) struct Word32(AtomicU32);
+/// A variable of one owner at a time.
+macro_rules! owned {
+    ($name:ident, $atomic:ty, $value:ty) => {
+        pub(crate) struct $name($atomic);
 
-impl Word32 {
-    const fn new(value: u32) -> Self {
-        Self(AtomicU32::new(value))
-    }
+        impl $name {
+            const fn new(value: $value) -> Self {
+                Self(<$atomic>::new(value))
+            }
 
-    #[inline]
-    pub(crate) fn get(&self) -> u32 {
-        self.0.load(Relaxed)
-    }
+            #[inline]
+            pub(crate) fn get(&self) -> $value {
+                self.0.load(Relaxed)
+            }
 
-    #[inline]
-    pub(crate) fn set(&self, value: u32) {
-        self.0.store(value, Relaxed);
-    }
+            #[inline]
+            pub(crate) fn set(&self, value: $value) {
+                self.0.store(value, Relaxed);
+            }
+        }
+    };
 }
 
-/// A `u64` of one owner at a time.
-pub(crate) struct Word64(AtomicU64);
-
-impl Word64 {
-    const fn new(value: u64) -> Self {
-        Self(AtomicU64::new(value))
-    }
-
-    #[inline]
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-
-    #[inline]
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Relaxed);
-    }
-}
+owned!(Byte, AtomicU8, u8);
+owned!(Word16, AtomicU16, u16);
+owned!(Word32, AtomicU32, u32);
+owned!(Word64, AtomicU64, u64);

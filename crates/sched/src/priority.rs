@@ -162,11 +162,16 @@ impl Policy {
         Weight::of_nice(self.nice)
     }
 
+    /// The same in a byte.
+    pub(crate) fn share(self) -> Share {
+        Share::of_nice(self.nice)
+    }
+
     /// Where a task of this policy and that credit waits.
     pub(crate) fn place(self, credit: Credit) -> Place {
         let key = Key::new(self.class, self.class.rules().level(self, credit));
         let rank = if matches!(self.class, Class::System) { self.rank } else { 0 };
-        Place(u32::from(key.0) << RANK_BITS | u32::from(rank) | (self.flavour as u32) << FLAVOUR_SHIFT)
+        Place(u16::from(key.0) << RANK_BITS | u16::from(rank) | (self.flavour as u16) << FLAVOUR_SHIFT)
     }
 
     /// As one word; the bits from [`Policy::BITS`] on are free.
@@ -188,30 +193,30 @@ impl Policy {
 /// Ranks in a level of System.
 pub(crate) const RANKS: u8 = 1 << RANK_BITS;
 const RANK_BITS: u32 = 6;
-const FLAVOUR_SHIFT: u32 = 16;
+const FLAVOUR_SHIFT: u32 = 14;
 
 /// Where a task waits: key and, in System, rank; and how it behaves there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place(u32);
+pub(crate) struct Place(u16);
 
 impl Place {
-    pub(crate) const fn to_bits(self) -> u32 {
+    pub(crate) const fn to_bits(self) -> u16 {
         self.0
     }
 
-    pub(crate) const fn from_bits(bits: u32) -> Self {
+    pub(crate) const fn from_bits(bits: u16) -> Self {
         Self(bits)
     }
 
     /// The place that somebody more urgent lends.
     pub(crate) const fn at_key(self, key: Key) -> Self {
-        Self((key.0 as u32) << RANK_BITS | self.0 >> FLAVOUR_SHIFT << FLAVOUR_SHIFT)
+        Self((key.0 as u16) << RANK_BITS | self.0 >> FLAVOUR_SHIFT << FLAVOUR_SHIFT)
     }
 
     /// Key and rank as one number: less is more urgent.
     #[inline]
     pub(crate) const fn urgency(self) -> Urgency {
-        Urgency(self.0 & 0x7ff)
+        Urgency((self.0 & 0x7ff) as u32)
     }
 
     #[inline]
@@ -221,11 +226,11 @@ impl Place {
 
     #[inline]
     pub(crate) const fn rank(self) -> u32 {
-        self.0 & (RANKS as u32 - 1)
+        (self.0 & (RANKS as u16 - 1)) as u32
     }
 
     pub(crate) const fn flavour(self) -> Flavour {
-        Flavour::from_bits(self.0 >> FLAVOUR_SHIFT)
+        Flavour::from_bits((self.0 >> FLAVOUR_SHIFT) as u32)
     }
 
     /// Whether its level goes by virtual time, not by arrival.
@@ -261,10 +266,35 @@ pub struct Weight(pub(crate) u32);
 
 /// Linux's weights of nice -20..=19 (`kernel/sched/core.c`, documented in sched-nice-design.rst): each step is a factor of
 /// 1.25, so that one step of nice moves about a tenth of a CPU between two tasks.
-const NICE_WEIGHTS: [u32; 40] = [
+const NICE_WEIGHTS: [u32; 64] = [
     88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121, 2501,
-    1991, 1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
+    1991, 1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18,
+    15, // No nice value; there to make it a power of two.
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
 ];
+
+/// A weight in a byte: its place in the table.
+#[derive(Clone, Copy)]
+pub(crate) struct Share(u8);
+
+impl Share {
+    fn of_nice(nice: i8) -> Self {
+        Self((i16::from(nice) + 20).clamp(0, 39) as u8)
+    }
+
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) const fn to_bits(self) -> u8 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn weight(self) -> Weight {
+        Weight(NICE_WEIGHTS.get(usize::from(self.0 % 64)).copied().unwrap_or(1024))
+    }
+}
 
 impl Weight {
     /// Weight of nice 0.
@@ -272,8 +302,7 @@ impl Weight {
 
     /// Weight of a nice value.
     pub fn of_nice(nice: i8) -> Self {
-        let index = (i16::from(nice) + 20).clamp(0, 39) as usize;
-        Self(NICE_WEIGHTS.get(index).copied().unwrap_or(1024))
+        Share::of_nice(nice).weight()
     }
 
     /// The number.

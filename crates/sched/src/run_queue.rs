@@ -22,7 +22,7 @@ use crate::class::slice_in_crowd;
 use crate::entity::{Entity, Schedulable, identity};
 use crate::latency::CpuStats;
 use crate::level::{BUCKETS, Level, REPAIRS, SHIFT};
-use crate::priority::{Flavour, KEYS, Key, Place, Urgency, Weight};
+use crate::priority::{Flavour, KEYS, Key, Place, Share, Urgency, Weight};
 use crate::starvation::{TICK, patience, rescue_slice};
 
 /// How many of the oldest tasks a thief looks at; a constant, so that a queue full of pinned tasks costs no more.
@@ -60,7 +60,7 @@ struct Current {
     /// 0: none.
     identity: usize,
     place: Place,
-    weight: u32,
+    share: Share,
     /// The clock when it was chosen.
     since: u64,
 }
@@ -109,7 +109,7 @@ impl<T: Schedulable> RunQueue<T> {
             rescue: false,
             rescued: false,
             clock: 0,
-            current: Current { identity: 0, place: Place::from_bits(0), weight: 0, since: 0 },
+            current: Current { identity: 0, place: Place::from_bits(0), share: Share::from_bits(0), since: 0 },
             lanes: Lanes::new().ok_or(SchedError::NoMemory)?,
             stats: CpuStats::default(),
             load: 0,
@@ -209,7 +209,7 @@ impl<T: Schedulable> RunQueue<T> {
             return Err(task);
         }
         entity.since.set(self.clock);
-        self.load += u64::from(entity.weight.get());
+        self.load += u64::from(entity.weight().get());
         self.waiting += 1;
         let _ = self.lanes.push(task, hint as usize, End::Tail);
         Ok(())
@@ -258,12 +258,12 @@ impl<T: Schedulable> RunQueue<T> {
     #[inline]
     pub(crate) fn note_gone(&mut self, entity: &Entity<T>) {
         self.current.identity = 0;
-        self.load -= u64::from(entity.weight.get());
+        self.load -= u64::from(entity.weight().get());
     }
 
     /// A task that had gone is here again.
     pub(crate) fn note_back(&mut self, entity: &Entity<T>) {
-        self.load += u64::from(entity.weight.get());
+        self.load += u64::from(entity.weight().get());
     }
 
     /// Nothing runs.
@@ -290,9 +290,9 @@ impl<T: Schedulable> RunQueue<T> {
     /// Brings accounts and place of the current task, which leaves, up to date.
     #[cold]
     pub(crate) fn settle(&mut self, entity: &Entity<T>) {
-        let (before, weight) = (entity.place().key(), entity.weight.get());
+        let (before, weight) = (entity.place().key(), entity.weight().get());
         let ran = entity.settle();
-        self.load = self.load + u64::from(entity.weight.get()) - u64::from(weight);
+        self.load = self.load + u64::from(entity.weight().get()) - u64::from(weight);
         if let Some(time) = self.stats.class_time.get_mut(before.class() as usize) {
             *time += ran;
         }
@@ -303,7 +303,7 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Queues a task that was not here, the long way. Returns how urgent it is.
     pub(crate) fn push(&mut self, task: Arc<T>, arrival: Arrival) -> Urgency {
-        self.load += u64::from(task.entity().weight.get());
+        self.load += u64::from(task.entity().weight().get());
         self.put_back(task, arrival)
     }
 
@@ -412,12 +412,8 @@ impl<T: Schedulable> RunQueue<T> {
     #[inline]
     pub(crate) fn make_current(&mut self, task: &Arc<T>) {
         let entity = task.entity();
-        self.current = Current {
-            identity: identity(&**task),
-            place: entity.place(),
-            weight: entity.weight.get(),
-            since: self.clock,
-        };
+        self.current =
+            Current { identity: identity(&**task), place: entity.place(), share: entity.share(), since: self.clock };
         self.stats.switches += 1;
         // Less than nothing, if it has come from a CPU whose clock is ahead, looks like very much.
         let waited = self.clock.wrapping_sub(entity.since.get());
@@ -528,7 +524,7 @@ impl<T: Schedulable> RunQueue<T> {
     /// After a task was taken out that is to go elsewhere.
     fn note_given(&mut self, task: &Arc<T>, lane: usize) {
         self.waiting -= 1;
-        self.load -= u64::from(task.entity().weight.get());
+        self.load -= u64::from(task.entity().weight().get());
         self.note_taken(lane);
         self.depart(task.entity(), Key::from_number((lane / BUCKETS as usize) as u8));
     }
@@ -537,12 +533,12 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn rekey(&mut self, task: &T) -> Option<Urgency> {
         self.leave_front();
         let (entity, from) = (task.entity(), self.lanes.lane_of(task)?);
-        let weight = entity.weight.get();
+        let weight = entity.weight().get();
         self.depart(entity, Key::from_number((from / BUCKETS as usize) as u8));
         entity.apply();
         let (key, bucket) = self.enter(entity, Arrival::Moved)?;
         self.lanes.relocate(task, lane(key, bucket));
-        self.load = self.load + u64::from(entity.weight.get()) - u64::from(weight);
+        self.load = self.load + u64::from(entity.weight().get()) - u64::from(weight);
         self.note_taken(from);
         Some(entity.place().urgency())
     }
@@ -550,14 +546,14 @@ impl<T: Schedulable> RunQueue<T> {
     /// Brings the current task up to date after a change of its policy. Whether somebody who waits is to have the CPU.
     pub(crate) fn refresh_current(&mut self, task: &T) -> bool {
         let entity = task.entity();
-        let (before, weight) = (entity.place().key(), entity.weight.get());
+        let (before, weight) = (entity.place().key(), entity.weight().get());
         entity.apply();
         if entity.place().key() != before {
             self.depart(entity, before);
         }
-        self.load = self.load + u64::from(entity.weight.get()) - u64::from(weight);
+        self.load = self.load + u64::from(entity.weight().get()) - u64::from(weight);
         self.current.place = entity.place();
-        self.current.weight = entity.weight.get();
+        self.current.share = entity.share();
         self.first_urgency() < self.threshold()
     }
 
@@ -567,7 +563,7 @@ impl<T: Schedulable> RunQueue<T> {
         self.leave_front();
         let suits = |task: &T| {
             let entity = task.entity();
-            entity.affinity().contains(thief) && entity.since.get() <= before.0 && fits(entity.weight.get())
+            entity.affinity().contains(thief) && entity.since.get() <= before.0 && fits(entity.weight().get())
         };
         for lane in self.occupied_lanes().take(STEAL_DEPTH) {
             if let Some(task) = self.lanes.take_if(lane, STEAL_DEPTH, suits) {
@@ -606,9 +602,10 @@ impl<T: Schedulable> RunQueue<T> {
         }
         self.current.since = self.clock;
         self.leave_front();
-        let Current { place, weight, .. } = self.current;
+        let Current { place, share, .. } = self.current;
+        let weight = share.weight();
         let ran = ran.0;
-        self.follow(place, Weight(weight), self.stats.switches, ran);
+        self.follow(place, weight, self.stats.switches, ran);
         if self.waiting == 0 {
             return false;
         }
@@ -620,7 +617,7 @@ impl<T: Schedulable> RunQueue<T> {
         self.over |= if self.episode != 0 {
             ran >= u64::from(self.episode)
         } else {
-            let slice = place.key().class().rules().slice(place.flavour(), Weight(weight), self.waiting);
+            let slice = place.key().class().rules().slice(place.flavour(), weight, self.waiting);
             // Ticks come as they come: a slice ends at the nearest one.
             let fifo = place.flavour() == Flavour::Fifo && !place.is_fair();
             // One that may fall has to stop to do so, whoever waits.
@@ -676,13 +673,13 @@ const fn lane(key: usize, bucket: u64) -> usize {
 
 /// A level as [`Entity::home`] names it.
 #[inline]
-const fn home(cpu: CpuId, key: Key) -> u32 {
-    (cpu.0 << 8 | key.number() as u32) + 1
+const fn home(cpu: CpuId, key: Key) -> u16 {
+    ((cpu.0 as u16) << 8 | key.number() as u16) + 1
 }
 
 /// Brings a task's virtual time into another level: what it used beyond its share stays with it; what it did not use is lost.
 #[cold]
-fn move_in<T>(entity: &Entity<T>, home: u32, level: &Level) {
+fn move_in<T>(entity: &Entity<T>, home: u16, level: &Level) {
     let debt = entity.vruntime.get().saturating_sub(entity.floor_left.get());
     entity.home.set(home);
     entity.vruntime.set(level.time() + debt);

@@ -8,8 +8,8 @@
 //! An object belongs to one [`Lanes`] at most: `owner` in its [`Links`] names it, by a number that no two `Lanes` share. It is
 //! set by compare-and-swap from `UNLINKED` and cleared last of all, both under `&mut` of the owner. The cells beside it are touched only by
 //! whoever has `&mut` of the owner, so never by two at once; the swap acquires what the clearing released. A pointer stored in a
-//! `Lanes` or in the links of one of its objects leads to the links of an object that this `Lanes` holds a strong reference to
-//! (`task`), so it is valid until the object is detached, which takes it out of its neighbours first.
+//! `Lanes` or in the links of one of its objects is the strong reference that this `Lanes` holds to an object, so it is valid until
+//! the object is detached, which takes it out of its neighbours first.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -33,9 +33,8 @@ pub struct Links<T> {
     owner: AtomicU32,
     // The owner's, as the module says.
     lane: Cell<u32>,
-    task: Cell<*const T>,
-    next: Cell<*const Self>,
-    prev: Cell<*const Self>,
+    next: Cell<*const T>,
+    prev: Cell<*const T>,
 }
 
 // SAFETY: the cells are touched by who has `&mut` of the owner only (see the module's head).
@@ -49,7 +48,6 @@ impl<T> Links<T> {
         Self {
             owner: AtomicU32::new(UNLINKED),
             lane: Cell::new(0),
-            task: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
             prev: Cell::new(ptr::null()),
         }
@@ -72,8 +70,8 @@ pub enum End {
 }
 
 struct Ends<T> {
-    head: *const Links<T>,
-    tail: *const Links<T>,
+    head: *const T,
+    tail: *const T,
 }
 
 /// `N` queues, a power of two.
@@ -93,9 +91,9 @@ unsafe impl<T: Linked + Send + Sync, const N: usize> Sync for Lanes<T, N> {}
 /// # Safety
 /// It is null, or stored by a `Lanes` (or in the links of one of its objects) whose borrow lasts as long as `'a`.
 #[inline]
-unsafe fn at<'a, T>(links: *const Links<T>) -> Option<&'a Links<T>> {
-    // SAFETY: by the caller's promise the object is held, and links are only changed through cells.
-    unsafe { links.as_ref() }
+unsafe fn at<'a, T: Linked>(task: *const T) -> Option<&'a Links<T>> {
+    // SAFETY: by the caller's promise the object is held.
+    unsafe { task.as_ref() }.map(T::links)
 }
 
 impl<T: Linked, const N: usize> Lanes<T, N> {
@@ -126,8 +124,8 @@ impl<T: Linked, const N: usize> Lanes<T, N> {
     #[inline]
     pub fn push(&mut self, task: Arc<T>, lane: usize, end: End) -> bool {
         match self.claim(task) {
-            Some(links) => {
-                self.link(links, lane, end);
+            Some(task) => {
+                self.link(task, lane, end);
                 true
             }
             None => false,
@@ -139,84 +137,85 @@ impl<T: Linked, const N: usize> Lanes<T, N> {
     #[inline]
     pub fn rotate(&mut self, task: Arc<T>, lane: usize) -> Arc<T> {
         let Some(ends) = self.lanes.get(lane % N) else { return task };
+        let head = ends.head;
         // SAFETY: a pointer of this queue.
-        let Some(head) = (unsafe { at(ends.head) }) else { return task };
+        let Some(first) = (unsafe { at(head) }) else { return task };
         let claimed = self.claim(task);
         let ends = self.lanes.get_mut(lane % N);
-        let (Some(links), Some(ends)) = (claimed, ends) else {
-            self.unlink(head);
-            return Self::release(head);
+        let (Some(task), Some(ends)) = (claimed, ends) else {
+            self.unlink(first);
+            // SAFETY: it was the first of this queue, and is in none now.
+            return unsafe { Self::release(head) };
         };
-        links.lane.set((lane % N) as u32);
-        links.next.set(ptr::null());
-        links.prev.set(ends.tail);
+        // SAFETY: it was claimed above.
+        if let Some(links) = unsafe { at(task) } {
+            links.lane.set((lane % N) as u32);
+            links.next.set(ptr::null());
+            links.prev.set(ends.tail);
+        }
         // SAFETY: a pointer of this queue, which is not empty.
         if let Some(before) = unsafe { at(ends.tail) } {
-            before.next.set(links);
+            before.next.set(task);
         }
-        ends.tail = links;
-        let next = head.next.get();
+        ends.tail = task;
+        let next = first.next.get();
         ends.head = next;
         // SAFETY: a pointer of this queue.
         if let Some(next) = unsafe { at(next) } {
             next.prev.set(ptr::null());
         }
-        Self::release(head)
+        // SAFETY: it was the first of this queue, and is in none now.
+        unsafe { Self::release(head) }
     }
 
-    /// Makes this the owner of `task`, unless it has one. The reference is kept by its links.
+    /// Makes this the owner of `task`, unless it has one. What is returned is the reference.
     #[inline]
-    fn claim<'a>(&self, task: Arc<T>) -> Option<&'a Links<T>>
-    where
-        T: 'a,
-    {
-        let links: *const Links<T> = task.links();
-        let raw = Arc::into_raw(task);
-        // SAFETY: the reference that `raw` stands for keeps the object, and its links are a part of what it lends.
-        let this = unsafe { links.as_ref() }?;
-        if this.owner.compare_exchange(UNLINKED, self.id, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            // SAFETY: from `into_raw` above, not kept anywhere.
-            drop(unsafe { Arc::from_raw(raw) });
+    fn claim(&self, task: Arc<T>) -> Option<*const T> {
+        let owner = &task.links().owner;
+        if owner.compare_exchange(UNLINKED, self.id, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return None;
         }
-        this.task.set(raw);
-        Some(this)
+        Some(Arc::into_raw(task))
     }
 
     /// Gives up an object that is linked no more.
+    ///
+    /// # Safety
+    /// It was claimed and not released since, and no pointer of a queue leads to it.
     #[inline]
-    fn release(links: &Links<T>) -> Arc<T> {
-        let task = links.task.get();
-        links.owner.store(UNLINKED, Ordering::Release);
-        // SAFETY: made by `into_raw` when it was claimed, and no longer stored: the next `claim` writes `task` anew.
-        unsafe { Arc::from_raw(task) }
+    unsafe fn release(task: *const T) -> Arc<T> {
+        // SAFETY: made by `into_raw` when it was claimed, and no longer stored.
+        let task = unsafe { Arc::from_raw(task) };
+        task.links().owner.store(UNLINKED, Ordering::Release);
+        task
     }
 
     /// Takes the first out of `lane`.
     #[inline]
     pub fn pop(&mut self, lane: usize) -> Option<Arc<T>> {
         let ends = self.lanes.get_mut(lane % N)?;
+        let task = ends.head;
         // SAFETY: a pointer of this queue.
-        let head = unsafe { at(ends.head) }?;
-        let next = head.next.get();
+        let next = unsafe { at(task) }?.next.get();
         ends.head = next;
         // SAFETY: a pointer of this queue.
         match unsafe { at(next) } {
             Some(next) => next.prev.set(ptr::null()),
             None => ends.tail = ptr::null(),
         }
-        Some(Self::release(head))
+        // SAFETY: it was the first of this queue, and is in none now.
+        Some(unsafe { Self::release(task) })
     }
 
     /// Takes `task` out, if it is in one of these queues.
     pub fn remove(&mut self, task: &T) -> Option<Arc<T>> {
-        let links = task.links();
         // Only who has `&mut self` writes this number there, or takes it away.
-        if links.owner.load(Ordering::Relaxed) != self.id {
+        if !self.contains(task) {
             return None;
         }
-        self.unlink(links);
-        Some(Self::release(links))
+        let task = self.unlink(task.links());
+        // SAFETY: the pointer of its neighbour or of its queue's end, where it is no more.
+        (!task.is_null()).then(|| unsafe { Self::release(task) })
     }
 
     /// Whether `task` is in one of these queues.
@@ -233,9 +232,7 @@ impl<T: Linked, const N: usize> Lanes<T, N> {
     pub fn first(&self, lane: usize) -> Option<&T> {
         let head = self.lanes.get(lane % N)?.head;
         // SAFETY: a pointer of this queue, which is borrowed.
-        let links = unsafe { at(head) }?;
-        // SAFETY: the owner's reference keeps it while the queue is borrowed.
-        unsafe { links.task.get().as_ref() }
+        unsafe { head.as_ref() }
     }
 
     /// All in `lane`, from the first on.
@@ -243,10 +240,9 @@ impl<T: Linked, const N: usize> Lanes<T, N> {
         let mut next = self.lanes.get(lane % N).map_or(ptr::null(), |ends| ends.head);
         core::iter::from_fn(move || {
             // SAFETY: a pointer of this queue, which is borrowed.
-            let links = unsafe { at(next) }?;
-            next = links.next.get();
-            // SAFETY: the owner's reference keeps it while the queue is borrowed.
-            unsafe { links.task.get().as_ref() }
+            let task = unsafe { next.as_ref() }?;
+            next = task.links().next.get();
+            Some(task)
         })
     }
 
@@ -256,37 +252,39 @@ impl<T: Linked, const N: usize> Lanes<T, N> {
         // SAFETY: a pointer of this queue.
         if let Some(links) = unsafe { at(head) } {
             self.unlink(links);
-            self.link(links, to, End::Tail);
+            self.link(head, to, End::Tail);
         }
     }
 
     /// Moves `task`, if it is in one of these queues, to the tail of queue `to`.
     pub fn relocate(&mut self, task: &T, to: usize) {
         if self.contains(task) {
-            self.unlink(task.links());
-            self.link(task.links(), to, End::Tail);
+            let task = self.unlink(task.links());
+            self.link(task, to, End::Tail);
         }
     }
 
     /// Takes out the first of `lane` that `suits`, if it is among the `depth` first.
     pub fn take_if(&mut self, lane: usize, depth: usize, suits: impl Fn(&T) -> bool) -> Option<Arc<T>> {
-        let mut next = self.lanes.get(lane % N)?.head;
+        let mut task = self.lanes.get(lane % N)?.head;
         for _ in 0..depth {
             // SAFETY: a pointer of this queue.
-            let links = unsafe { at(next) }?;
-            // SAFETY: the owner's reference keeps it while it is queued.
-            if suits(unsafe { links.task.get().as_ref() }?) {
-                self.unlink(links);
-                return Some(Self::release(links));
+            let it = unsafe { task.as_ref() }?;
+            if suits(it) {
+                self.unlink(it.links());
+                // SAFETY: a pointer of this queue, where it is no more.
+                return Some(unsafe { Self::release(task) });
             }
-            next = links.next.get();
+            task = it.links().next.get();
         }
         None
     }
 
     /// Puts an object that this owns into queue `lane`.
     #[inline]
-    fn link(&mut self, links: &Links<T>, lane: usize, end: End) {
+    fn link(&mut self, task: *const T, lane: usize, end: End) {
+        // SAFETY: this owns it.
+        let Some(links) = (unsafe { at(task) }) else { return };
         links.lane.set((lane % N) as u32);
         let Some(ends) = self.lanes.get_mut(lane % N) else { return };
         match end {
@@ -295,39 +293,40 @@ impl<T: Linked, const N: usize> Lanes<T, N> {
                 links.prev.set(ends.tail);
                 // SAFETY: a pointer of this queue.
                 match unsafe { at(ends.tail) } {
-                    Some(before) => before.next.set(links),
-                    None => ends.head = links,
+                    Some(before) => before.next.set(task),
+                    None => ends.head = task,
                 }
-                ends.tail = links;
+                ends.tail = task;
             }
             End::Head => {
                 links.prev.set(ptr::null());
                 links.next.set(ends.head);
                 // SAFETY: a pointer of this queue.
                 match unsafe { at(ends.head) } {
-                    Some(after) => after.prev.set(links),
-                    None => ends.tail = links,
+                    Some(after) => after.prev.set(task),
+                    None => ends.tail = task,
                 }
-                ends.head = links;
+                ends.head = task;
             }
         }
     }
 
-    /// Takes an object that this owns out of its queue.
+    /// Takes an object that this owns out of its queue; returns the pointer that led to it.
     #[inline]
-    fn unlink(&mut self, links: &Links<T>) {
+    fn unlink(&mut self, links: &Links<T>) -> *const T {
         let (next, prev) = (links.next.get(), links.prev.get());
-        let Some(ends) = self.lanes.get_mut(links.lane.get() as usize % N) else { return };
+        let Some(ends) = self.lanes.get_mut(links.lane.get() as usize % N) else { return ptr::null() };
         // SAFETY: a pointer of this queue.
-        match unsafe { at(prev) } {
-            Some(before) => before.next.set(next),
-            None => ends.head = next,
-        }
+        let task = match unsafe { at(prev) } {
+            Some(before) => before.next.replace(next),
+            None => core::mem::replace(&mut ends.head, next),
+        };
         // SAFETY: a pointer of this queue.
         match unsafe { at(next) } {
             Some(after) => after.prev.set(prev),
             None => ends.tail = prev,
         }
+        task
     }
 }
 

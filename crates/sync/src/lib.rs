@@ -13,6 +13,8 @@ extern crate std;
 mod hooks;
 #[expect(unsafe_code, reason = "intrusive links: see the module")]
 mod lanes;
+#[expect(unsafe_code, reason = "a second owner of one reference: see the module")]
+mod lent_waker;
 mod quota;
 mod rank;
 mod spin_lock;
@@ -30,6 +32,7 @@ mod cpu;
 pub use cpu::current_cpu;
 pub use hooks::{Hooks, install, relax};
 pub use lanes::{End, Lanes, Linked, Links};
+pub use lent_waker::LentWaker;
 /// A value made at its first use, in memory of its own: a pointer where it is not wanted.
 pub use once_cell::race::OnceBox;
 pub use quota::Quota;
