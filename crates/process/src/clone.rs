@@ -1,19 +1,18 @@
-//! Making processes and threads: the first one, fork, vfork, clone.
+//! Making processes and threads out of others: fork, vfork, clone.
 
 use alloc::sync::Arc;
 
 use abi::{Signal, linux::general as linux};
 use bitflags::bitflags;
-use types::{Capabilities, CpuSet, Credentials, Nanos, Pid, Tid};
+use types::{Capabilities, Nanos, Pid, Tid};
 
-use crate::process::{GroupExit, NewProcess, Program};
-use crate::signal::{HandlerSharing, ProcessSignals, ThreadSignals};
-use crate::thread::{NewThread, TakenResources, default_timer_slack, thread_name};
-use crate::tree::{List, NONE};
+use crate::process::{GroupExit, NewProcess};
+use crate::signal::HandlerSharing;
+use crate::thread::{NewThread, TakenResources};
+use crate::tree::List;
 use crate::{
-    Dumpable, Effects, FileTable, FsContext, Identity, ImageRanges, IsolationLevel, LimitDecision, OwnResource,
-    PidNamespace, Process, ProcessError, ProcessFlag, ProcessState, ProcessTable, Resource, ResourceLimits, Resources,
-    Result, Scheduling, Thread, UsageSnapshot,
+    Effects, Identity, LimitDecision, OwnResource, PidNamespace, Process, ProcessError, ProcessFlag, ProcessState,
+    ProcessTable, Resource, Resources, Result, Thread, UsageSnapshot,
 };
 
 bitflags! {
@@ -146,85 +145,7 @@ pub struct CloneRequest<R: Resources> {
     pub now: Nanos,
 }
 
-/// What the first process starts with.
-pub struct InitRequest<R: Resources> {
-    /// Its address space.
-    pub space: Arc<R::Space>,
-    /// Root and working directory.
-    pub root: R::Path,
-    /// Its view.
-    pub namespaces: R::Namespaces,
-    /// CPUs it may run on.
-    pub affinity: CpuSet,
-    /// Its limits.
-    pub limits: ResourceLimits,
-    /// Its name.
-    pub name: &'static [u8],
-    /// Now.
-    pub now: Nanos,
-}
-
 impl<R: Resources> ProcessTable<R> {
-    /// Makes the first process, number 1, with the rights of root and no open files. Its thread is `New`.
-    ///
-    /// # Errors
-    /// `ProcessAlreadyExists` if there is one; `NoMemory`.
-    pub fn create_init(&self, request: InitRequest<R>) -> Result<Arc<Thread<R>>> {
-        if self.process_count() != 0 {
-            return Err(ProcessError::ProcessAlreadyExists);
-        }
-        let number = self.claim_number()?;
-        let user = self.user(Credentials::ROOT.ruid);
-        let identity = Arc::new(Identity { credentials: Credentials::ROOT, user });
-        let signals = ProcessSignals::new();
-        signals.protect();
-        let process = Arc::new(Process::new(NewProcess {
-            pid: Pid(number),
-            generation: self.next_generation(number),
-            created_at: request.now,
-            cell: None,
-            pids: None,
-            flags: 0,
-            exit_signal: Some(Signal::CHLD),
-            dumpable: Dumpable::Yes,
-            isolation: IsolationLevel::Process,
-            oom_score_adj: 0,
-            personality: 0,
-            limits: Arc::new(request.limits),
-            space: request.space,
-            program: Arc::new(Program { executable: None, ranges: ImageRanges::default() }),
-            identity: identity.clone(),
-            signals,
-            vfork_parent: None,
-        }));
-        let thread = Arc::new(Thread::new(NewThread {
-            process: process.clone(),
-            signals: ThreadSignals::new(Tid(number)),
-            started_at: request.now,
-            files: Arc::new(FileTable::new()),
-            fs: Arc::new(FsContext::new(request.root)),
-            identity,
-            namespaces: request.namespaces,
-            filter: None,
-            name: thread_name(request.name),
-            scheduling: Scheduling::default(),
-            affinity: request.affinity,
-            timer_slack: default_timer_slack(),
-            io_priority: 0,
-            no_new_privs: false,
-            clear_child_tid: 0,
-        }));
-        self.count_process()?;
-        self.enlist(&thread)?;
-        let mut tree = self.tree();
-        tree.insert(process.clone(), NONE, NONE, number, number);
-        self.set_slot(number, Some(process), Some(thread.clone()));
-        drop(tree);
-        thread.identity().user.add_thread();
-        self.count_thread();
-        Ok(thread)
-    }
-
     /// Makes a process or, with `THREAD`, another thread of the caller's process, inheriting what POSIX and the flags
     /// say. The new thread is `New`: the kernel gives it a task and registers, then lets it go, or takes it back by
     /// [`ProcessTable::abandon`].
@@ -383,8 +304,7 @@ impl<R: Resources> ProcessTable<R> {
         } else {
             self.register_process(&thread, parent, flags)?
         }
-        thread.identity().user.add_thread();
-        self.count_thread();
+        self.count_entered(&thread);
         Ok(thread)
     }
 
@@ -498,6 +418,12 @@ impl<R: Resources> ProcessTable<R> {
         tree.node_mut(number).thread = true;
         self.set_slot(number, None, Some(thread.clone()));
         Ok(())
+    }
+
+    /// Counts a thread that is in all tables now.
+    pub(crate) fn count_entered(&self, thread: &Thread<R>) {
+        thread.identity().user.add_thread();
+        self.count_thread();
     }
 
     /// Adds a thread to its process's lists; all or nothing.

@@ -58,7 +58,7 @@ mod violations;
 mod wait;
 
 pub use cell::{Cell, CellBoard, CellLimits};
-pub use clone::{CloneCall, CloneFlags, CloneRequest, InitRequest};
+pub use clone::{CloneCall, CloneFlags, CloneRequest};
 pub use credentials::{
     CapabilitySets, ExecCredentials, ExecRights, capset, credentials_for_exec, drop_bounding, lower_ambient,
     raise_ambient, set_keep_capabilities, set_securebits, setfsgid, setfsuid, setgid, setgroups, setregid, setresgid,

@@ -1,4 +1,4 @@
-//! The first process of a cell: made by the kernel, not by a fork, so that it inherits from nobody.
+//! Processes made by the kernel, not by a fork, so that they inherit from nobody: the first one, and the first of each cell.
 
 use alloc::sync::Arc;
 
@@ -9,29 +9,24 @@ use crate::clone::give_task;
 use crate::process::{NewProcess, Program};
 use crate::signal::{ProcessSignals, ThreadSignals};
 use crate::thread::{NewThread, default_timer_slack, thread_name};
+use crate::tree::NONE;
 use crate::{
     Cell, Dumpable, Effects, FileTable, FsContext, Identity, ImageRanges, IsolationLevel, Places, Process,
     ProcessError, ProcessTable, ResourceLimits, Resources, Result, Scheduling, Thread,
 };
 
-/// What the first process of a cell is to be.
+/// What a process starts with that inherits from nobody; its rights are root's until it has a program.
 pub struct SpawnRequest<'a, R: Resources> {
-    /// Its cell, which has no process yet.
-    pub cell: Arc<Cell>,
     /// Its memory.
     pub space: Arc<R::Space>,
     /// Its root and working directory.
     pub places: Places<R::Path>,
     /// Its views.
     pub namespaces: R::Namespaces,
-    /// Its rights.
-    pub credentials: Credentials,
     /// Its limits.
     pub limits: ResourceLimits,
     /// CPUs it may use.
     pub affinity: CpuSet,
-    /// Whether programs give it no rights that it has not.
-    pub no_new_privs: bool,
     /// Its name.
     pub name: &'a [u8],
     /// The time.
@@ -39,45 +34,50 @@ pub struct SpawnRequest<'a, R: Resources> {
 }
 
 impl<R: Resources> ProcessTable<R> {
+    /// Makes the first process, number 1, with the rights of root and no open files. Its thread is `New`.
+    ///
+    /// # Errors
+    /// `ProcessAlreadyExists` if there is one; `NoMemory`.
+    pub fn create_init(&self, request: SpawnRequest<'_, R>) -> Result<Arc<Thread<R>>> {
+        if self.process_count() != 0 {
+            return Err(ProcessError::ProcessAlreadyExists);
+        }
+        let thread = self.heir_of_nobody(self.claim_number()?, None, request);
+        thread.process().signals().protect();
+        self.enter_from_nowhere(&thread, NONE)?;
+        Ok(thread)
+    }
+
     /// Makes the first process of a cell: a child of the first process, with a session of its own. Its one thread is New:
     /// the kernel gives it files, a program and a task, or takes it back by [`ProcessTable::abandon`].
     ///
     /// # Errors
     /// `InvalidState` without a first process; `ResourceExhausted` when processes, threads or the cell's tasks run out;
     /// `NoMemory`; `Restart` for a cell that has been killed.
-    pub fn spawn_in_cell(&self, request: SpawnRequest<'_, R>) -> Result<Arc<Thread<R>>> {
+    pub fn spawn_in_cell(&self, cell: Arc<Cell>, request: SpawnRequest<'_, R>) -> Result<Arc<Thread<R>>> {
         if self.thread_count() >= self.max_threads() {
             return Err(ProcessError::ResourceExhausted);
         }
-        request.cell.take_task()?;
-        let number = self.claim_number().inspect_err(|_| request.cell.give_task())?;
-        let thread = self.first_of_cell(number, request);
-        let process = thread.process();
-        let entered = self.count_process().and_then(|()| {
-            self.enter_from_nowhere(&thread).inspect_err(|_| {
-                self.uncount_process();
-                self.delist(&thread, &mut Effects::new());
-            })
-        });
-        if let Err(error) = entered {
-            self.unclaim_number(number);
-            give_task(process);
-            return Err(error);
-        }
-        thread.identity().user.add_thread();
-        self.count_thread();
-        trace!("spawn: pid={number} in {:?}", process.cell());
+        cell.take_task()?;
+        let number = self.claim_number().inspect_err(|_| cell.give_task())?;
+        let thread = self.heir_of_nobody(number, Some(cell), request);
+        self.enter_from_nowhere(&thread, Pid::INIT.0)?;
+        trace!("spawn: pid={number} in {:?}", thread.process().cell());
         Ok(thread)
     }
 
-    fn first_of_cell(&self, number: u32, request: SpawnRequest<'_, R>) -> Arc<Thread<R>> {
-        let identity =
-            Arc::new(Identity { user: self.user(request.credentials.ruid), credentials: request.credentials });
+    /// The objects of a process with one thread, with the least of all that others inherit; in no table yet.
+    fn heir_of_nobody(&self, number: u32, cell: Option<Arc<Cell>>, request: SpawnRequest<'_, R>) -> Arc<Thread<R>> {
+        let SpawnRequest { space, places, namespaces, limits, affinity, name, now } = request;
+        let credentials = Credentials::ROOT;
+        let identity = Arc::new(Identity { user: self.user(credentials.ruid), credentials });
+        let fs = FsContext::new(places.root);
+        drop(fs.set_cwd(places.cwd));
         let process = Arc::new(Process::new(NewProcess {
             pid: Pid(number),
             generation: self.next_generation(number),
-            created_at: request.now,
-            cell: Some(request.cell),
+            created_at: now,
+            cell,
             pids: None,
             flags: 0,
             exit_signal: Some(Signal::CHLD),
@@ -85,41 +85,55 @@ impl<R: Resources> ProcessTable<R> {
             isolation: IsolationLevel::Process,
             oom_score_adj: 0,
             personality: 0,
-            limits: Arc::new(request.limits),
-            space: request.space,
+            limits: Arc::new(limits),
+            space,
             program: Arc::new(Program { executable: None, ranges: ImageRanges::default() }),
             identity: identity.clone(),
             signals: ProcessSignals::new(),
             vfork_parent: None,
         }));
-        let places = FsContext::new(request.places.root);
-        drop(places.set_cwd(request.places.cwd));
         Arc::new(Thread::new(NewThread {
             process,
             signals: ThreadSignals::new(Tid(number)),
-            started_at: request.now,
+            started_at: now,
             files: Arc::new(FileTable::new()),
-            fs: Arc::new(places),
+            fs: Arc::new(fs),
             identity,
-            namespaces: request.namespaces,
+            namespaces,
             filter: None,
-            name: thread_name(request.name),
+            name: thread_name(name),
             scheduling: Scheduling::default(),
-            affinity: request.affinity,
+            affinity,
             timer_slack: default_timer_slack(),
             io_priority: 0,
-            no_new_privs: request.no_new_privs,
+            no_new_privs: false,
             clear_child_tid: 0,
         }))
     }
 
-    fn enter_from_nowhere(&self, thread: &Arc<Thread<R>>) -> Result<()> {
-        self.enlist(thread)?;
+    /// Makes a process part of all tables, or gives back what it took before it was made.
+    fn enter_from_nowhere(&self, thread: &Arc<Thread<R>>, parent: u32) -> Result<()> {
+        let entered = self.count_process().and_then(|()| {
+            self.enlist(thread).and_then(|()| self.place_below(parent, thread)).inspect_err(|_| {
+                self.uncount_process();
+                self.delist(thread, &mut Effects::new());
+            })
+        });
+        match entered {
+            Ok(()) => self.count_entered(thread),
+            Err(_) => {
+                self.unclaim_number(thread.tid().0);
+                give_task(thread.process());
+            }
+        }
+        entered
+    }
+
+    fn place_below(&self, parent: u32, thread: &Arc<Thread<R>>) -> Result<()> {
         let process = thread.process();
         let number = process.pid().0;
         let mut tree = self.tree();
-        let init = Pid::INIT.0;
-        if tree.process(init).is_none() || tree.node(init).ended.is_some() {
+        if parent != NONE && (tree.process(parent).is_none() || tree.node(parent).ended.is_some()) {
             return Err(ProcessError::InvalidState);
         }
         if let Some(cell) = process.cell() {
@@ -128,7 +142,7 @@ impl<R: Resources> ProcessTable<R> {
             }
             cell.set_main(number);
         }
-        tree.insert(process.clone(), init, init, number, number);
+        tree.insert(process.clone(), parent, parent, number, number);
         self.set_slot(number, Some(process.clone()), Some(thread.clone()));
         Ok(())
     }

@@ -8,8 +8,8 @@ use types::{CpuSet, Nanos, Pid};
 
 use crate::signal::{Delivery, SigInfo};
 use crate::{
-    CloneFlags, CloneRequest, ExitStatus, InitRequest, Process, ProcessTable, ResourceLimits, Resources, Result,
-    TableConfig, Thread, WaitRequest, WaitResult,
+    CloneFlags, CloneRequest, ExitStatus, Places, Process, ProcessTable, ResourceLimits, Resources, Result,
+    SpawnRequest, TableConfig, Thread, WaitRequest, WaitResult,
 };
 
 /// A small random generator with a printed seed (splitmix64).
@@ -88,9 +88,9 @@ impl World {
     pub(crate) fn with(config: TableConfig) -> Self {
         let table = ProcessTable::new(config).unwrap();
         let init = table
-            .create_init(InitRequest {
+            .create_init(SpawnRequest {
                 space: Arc::new(1),
-                root: 0,
+                places: Places { cwd: 0, root: 0 },
                 namespaces: 0,
                 affinity: CpuSet(0b11),
                 limits: ResourceLimits::new(),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use abi::Signal;
 use process::{
-    CloneFlags, CloneRequest, ExitStatus, FileTable, InitRequest, OnExec, ProcessError, ProcessTable, ResourceLimits,
-    Resources, Result, TableConfig, Thread, WaitRequest,
+    CloneFlags, CloneRequest, ExitStatus, FileTable, OnExec, Places, ProcessError, ProcessTable, ResourceLimits,
+    Resources, Result, SpawnRequest, TableConfig, Thread, WaitRequest,
 };
 use types::{CpuSet, Nanos};
 
@@ -89,9 +89,9 @@ impl Resources for Plain {
 }
 
 fn init(table: &ProcessTable<Plain>) -> Result<Arc<Thread<Plain>>> {
-    table.create_init(InitRequest {
+    table.create_init(SpawnRequest {
         space: Arc::new(1),
-        root: 0,
+        places: Places { cwd: 0, root: 0 },
         namespaces: 0,
         affinity: CpuSet(1),
         limits: ResourceLimits::new(),

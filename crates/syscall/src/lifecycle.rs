@@ -7,7 +7,7 @@ use abi::Errno;
 use hal::PowerAction;
 use process::signal::{Kick, SendEffect, Sent};
 use process::stack::Arguments;
-use process::{Effects, ExecCommit, ExitStatus, InitRequest, Resource, ResourceLimits};
+use process::{Effects, ExecCommit, ExitStatus, Places, Resource, ResourceLimits, SpawnRequest};
 use types::{Credentials, Tid};
 use vfs::{Follow, Location, Namespace};
 
@@ -66,9 +66,9 @@ impl System {
         let location = standing.context().resolve(program.path, Follow::Yes)?;
         let image = load(&loader, &standing, location, program.path, &mut arguments)?;
         let start = image.context();
-        let thread = self.processes.create_init(InitRequest {
+        let thread = self.processes.create_init(SpawnRequest {
             space: image.space.clone(),
-            root,
+            places: Places { cwd: root.clone(), root },
             namespaces,
             affinity: self.platform.online(),
             limits,

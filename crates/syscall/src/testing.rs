@@ -22,7 +22,7 @@ use memory::{
 };
 use process::futex::FutexTable;
 use process::signal::frame::FpLayout;
-use process::{InitRequest, OnExec, ProcessManagerConfig, ProcessTable, ResourceLimits, TableConfig};
+use process::{OnExec, Places, ProcessManagerConfig, ProcessTable, ResourceLimits, SpawnRequest, TableConfig};
 use sync::{Once, TimerQueue};
 use types::{CpuId, CpuSet, Nanos};
 use vfs::dev::KernelLog;
@@ -272,9 +272,9 @@ impl World {
         let space = Arc::new(self.platform.new_space().unwrap());
         let thread = system
             .processes
-            .create_init(InitRequest {
+            .create_init(SpawnRequest {
                 space: space.clone(),
-                root: files.namespace().root(),
+                places: Places { cwd: files.namespace().root(), root: files.namespace().root() },
                 namespaces: NamespaceSet::first(files.namespace().clone(), system.names.clone()),
                 affinity: self.platform.online(),
                 limits: ResourceLimits::new(),

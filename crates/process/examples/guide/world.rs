@@ -5,8 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex};
 
 use process::{
-    Change, Effects, ExecRights, Host, ImageRanges, InitRequest, Loaded, OnExec, PriorityClass, PriorityLevel,
-    ProcessError, ProcessManager, ProcessManagerConfig, ProcessState, ProcessTable, ResourceLimits, Resources,
+    Change, Effects, ExecRights, Host, ImageRanges, Loaded, OnExec, Places, PriorityClass, PriorityLevel, ProcessError,
+    ProcessManager, ProcessManagerConfig, ProcessState, ProcessTable, ResourceLimits, Resources, SpawnRequest,
     TableConfig, Termination, Thread, credentials_for_exec, thread_name,
 };
 use types::{CpuSet, Nanos, Pid};
@@ -128,9 +128,9 @@ impl<S: Fn(&str)> HostWorld<S> {
     /// The world; `say` prints a line.
     pub(crate) fn new(say: S) -> Self {
         let table = Box::leak(Box::new(ProcessTable::new(TableConfig::default()).unwrap()));
-        let init = table.create_init(InitRequest {
+        let init = table.create_init(SpawnRequest {
             space: Arc::new(1),
-            root: 0,
+            places: Places { cwd: 0, root: 0 },
             namespaces: 0,
             affinity: CpuSet(1),
             limits: ResourceLimits::new(),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use std::thread;
 
 use abi::Signal;
-use types::{CpuSet, Credentials, Gid, Nanos, Pid, Uid};
+use types::{CpuSet, Credentials, Nanos, Pid};
 
 use crate::testing::{Plain, PlainThread, Random, World};
 use crate::{
@@ -32,18 +32,16 @@ impl Cells {
     }
 
     fn try_spawn(&self, cell: &Arc<Cell>) -> crate::Result<PlainThread> {
-        self.world.table.spawn_in_cell(SpawnRequest::<Plain> {
-            cell: cell.clone(),
+        let request = SpawnRequest::<Plain> {
             space: Arc::new(77),
             places: Places { cwd: 5, root: 6 },
             namespaces: 3,
-            credentials: Credentials::user(Uid(33), Gid(34)),
             limits: ResourceLimits::new(),
             affinity: CpuSet(1),
-            no_new_privs: true,
             name: b"daemon",
             now: Nanos(9),
-        })
+        };
+        self.world.table.spawn_in_cell(cell.clone(), request)
     }
 
     fn news(&self) -> Vec<u64> {
@@ -62,8 +60,7 @@ fn the_first_process_of_a_cell_inherits_from_nobody() {
         (Pid::INIT, process.pid().0, process.pid().0)
     );
     assert_eq!((thread.fs().unwrap().cwd(), thread.fs().unwrap().root(), thread.namespaces()), (5, 6, 3));
-    assert_eq!((thread.credentials().ruid, thread.credentials().egid), (Uid(33), Gid(34)));
-    assert!(thread.credentials().effective.is_empty() && thread.no_new_privs());
+    assert!(thread.credentials() == Credentials::ROOT && !thread.no_new_privs(), "its own come with its program");
     assert_eq!((cell.main(), cell.members(), cell.tasks(), cell.main_end()), (process.pid(), 1, 1, None));
     assert!(cells.world.table.check().is_ok());
     assert!(cells.news().is_empty());

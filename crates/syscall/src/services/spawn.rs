@@ -86,22 +86,17 @@ fn start(system: &'static System, launch: &Launch) -> Result<(), Failed> {
         path => standing.context().resolve(path, Follow::Yes).at(SpawnStep::Open)?,
     };
     let space = system.platform.new_space().map(Arc::new).ok_or(Errno::ENOMEM).at(SpawnStep::Memory)?;
-    let thread = system
-        .processes
-        .spawn_in_cell(SpawnRequest {
-            cell: launch.cell.clone(),
-            space,
-            places: Places { cwd, root },
-            namespaces,
-            // Its own only with its program: what is prepared for it until then may need more.
-            credentials: Credentials::ROOT,
-            limits: limits(definition).at(SpawnStep::Credentials)?,
-            affinity: system.platform.online(),
-            no_new_privs: definition.security.no_new_privileges,
-            name: definition.name.as_str().as_bytes(),
-            now: system.platform.now(),
-        })
-        .at(SpawnStep::Memory)?;
+    // Its own rights come with its program only: what is prepared for it until then may need more.
+    let request = SpawnRequest {
+        space,
+        places: Places { cwd, root },
+        namespaces,
+        limits: limits(definition).at(SpawnStep::Credentials)?,
+        affinity: system.platform.online(),
+        name: definition.name.as_str().as_bytes(),
+        now: system.platform.now(),
+    };
+    let thread = system.processes.spawn_in_cell(launch.cell.clone(), request).at(SpawnStep::Memory)?;
     prepare(system, launch, &thread, &standing).inspect_err(|_| system.run(system.processes.abandon(&thread)))
 }
 
@@ -109,6 +104,9 @@ fn start(system: &'static System, launch: &Launch) -> Result<(), Failed> {
 fn prepare(system: &'static System, launch: &Launch, thread: &Arc<Thread>, standing: &Standing) -> Result<(), Failed> {
     open_files(system, launch, thread, standing).at(SpawnStep::Open)?;
     let definition = &launch.unit.definition;
+    if definition.security.no_new_privileges {
+        thread.set_no_new_privs();
+    }
     let level = match definition.security.isolation {
         Isolation::Process => IsolationLevel::Process,
         Isolation::Namespace => IsolationLevel::Namespace,
