@@ -10,12 +10,18 @@ use vfs::proc::CpuTimes;
 
 use crate::{console, entry};
 
-/// Shortest time from arming the timer to its interrupt while threads run. Without it timers of a microsecond would leave
+/// Time from one timer interrupt to the next while threads run, on average. Without it timers of a microsecond would leave
 /// user mode no instruction between two interrupts; with it they take a fraction of the CPU.
-const SHORTEST: Nanos = Nanos::from_micros(50);
+const INTERVAL: Nanos = Nanos::from_micros(50);
+/// So many interrupts may come at once after a time with few: deadlines that happen to be close to each other are all met.
+const BURST: u64 = 8;
 
 /// When each CPU has asked for its next timer interrupt; `u64::MAX` for never.
 static ARMED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(u64::MAX) }; MAX_CPUS];
+
+/// Before when each CPU takes no timer interrupt while threads run: [`INTERVAL`] after the last one's turn, which lies up to [`BURST`] of
+/// them in the past if there were few.
+static EARLIEST: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
 /// How long a CPU has slept since boot, in nanoseconds; written by that CPU only.
 struct Spent {
@@ -63,6 +69,7 @@ pub(crate) fn serve_interrupt(system: &'static System) {
     let now = Machine.now();
     if now.0 >= armed(here).load(Ordering::Relaxed) {
         armed(here).store(u64::MAX, Ordering::Relaxed);
+        note_interrupt(here, now);
         let again = crate::executor().tick(here, now, entry::charge_current());
         system.timers.expire(now);
         system.load.sample(now, crate::executor().running() as u64);
@@ -102,10 +109,17 @@ fn tick_within(here: CpuId, time: Nanos) {
 
 /// Arms the timer while threads run: never later than it already was, so that nobody can push the end of a slice away.
 fn arm_running(here: CpuId, deadline: Nanos) {
-    let deadline = deadline.max(Machine.now() + SHORTEST);
+    let deadline = deadline.max(Nanos(of_cpu(&EARLIEST, here).load(Ordering::Relaxed)));
     if deadline.0 < armed(here).load(Ordering::Relaxed) {
         arm(here, Some(deadline));
     }
+}
+
+/// The timer has interrupted: says when it may again.
+fn note_interrupt(here: CpuId, now: Nanos) {
+    let earliest = of_cpu(&EARLIEST, here);
+    let turn = earliest.load(Ordering::Relaxed).max(now.0.saturating_sub(BURST * INTERVAL.0));
+    earliest.store(turn + INTERVAL.0, Ordering::Relaxed);
 }
 
 /// Times of a CPU since boot.
@@ -137,6 +151,10 @@ fn arm(here: CpuId, deadline: Option<Nanos>) {
 }
 
 fn armed(cpu: CpuId) -> &'static AtomicU64 {
+    of_cpu(&ARMED, cpu)
+}
+
+fn of_cpu(values: &'static [AtomicU64; MAX_CPUS], cpu: CpuId) -> &'static AtomicU64 {
     static NOWHERE: AtomicU64 = AtomicU64::new(u64::MAX);
-    ARMED.get(cpu.index()).unwrap_or(&NOWHERE)
+    values.get(cpu.index()).unwrap_or(&NOWHERE)
 }
