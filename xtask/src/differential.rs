@@ -176,7 +176,12 @@ fn on_linux(tree: &Tree, cases: &[String]) -> Result<Results> {
     tree.unpack(&root)?;
     // Whatever the umask of whoever runs the tests.
     std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755))?;
+    // Whatever signals those who run the tests ignore, as jobs in the background do: no shell can undo that, GNU's env can.
     let mut unshare = Command::new("unshare");
+    if process::first_line("env", &["--default-signal", "echo", "reset"]).as_deref() == Some("reset") {
+        unshare = Command::new("env");
+        unshare.args(["--default-signal", "unshare"]);
+    }
     if process::first_line("id", &["-u"]).as_deref() != Some("0") {
         unshare.args(["--user", "--map-root-user"]);
     }
