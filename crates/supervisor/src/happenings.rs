@@ -1,8 +1,11 @@
 //! The last changes of state, all services together.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use services::{Cause, Identity, ServiceId, State};
+use sync::WaitQueue;
 use types::Nanos;
 
 /// Changes kept: 32 for each of 128 instances.
@@ -21,11 +24,31 @@ pub(crate) struct Happening {
     pub(crate) cause: Cause,
 }
 
+/// For those who wait for more to look at: how many changes there were, without a lock.
+#[derive(Debug, Default)]
+pub struct Watch {
+    queue: Arc<WaitQueue>,
+    changes: AtomicU64,
+}
+
+impl Watch {
+    /// Woken at each change of state, and when a service writes.
+    pub const fn queue(&self) -> &Arc<WaitQueue> {
+        &self.queue
+    }
+
+    /// Changes of state since boot.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+}
+
 /// The ring.
 #[derive(Debug, Default)]
 pub(crate) struct Happenings {
     ring: VecDeque<Happening>,
     made: u64,
+    watch: Arc<Watch>,
 }
 
 impl Happenings {
@@ -35,6 +58,13 @@ impl Happenings {
         }
         self.ring.push_back(Happening { sequence: self.made, ..happening });
         self.made += 1;
+        self.watch.changes.store(self.made, Ordering::Release);
+        self.watch.queue.wake_all();
+    }
+
+    /// What tells of more.
+    pub(crate) const fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
     /// Changes since boot.
@@ -75,6 +105,7 @@ mod tests {
         for _ in 0..KEPT + 10 {
             happenings.add(one);
         }
+        assert_eq!(happenings.watch().changes(), happenings.made());
         assert_eq!((happenings.made(), happenings.lost(0), happenings.lost(12)), (KEPT as u64 + 10, 10, 0));
         assert_eq!(happenings.since(0).next().unwrap().sequence, 10);
         assert_eq!(happenings.since(KEPT as u64 + 9).count(), 1);

@@ -31,6 +31,7 @@ mod text;
 mod world;
 
 pub use cell_id::CellId;
+pub use happenings::Watch;
 pub use launch::{Launch, NOTIFY_NAME};
 pub use notify::{Notice, parse_notice};
 pub use order::{Order, Pause};

@@ -2,10 +2,12 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use sync::{Rank, SpinLock};
+use sync::{Rank, SpinLock, WaitQueue};
 
 /// Bytes kept per instance.
 const PER_INSTANCE: usize = 4 << 10;
@@ -16,6 +18,10 @@ const MOST: usize = 8;
 pub struct Output {
     // Rank::OUTPUT
     ring: SpinLock<Ring>,
+    /// As the ring's, without its lock.
+    written: AtomicU64,
+    /// Those who wait for more.
+    readers: Arc<WaitQueue>,
     name: String,
 }
 
@@ -27,10 +33,17 @@ struct Ring {
 }
 
 impl Output {
-    /// For the service of that name with so many instances. Takes memory only as something is written.
-    pub fn new(name: String, instances: u16) -> Self {
+    /// For the service of that name with so many instances; `readers` are woken when more comes. Takes memory only as
+    /// something is written.
+    pub fn new(name: String, instances: u16, readers: Arc<WaitQueue>) -> Self {
         let capacity = PER_INSTANCE * usize::from(instances).clamp(1, MOST);
-        Self { ring: SpinLock::new(Rank::OUTPUT, Ring { bytes: VecDeque::new(), capacity, written: 0 }), name }
+        let ring = Ring { bytes: VecDeque::new(), capacity, written: 0 };
+        Self { ring: SpinLock::new(Rank::OUTPUT, ring), written: AtomicU64::new(0), readers, name }
+    }
+
+    /// Bytes written since boot.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
     }
 
     /// Adds bytes; the oldest go.
@@ -48,7 +61,9 @@ impl Output {
                 // What cannot be kept is as if it had been overwritten.
                 ring.bytes.clear();
             }
+            self.written.store(ring.written, Ordering::Release);
         }
+        self.readers.wake_all();
         if log::log_enabled!(log::Level::Debug) {
             for line in data.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                 log::debug!("svc: {}: {}", self.name, String::from_utf8_lossy(line));
@@ -89,9 +104,10 @@ mod tests {
 
     #[test]
     fn the_last_bytes_stay_and_are_numbered_since_boot() {
-        let output = Output::new("a".into(), 1);
+        let output = Output::new("a".into(), 1, Arc::default());
         assert_eq!(output.read(0), (0, Vec::new()));
         output.write(b"one\ntwo\n");
+        assert_eq!(output.written(), 8);
         assert_eq!(output.read(4), (4, b"two\n".to_vec()));
         assert_eq!(output.read(99), (8, Vec::new()));
         assert_eq!(output.last_line(), "two");

@@ -7,20 +7,28 @@ use process::CellBoard;
 use sync::{Rank, SpinLock};
 use types::Nanos;
 
-use crate::{CellId, Order, Settings, Supervisor, World};
+use crate::{CellId, Order, Settings, Supervisor, Watch, World};
 
 /// All services, for many callers.
 pub struct Services {
     // Rank::SERVICES
     supervisor: SpinLock<Supervisor>,
     board: Arc<CellBoard>,
+    watch: Arc<Watch>,
 }
 
 impl Services {
     /// Without services.
     pub fn new(settings: Settings) -> Self {
         let board = Arc::new(CellBoard::new());
-        Self { supervisor: SpinLock::new(Rank::SERVICES, Supervisor::new(settings, board.clone())), board }
+        let supervisor = Supervisor::new(settings, board.clone());
+        let watch = supervisor.watch().clone();
+        Self { supervisor: SpinLock::new(Rank::SERVICES, supervisor), board, watch }
+    }
+
+    /// What tells those who only look that there is more to see.
+    pub const fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
     /// Where ended cells are told of, and what the task sleeps on.

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use services::wire::Unit;
 use services::{Bounds, Catalog, Definition, ServiceId};
 
-use crate::Output;
+use crate::{Output, Watch};
 
 /// Earlier sets that can be gone back to.
 const KEPT: usize = 8;
@@ -22,11 +22,12 @@ pub(crate) struct Sets {
     /// With their numbers, the present one last.
     history: VecDeque<(u32, Vec<Arc<Unit>>)>,
     count: u32,
+    watch: Arc<Watch>,
 }
 
 impl Sets {
-    pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, loaded: Vec::new(), history: VecDeque::new(), count: 0 }
+    pub(crate) fn new(bounds: Bounds, watch: Arc<Watch>) -> Self {
+        Self { bounds, loaded: Vec::new(), history: VecDeque::new(), count: 0, watch }
     }
 
     /// Definition and output of a service.
@@ -74,7 +75,7 @@ impl Sets {
             if let Some(slot) = self.loaded.get_mut(usize::from(id.0)) {
                 let output = match slot {
                     Some((old, output)) if old.definition.name == *name => output.clone(),
-                    _ => Arc::new(Output::new(name.to_string(), scaling.count)),
+                    _ => Arc::new(Output::new(name.to_string(), scaling.count, self.watch.queue().clone())),
                 };
                 *slot = Some((unit.clone(), output));
             }

@@ -15,7 +15,7 @@ use types::{Nanos, PAGE_SIZE};
 
 use crate::happenings::{Happening, Happenings};
 use crate::sets::Sets;
-use crate::{CellId, Launch, Notice, Order, Pause, parse_notice};
+use crate::{CellId, Launch, Notice, Order, Output, Pause, Watch, parse_notice};
 
 /// Inputs of the reconciler that are kept, 32 bytes each: boot and the first hours of a quiet system.
 const LOG: usize = 8192;
@@ -89,15 +89,16 @@ impl Supervisor {
             sets: 0,
             ..Config::default()
         };
+        let happenings = Happenings::default();
         Self {
             engine: Reconciler::new(config),
             actions: Some(Actions::new(bounds.instances)),
             orders: VecDeque::new(),
             failed: VecDeque::new(),
             board,
-            sets: Sets::new(bounds),
+            sets: Sets::new(bounds, happenings.watch().clone()),
             slots: alloc::vec![Slot::default(); bounds.instances.into()],
-            happenings: Happenings::default(),
+            happenings,
             starts: Vec::new(),
             log: EventLog::new(LOG),
         }
@@ -228,6 +229,16 @@ impl Supervisor {
         let result = self.engine.command(now, actor, command, &mut actions);
         self.absorb(now, actions);
         result
+    }
+
+    /// What tells those who only look that there is more to see.
+    pub const fn watch(&self) -> &Arc<Watch> {
+        self.happenings.watch()
+    }
+
+    /// The output of the service of that name.
+    pub fn output(&self, name: &str) -> Option<&Arc<Output>> {
+        self.sets.output(self.engine.catalog().find(name)?)
     }
 
     /// Whether the end has begun.

@@ -452,7 +452,7 @@ fn the_environment_says_who_it_is_and_cannot_be_forged() {
         index: 2,
         cell: Cell::new(id.to_number(), process::CellLimits::default(), &board, 1).unwrap(),
         unit: Arc::new(Unit::bare(definition)),
-        output: Arc::new(crate::Output::new("a".into(), 1)),
+        output: Arc::new(crate::Output::new("a".into(), 1, Arc::default())),
     };
     let expected = [
         "SVC_NAME=a",

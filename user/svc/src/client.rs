@@ -3,6 +3,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use services::wire::{HEADER, Reply, Request, WireError};
 
@@ -16,6 +19,12 @@ pub trait Supervisor {
     /// # Errors
     /// The device's, or `InvalidData` if what comes back is no reply.
     fn ask(&mut self, request: &Request) -> io::Result<Reply>;
+
+    /// Waits until there is more to see than in the last answer, or for so long; `None` for ever.
+    ///
+    /// # Errors
+    /// The device's.
+    fn wait(&mut self, limit: Option<Duration>) -> io::Result<()>;
 }
 
 /// The kernel's supervisor.
@@ -54,6 +63,16 @@ impl Supervisor for Device {
         frame.resize(length, 0);
         self.file.read_exact(frame.get_mut(HEADER..).unwrap_or_default())?;
         Reply::decode(&frame).map_err(bad)
+    }
+
+    fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let mut there = [PollFd::new(&self.file, PollFlags::PRI)];
+        match poll(&mut there, limit.as_ref()) {
+            // Who was interrupted looks again.
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

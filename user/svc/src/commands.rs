@@ -163,6 +163,12 @@ impl<'a> App<'a> {
         }
     }
 
+    /// Waits until there is more to see than in the last answer, for so long at most.
+    fn wait(&mut self, limit: Option<Duration>) -> Result<(), Stop> {
+        let Some(supervisor) = self.supervisor.as_mut() else { return Ok(()) };
+        supervisor.wait(limit).map_err(|error| Stop::Failed(IN_PART, format!("cannot wait for more: {error}")))
+    }
+
     fn unexpected<T>(reply: &Reply) -> Result<T, Stop> {
         Err(Stop::Failed(IN_PART, format!("the supervisor answers something else: {reply:?}")))
     }

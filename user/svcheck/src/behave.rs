@@ -28,6 +28,8 @@ pub(crate) fn be(words: &[String]) -> ExitCode {
             idle()
         }
         "escape" => escape(word(1)),
+        "variant" => crate::escapes::main(word(1)),
+        "variant-on" => crate::escapes::go_on(word(1), word(2)),
         "user" => {
             // SAFETY: these take nothing and cannot fail.
             let (uid, euid, gid) = unsafe { (libc::getuid(), libc::geteuid(), libc::getgid()) };

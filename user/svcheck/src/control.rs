@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -75,12 +76,38 @@ impl Control {
 
     /// Waits until the service is in that state; whether it came there in time.
     pub(crate) fn reaches(&mut self, service: &str, state: State) -> bool {
-        wait(10, || self.state(service) == Some(state))
+        self.comes(10, |rows| {
+            rows.iter().find(|row| row.service.as_str() == service).is_some_and(|row| row.state == state)
+        })
     }
 
     /// Waits until all instances of all services are in that state.
     pub(crate) fn all_reach(&mut self, seconds: u64, state: State) -> bool {
-        wait(seconds, || self.rows().iter().all(|row| row.state == state))
+        self.comes(seconds, |rows| rows.iter().all(|row| row.state == state))
+    }
+
+    /// Waits until all instances together look so, woken by each change.
+    pub(crate) fn comes(&mut self, seconds: u64, wished: impl Fn(&[Row]) -> bool) -> bool {
+        let begun = Instant::now();
+        let limit = Duration::from_secs(seconds);
+        loop {
+            if wished(&self.rows()) {
+                return true;
+            }
+            let left = limit.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return false;
+            }
+            self.changed(left);
+        }
+    }
+
+    /// Waits until there is more to see than in the last reply, or for so long.
+    pub(crate) fn changed(&mut self, limit: Duration) -> bool {
+        let mut there = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLPRI, revents: 0 };
+        let millis = libc::c_int::try_from(limit.as_millis()).unwrap_or(libc::c_int::MAX).saturating_add(1);
+        // SAFETY: one descriptor, open as long as this is.
+        unsafe { libc::poll(&raw mut there, 1, millis) == 1 && there.revents & libc::POLLPRI != 0 }
     }
 
     pub(crate) fn happenings(&mut self, from: u64) -> (u64, Vec<Happening>) {
@@ -93,7 +120,7 @@ impl Control {
     /// Stops and forgets everything.
     pub(crate) fn clear(&mut self) {
         self.load(Vec::new());
-        wait(40, || self.rows().is_empty());
+        self.comes(40, <[Row]>::is_empty);
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod behave;
 mod control;
+mod escapes;
 mod groups;
 
 use std::process::ExitCode;

@@ -1,4 +1,5 @@
-//! /dev/svc: one request written, one reply read. Who asks is stamped when it is opened.
+//! /dev/svc: one request written, one reply read. Who asks is stamped when it is opened. Once there is more to see than in
+//! the reply to the last request, poll(2) reports POLLPRI.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -6,7 +7,8 @@ use core::fmt;
 
 use services::Actor;
 use services::wire::{Reply, Request, WireError};
-use sync::{Rank, SpinLock};
+use supervisor::Output;
+use sync::{Rank, SpinLock, WaitQueue};
 use vfs::{Device, File, OpenRequest, PollEvents, Result, VfsError};
 
 use super::KernelWorld;
@@ -37,9 +39,31 @@ struct Exchange {
     /// The reply, and how much of it has been read.
     reply: Vec<u8>,
     read: usize,
+    seen: Seen,
+}
+
+/// What the last reply told.
+#[derive(Default)]
+enum Seen {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// The state of services after so many changes.
+    Changes(u64),
+    /// The output of a service up to there.
+    Output(Arc<Output>, u64),
 }
 
 impl Conversation {
+    /// Whether there is more to see than the last reply told.
+    fn has_news(&self, seen: &Seen) -> bool {
+        match seen {
+            Seen::Nothing => false,
+            Seen::Changes(count) => self.system.supervisor().watch().changes() != *count,
+            Seen::Output(output, next) => output.written() != *next,
+        }
+    }
+
     /// Takes bytes in; the request, if it is whole now.
     fn take(&self, data: &[u8]) -> Result<Option<Vec<u8>>> {
         if !self.system.frames.has_headroom() {
@@ -94,7 +118,16 @@ impl File for Conversation {
         let world = KernelWorld(self.system);
         let now = self.system.platform.now();
         let services = self.system.supervisor();
-        let reply = services.with(&world, |supervisor| supervisor.request(&world, now, self.actor, request));
+        let log = if let Request::Log { name, .. } = &request { Some(name.clone()) } else { None };
+        let (reply, seen) = services.with(&world, |supervisor| {
+            let reply = supervisor.request(&world, now, self.actor, request);
+            let output = log.and_then(|name| supervisor.output(name.as_str()).cloned());
+            let seen = match (output, &reply) {
+                (Some(output), Reply::Log(part)) => Seen::Output(output, part.next),
+                _ => Seen::Changes(supervisor.watch().changes()),
+            };
+            (reply, seen)
+        });
         if matches!(reply, Reply::Loaded { .. }) {
             self.system.close_sockets();
         }
@@ -103,7 +136,7 @@ impl File for Conversation {
         let old = {
             let mut state = self.state.lock();
             state.read = 0;
-            core::mem::replace(&mut state.reply, bytes)
+            (core::mem::replace(&mut state.reply, bytes), core::mem::replace(&mut state.seen, seen))
         };
         drop(old);
         Ok(data.len())
@@ -112,7 +145,14 @@ impl File for Conversation {
     fn poll(&self) -> PollEvents {
         let state = self.state.lock();
         let there = if state.read < state.reply.len() { PollEvents::READABLE } else { PollEvents::empty() };
-        PollEvents::WRITABLE | there
+        let news = if self.has_news(&state.seen) { PollEvents::PRI } else { PollEvents::empty() };
+        PollEvents::WRITABLE | there | news
+    }
+
+    fn wait_queues(&self, interest: PollEvents, visit: &mut dyn FnMut(&Arc<WaitQueue>)) {
+        if interest.contains(PollEvents::PRI) {
+            visit(self.system.supervisor().watch().queue());
+        }
     }
 
     fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {

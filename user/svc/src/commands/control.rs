@@ -6,13 +6,9 @@ use clap::ArgMatches;
 use services::wire::{Reply, Request, Status, Verb};
 use services::{Name, Root, ServiceError, State, StopMode, Unsatisfied};
 
-use super::{App, Outcome, Stop, WAITED_TOO_LONG, pause, service};
+use super::{App, Outcome, Stop, WAITED_TOO_LONG, service};
 use crate::cli::waiting;
 use crate::{json, render};
-
-/// When to look again: soon at first, then more and more seldom.
-const FIRST_LOOK: Duration = Duration::from_millis(5);
-const LAST_LOOK: Duration = Duration::from_millis(200);
 
 impl App<'_> {
     pub(super) fn control(&mut self, word: &str, matches: &ArgMatches) -> Outcome {
@@ -72,7 +68,6 @@ impl App<'_> {
 
     fn wait_for(&mut self, word: &str, name: &Name, verb: Verb, before: &[(u16, u32)], limit: Duration) -> Outcome {
         let deadline = Instant::now() + limit;
-        let mut look = FIRST_LOOK;
         loop {
             let status = self.status_of(name)?;
             let settled = |stopped: bool| {
@@ -105,8 +100,7 @@ impl App<'_> {
                 self.show(&text, || json::status(&status))?;
                 return Ok(WAITED_TOO_LONG);
             }
-            pause(look);
-            look = (look * 2).min(LAST_LOOK);
+            self.wait(Some(deadline.saturating_duration_since(Instant::now())))?;
         }
     }
 

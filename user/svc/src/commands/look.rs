@@ -9,9 +9,6 @@ use services::wire::{Direction, Reply, Request, Row, Verb};
 use super::{App, IN_PART, Outcome, Stop, pause, service};
 use crate::{json, render};
 
-/// How often to ask for more.
-const FOLLOW: Duration = Duration::from_millis(200);
-
 impl App<'_> {
     pub(super) fn list(&mut self, matches: Option<&ArgMatches>) -> Outcome {
         let Reply::Rows(mut rows) = self.ask(&Request::List)? else { return Err(nothing()) };
@@ -110,7 +107,9 @@ impl App<'_> {
         loop {
             let Reply::Log(part) = self.ask(&Request::Log { name: name.clone(), from })? else { return Err(nothing()) };
             if self.json {
-                json::print(self.out, json::log(&name, &part))?;
+                if from == 0 || !part.bytes.is_empty() {
+                    json::print(self.out, json::log(&name, &part))?;
+                }
             } else {
                 self.out.write_all(&part.bytes)?;
             }
@@ -120,7 +119,7 @@ impl App<'_> {
                 if !matches.get_flag("follow") {
                     return Ok(0);
                 }
-                pause(FOLLOW);
+                self.wait(None)?;
             }
             from = part.next;
         }
@@ -130,12 +129,14 @@ impl App<'_> {
         let mut from = 0;
         loop {
             let Reply::Happenings(part) = self.ask(&Request::Events(from))? else { return Err(nothing()) };
-            self.show(&render::happenings(&part), || json::happenings(&part))?;
+            if from == 0 || !part.list.is_empty() {
+                self.show(&render::happenings(&part), || json::happenings(&part))?;
+            }
             if part.list.is_empty() {
                 if !matches.get_flag("follow") {
                     return Ok(0);
                 }
-                pause(FOLLOW);
+                self.wait(None)?;
             }
             from = part.next;
         }
