@@ -21,7 +21,7 @@ use hal_x86_64::user::{self, FastOutcome};
 use hal_x86_64::{Machine, cpu, paging, set_kernel_fault, smp, time};
 use memory::{AddressSpace, FaultOutcome};
 use process::{ProcessState, ProcessTable, SwitchKind};
-use syscall::{Caller, EmptyPipe, FpuState, Short, SysError, SysResult, System, Thread};
+use syscall::{Caller, EmptyPipe, FpuState, FutexPlace, Short, ShortFutex, SysError, SysResult, System, Thread};
 use types::{CpuId, MAX_CPUS, Nanos};
 
 use crate::executor::Progress;
@@ -83,12 +83,22 @@ pub(crate) struct ThreadSlot {
     forked: Cell<bool>,
     /// From the entry stub to the thread's own loop: what the call that takes this way has to wait for.
     empty_pipe: Cell<Option<EmptyPipe>>,
+    /// The same: it sleeps on a futex, in the place below.
+    sleeps: Cell<bool>,
+    futex: FutexPlace,
 }
 
 // SAFETY: the cells are touched only by the CPU that polls the thread's future, and it is polled by one at a time.
 unsafe impl Sync for ThreadSlot {}
 // SAFETY: nothing in it is bound to a CPU between two polls.
 unsafe impl Send for ThreadSlot {}
+
+impl AsRef<FutexPlace> for ThreadSlot {
+    #[inline]
+    fn as_ref(&self) -> &FutexPlace {
+        &self.futex
+    }
+}
 
 impl ThreadSlot {
     pub(crate) fn new(thread: Arc<Thread>, space: Arc<AddressSpace>, fpu: FpuArea) -> Self {
@@ -105,6 +115,8 @@ impl ThreadSlot {
             gives_way: Cell::new(Progress::Waits),
             forked: Cell::new(false),
             empty_pipe: Cell::new(None),
+            sleeps: Cell::new(false),
+            futex: FutexPlace::new(),
         }
     }
 
@@ -174,6 +186,12 @@ impl ThreadSlot {
     #[inline]
     pub(crate) const fn take_empty_pipe(&self) -> Option<EmptyPipe> {
         self.empty_pipe.replace(None)
+    }
+
+    /// Whether the call that has just ended user mode sleeps on a futex.
+    #[inline]
+    pub(crate) const fn take_sleeps(&self) -> bool {
+        self.sleeps.replace(false)
     }
 
     /// Lets the tasks that wait for a CPU run first.
@@ -501,6 +519,9 @@ pub(crate) const SIGRETURN: u64 = abi::linux::general::__NR_rt_sigreturn as u64;
 /// Number of sched_yield(2).
 pub(crate) const SCHED_YIELD: u64 = abi::linux::general::__NR_sched_yield as u64;
 
+/// Number of futex(2).
+const FUTEX: u64 = abi::linux::general::__NR_futex as u64;
+
 /// Number of exit_group(2).
 pub(crate) const EXIT_GROUP: u64 = abi::linux::general::__NR_exit_group as u64;
 
@@ -525,6 +546,9 @@ extern "C" fn fast_syscall(context: &mut UserContext) -> FastOutcome {
     if syscall::is_short(context.rax, context.rdx) {
         return try_short(slot, context);
     }
+    if context.rax == FUTEX {
+        return try_futex(slot, context);
+    }
     // Needs all registers.
     if context.rax == SIGRETURN {
         return FastOutcome::Slow;
@@ -548,9 +572,28 @@ fn try_short(slot: &ThreadSlot, context: &mut UserContext) -> FastOutcome {
     }
 }
 
+/// Serves a futex call, or begins its wait.
+#[inline(never)]
+fn try_futex(slot: &ThreadSlot, context: &mut UserContext) -> FastOutcome {
+    let Some(system) = crate::system() else { return FastOutcome::Slow };
+    match syscall::short_futex(slot.caller(system), context.syscall_args(), &slot.futex) {
+        ShortFutex::Done(value) => answer(slot, context, value),
+        ShortFutex::Sleeps => {
+            slot.sleeps.set(true);
+            FastOutcome::Slow
+        }
+        ShortFutex::Other => try_call(slot, context),
+    }
+}
+
 #[inline]
 fn finish(slot: &ThreadSlot, context: &mut UserContext, result: SysResult) -> FastOutcome {
-    context.rax = syscall::return_value(result);
+    answer(slot, context, syscall::return_value(result))
+}
+
+#[inline]
+fn answer(slot: &ThreadSlot, context: &mut UserContext, value: u64) -> FastOutcome {
+    context.rax = value;
     if slot.thread.signals().needs_attention() {
         cpu::set_work(ATTEND);
     }

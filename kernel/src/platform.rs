@@ -53,6 +53,11 @@ impl Platform for Kernel {
         user_copy::copy_out(to, from).map_or_else(|left| from.len() - left, |()| from.len())
     }
 
+    #[inline]
+    fn load_word(&self, _space: &AddressSpace, from: u64) -> Option<u32> {
+        user_copy::load_u32(from).ok()
+    }
+
     fn new_space(&self) -> Option<AddressSpace> {
         AddressSpace::new(boot::memory::frames(), &Machine, boot::memory::tables()).ok()
     }

@@ -12,7 +12,8 @@ use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user;
 use process::ExitStatus;
 use syscall::{
-    KernelTask, NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, Serving, System, Thread, VectorState,
+    FutexSleep, KernelTask, NewThread, Next, OutOfMemory, Registers, RestartBlock, Served, Serving, System, Thread,
+    VectorState,
 };
 use types::{CpuId, Nanos};
 
@@ -194,9 +195,15 @@ fn live(
                 attend = slot.thread.signals().needs_attention();
                 continue;
             }
-            // The most frequent reason to wait, without the ceremony of the others.
+            // The most frequent reasons to wait, without the ceremony of the others.
             if let Some(pipe) = slot.take_empty_pipe() {
                 let result = pipe.wait(slot.caller(system), &context).await;
+                context.rax = syscall::return_value(result);
+                attend = result.is_err() || slot.thread.signals().needs_attention();
+                continue;
+            }
+            if slot.take_sleeps() {
+                let result = FutexSleep::new(slot.caller(system), &*slot).await;
                 context.rax = syscall::return_value(result);
                 attend = result.is_err() || slot.thread.signals().needs_attention();
                 continue;

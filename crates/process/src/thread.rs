@@ -238,6 +238,12 @@ impl<R: Resources> Thread<R> {
         self.waker.get().is_some()
     }
 
+    /// The handle that wakes its task; none before there is a task.
+    #[inline]
+    pub fn waker(&self) -> Option<&Waker> {
+        self.waker.get()
+    }
+
     /// Makes its task look again: it may have a signal, an end of its stop, or must exit. Not under a lock.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.get() {

@@ -21,6 +21,10 @@ pub trait Platform: Send + Sync {
     fn copy_in(&self, space: &AddressSpace, from: u64, to: &mut [u8]) -> usize;
     /// Copies to the memory of `space`, which is the caller's; returns bytes copied before a fault.
     fn copy_out(&self, space: &AddressSpace, to: u64, from: &[u8]) -> usize;
+    /// Reads an aligned word of the memory of `space`, which is the caller's, in one access; `None` for a fault.
+    fn load_word(&self, space: &AddressSpace, from: u64) -> Option<u32> {
+        space.load_u32(from).ok()
+    }
     /// An empty address space.
     fn new_space(&self) -> Option<AddressSpace>;
     /// Lets a thread run, from `start` on.

@@ -47,6 +47,12 @@ impl<'a> UserMemory<'a> {
         self.platform.copy_in(self.space, from, out)
     }
 
+    /// Reads an aligned word in one access; nothing where it cannot be read.
+    #[inline]
+    pub fn read_word(self, from: u64) -> Option<u32> {
+        self.platform.load_word(self.space, from)
+    }
+
     /// Reads a structure or number.
     ///
     /// # Errors

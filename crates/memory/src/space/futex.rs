@@ -61,6 +61,7 @@ impl AddressSpace {
     /// # Errors
     ///
     /// `Invalid` if not aligned; `Fault` beyond user memory, and of a word that may be shared if it cannot be read.
+    #[inline]
     pub fn futex_key(&self, address: u64, scope: FutexScope) -> Result<FutexKey, MemoryError> {
         if !address.is_multiple_of(4) {
             return Err(MemoryError::Invalid);
@@ -69,9 +70,14 @@ impl AddressSpace {
             return Err(MemoryError::Fault);
         }
         let private = FutexKey::Private { space: self.root.as_u64(), address };
-        if scope == FutexScope::Private {
-            return Ok(private);
+        match scope {
+            FutexScope::Private => Ok(private),
+            FutexScope::Shared => self.shared_key(address, private),
         }
+    }
+
+    /// Identity of a word that is `private` unless it is in a shared mapping.
+    fn shared_key(&self, address: u64, private: FutexKey) -> Result<FutexKey, MemoryError> {
         let mut inner = self.inner.lock();
         // What the word is part of is known only of memory that could be read.
         self.page_for(&mut inner, address, Access::Read).map_err(|_| MemoryError::Fault)?;

@@ -23,7 +23,7 @@ mod tests;
 
 pub use pi::{LockPi, PiError, PiUnlocked, PiWord};
 pub use robust_list::{DeathAction, ROBUST_LIST_LIMIT, RobustEntry, RobustList, UserWords, death_action};
-pub use table::{FutexKey, FutexTable, Requeued};
+pub use table::{FutexKey, FutexTable, Requeued, Sleeper};
 pub use wait::{FutexWait, WaitError};
 pub use wait_many::WaitMany;
 pub use wake_op::{BadWakeOp, WakeOp};

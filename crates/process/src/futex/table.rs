@@ -38,10 +38,13 @@ pub struct FutexTable<K = FutexKey> {
     pub(super) pi: PiTable<K>,
 }
 
+/// Most buckets never have two waiters at once: the one needs no memory of its own.
 #[derive(Debug)]
 struct Bucket<K> {
     next_ticket: u64,
-    waiters: BTreeMap<(K, u64), Waiter<K>>,
+    // Anyone of them; its ticket says where it stands among the others.
+    single: Option<((K, u64), Waiter<K>)>,
+    others: BTreeMap<(K, u64), Waiter<K>>,
 }
 
 #[derive(Debug)]
@@ -54,17 +57,36 @@ struct Waiter<K> {
 /// What a waiting thread keeps of its place in the table.
 #[derive(Debug)]
 pub(super) struct Node<K> {
-    // 0 while queued; then the bitset that woke it (never 0). Written under the lock of the bucket that holds it.
+    // 0 while queued; then the bitset that woke it (never 0). Written under the lock of the bucket that holds it, and by the waiter
+    // while none does.
     woken_by: AtomicU32,
     // Written under that lock too; read without it, so that a leaving waiter finds its bucket.
     place: SpinLock<(K, u64)>,
 }
 
 impl<K> Node<K> {
+    fn new(key: K) -> Arc<Self> {
+        Arc::new(Self { woken_by: AtomicU32::new(0), place: SpinLock::new(Rank::FUTEX_WAITER, (key, 0)) })
+    }
+
     /// The bitset that woke it, if it was woken.
+    #[inline]
     pub(super) fn woken_by(&self) -> Option<u32> {
         let bitset = self.woken_by.load(Ordering::Acquire);
         (bitset != 0).then_some(bitset)
+    }
+}
+
+/// A thread's place in the table from [`FutexTable::begin_sleep`] on. Good for its next sleep too.
+#[derive(Debug)]
+#[must_use]
+pub struct Sleeper<K = FutexKey>(Arc<Node<K>>);
+
+impl<K> Sleeper<K> {
+    /// Whether a wake-up has come: it is no longer in the table then.
+    #[inline]
+    pub fn is_woken(&self) -> bool {
+        self.0.woken_by().is_some()
     }
 }
 
@@ -86,11 +108,7 @@ impl<K: Copy + Ord + Hash> Default for FutexTable<K> {
 impl<K: Copy + Ord + Hash> FutexTable<K> {
     /// A table without waiters.
     pub const fn new() -> Self {
-        Self {
-            buckets: [const { SpinLock::new(Rank::FUTEX, Bucket { next_ticket: 0, waiters: BTreeMap::new() }) };
-                BUCKETS],
-            pi: PiTable::new(),
-        }
+        Self { buckets: [const { SpinLock::new(Rank::FUTEX, Bucket::new()) }; BUCKETS], pi: PiTable::new() }
     }
 
     /// Waits on `key` until woken with a bitset that meets `bitset`.
@@ -104,9 +122,47 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
         FutexWait::new(self, key, bitset, check)
     }
 
+    /// Queues the thread that `waker` wakes: a wait without a future of its own. It has to look at the word after this and before it
+    /// sleeps, and to [`FutexTable::end_sleep`] unless it is woken. `place` is from its last sleep, if it kept that.
+    #[inline]
+    pub fn begin_sleep(&self, place: Option<Sleeper<K>>, key: K, bitset: u32, waker: &Waker) -> Sleeper<K> {
+        let node = match place {
+            // Out of the table, so nobody else writes to it.
+            Some(Sleeper(node)) => {
+                node.woken_by.store(0, Ordering::Relaxed);
+                node
+            }
+            None => Node::new(key),
+        };
+        let waiter = Waiter { node: node.clone(), waker: waker.clone(), bitset };
+        self.bucket(&key).lock().insert(key, waiter);
+        Sleeper(node)
+    }
+
+    /// A sleeper leaves; `true` if a wake-up came first: then the wait has succeeded after all.
+    pub fn end_sleep(&self, sleeper: &Sleeper<K>) -> bool {
+        self.dequeue(&sleeper.0).is_some()
+    }
+
+    /// A sleeper leaves that has no use for a wake-up: one that it has got goes to the next.
+    pub fn abandon_sleep(&self, sleeper: &Sleeper<K>) {
+        self.leave(&sleeper.0);
+    }
+
     /// Wakes up to `count` waiters on `key` whose bitset meets `bitset`, longest waiting first; how many.
+    #[inline]
     pub fn wake(&self, key: K, count: usize, bitset: u32) -> usize {
-        self.wake_before(key, count, bitset, None)
+        let single = {
+            let mut bucket = self.bucket(&key).lock();
+            if !bucket.others.is_empty() || count == 0 {
+                drop(bucket);
+                return self.wake_before(key, count, bitset, None);
+            }
+            bucket.take_single(key, bitset)
+        };
+        let Some(Waiter { waker, .. }) = single else { return 0 };
+        waker.wake();
+        1
     }
 
     /// Wakes up to `wake` waiters on `from` and moves up to `move_count` others to `to`.
@@ -138,22 +194,22 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
 
     /// Threads waiting on `key`; for tests and diagnosis.
     pub fn waiting(&self, key: K) -> usize {
-        self.bucket(&key).lock().waiters.range((key, 0)..=(key, u64::MAX)).count()
+        let bucket = self.bucket(&key).lock();
+        let single = bucket.single.as_ref().is_some_and(|((other, _), _)| *other == key);
+        bucket.others.range((key, 0)..=(key, u64::MAX)).count() + usize::from(single)
     }
 
     /// Queues a waiter.
     pub(super) fn enqueue(&self, key: K, bitset: u32, waker: &Waker) -> Arc<Node<K>> {
-        let node = Arc::new(Node { woken_by: AtomicU32::new(0), place: SpinLock::new(Rank::FUTEX_WAITER, (key, 0)) });
+        let node = Node::new(key);
         let waiter = Waiter { node: node.clone(), waker: waker.clone(), bitset };
-        let mut bucket = self.bucket(&key).lock();
-        bucket.insert(key, waiter);
-        drop(bucket);
+        self.bucket(&key).lock().insert(key, waiter);
         node
     }
 
     /// Takes a waiter out; the bitset of the wake-up that came first, if one did.
     pub(super) fn dequeue(&self, node: &Node<K>) -> Option<u32> {
-        let removed = self.with_waiter(node, |bucket, place| bucket.waiters.remove(place));
+        let removed = self.with_waiter(node, |bucket, place| bucket.remove(place));
         // The waiter with its waker is dropped here, outside the lock.
         removed.err()
     }
@@ -162,7 +218,7 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
     pub(super) fn set_waker(&self, node: &Node<K>, waker: &Waker) -> Option<u32> {
         let mut fresh = Some(waker.clone());
         let replaced = self.with_waiter(node, |bucket, place| {
-            let waiter = bucket.waiters.get_mut(place)?;
+            let waiter = bucket.get_mut(place)?;
             if !waiter.waker.will_wake(waker)
                 && let Some(fresh) = fresh.take()
             {
@@ -171,6 +227,13 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
             Some(None)
         });
         replaced.err()
+    }
+
+    /// A waiter leaves; the next one gets a wake-up that it had got.
+    pub(super) fn leave(&self, node: &Node<K>) {
+        if let Some(bitset) = self.dequeue(node) {
+            self.hand_on(node, bitset);
+        }
     }
 
     /// A waiter that was woken leaves without having used it: the next one on its key gets the wake-up.
@@ -220,7 +283,7 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
                 let tickets = bucket.find(key, from, end, bitset, wanted);
                 for ticket in tickets {
                     from = ticket + 1;
-                    if let Some(waiter) = bucket.waiters.remove(&(key, ticket)) {
+                    if let Some(waiter) = bucket.remove(&(key, ticket)) {
                         waiter.node.woken_by.store(bitset, Ordering::Release);
                         wakers.push(waiter.waker);
                     }
@@ -244,7 +307,7 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
                 let mut bucket = self.bucket(&from).lock();
                 let wanted = (move_count - moved).min(BATCH);
                 for ticket in bucket.find(from, 0, end, super::MATCH_ANY, wanted) {
-                    waiters.extend(bucket.waiters.remove(&(from, ticket)));
+                    waiters.extend(bucket.remove(&(from, ticket)));
                 }
             }
             if waiters.is_empty() {
@@ -267,12 +330,45 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
     }
 }
 
+impl<K> Bucket<K> {
+    const fn new() -> Self {
+        Self { next_ticket: 0, single: None, others: BTreeMap::new() }
+    }
+}
+
 impl<K: Copy + Ord> Bucket<K> {
+    #[inline]
     fn insert(&mut self, key: K, waiter: Waiter<K>) {
         let place = (key, self.next_ticket);
         self.next_ticket += 1;
         *waiter.node.place.lock() = place;
-        self.waiters.insert(place, waiter);
+        if self.single.is_none() {
+            self.single = Some((place, waiter));
+        } else {
+            self.others.insert(place, waiter);
+        }
+    }
+
+    fn remove(&mut self, place: &(K, u64)) -> Option<Waiter<K>> {
+        match self.single.take_if(|(single, _)| single == place) {
+            Some((_, waiter)) => Some(waiter),
+            None => self.others.remove(place),
+        }
+    }
+
+    fn get_mut(&mut self, place: &(K, u64)) -> Option<&mut Waiter<K>> {
+        match &mut self.single {
+            Some((single, waiter)) if single == place => Some(waiter),
+            _ => self.others.get_mut(place),
+        }
+    }
+
+    /// Takes out the one that needs no memory, marked as woken by `bitset`, if that is for it.
+    #[inline]
+    fn take_single(&mut self, key: K, bitset: u32) -> Option<Waiter<K>> {
+        let (_, waiter) = self.single.take_if(|((other, _), waiter)| *other == key && waiter.bitset & bitset != 0)?;
+        waiter.node.woken_by.store(bitset, Ordering::Release);
+        Some(waiter)
     }
 
     /// Tickets of up to `count` waiters on `key` within `from..end` whose bitset meets `bitset`, oldest first.
@@ -280,8 +376,22 @@ impl<K: Copy + Ord> Bucket<K> {
         if from >= end {
             return ArrayVec::new();
         }
-        let range = self.waiters.range((key, from)..(key, end));
-        range.filter(|(_, waiter)| waiter.bitset & bitset != 0).map(|((_, t), _)| *t).take(count.min(BATCH)).collect()
+        let count = count.min(BATCH);
+        let range = self.others.range((key, from)..(key, end));
+        let others = range.filter(|(_, waiter)| waiter.bitset & bitset != 0).map(|((_, ticket), _)| *ticket);
+        let mut tickets: ArrayVec<u64, BATCH> = others.take(count).collect();
+        if let Some(((_, ticket), _)) = self.single.as_ref().filter(|((other, ticket), waiter)| {
+            *other == key && (from..end).contains(ticket) && waiter.bitset & bitset != 0
+        }) {
+            let at = tickets.partition_point(|other| other < ticket);
+            if tickets.len() == count && at < count {
+                tickets.pop();
+            }
+            if tickets.len() < count {
+                let _ = tickets.try_insert(at, *ticket);
+            }
+        }
+        tickets
     }
 }
 

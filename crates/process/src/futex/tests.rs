@@ -48,6 +48,47 @@ fn sleep() -> Result<bool, ()> {
     Ok(true)
 }
 
+/// A waiter of either kind.
+enum Waiting<'a> {
+    Future(FutexWait<'a, u64, fn() -> Result<bool, ()>>),
+    Sleeper(&'a Table, Sleeper<u64>),
+}
+
+impl<'a> Waiting<'a> {
+    fn future(table: &'a Table, key: u64, bitset: u32, waker: &Waker) -> Self {
+        let mut wait = table.wait(key, bitset, sleep as fn() -> Result<bool, ()>);
+        assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(waker)).is_pending());
+        Self::Future(wait)
+    }
+
+    fn cancel(self) -> bool {
+        match self {
+            Self::Future(mut wait) => wait.cancel(),
+            Self::Sleeper(table, sleeper) => {
+                let known = sleeper.is_woken();
+                let woken = table.end_sleep(&sleeper);
+                assert_eq!(known, woken, "nobody else is here");
+                woken
+            }
+        }
+    }
+}
+
+/// Sleeps as a thread does whose loop has a place for that; whether it had to.
+fn sleep_in_place(table: &Table, place: &mut Option<Sleeper<u64>>, key: u64, check: impl FnOnce() -> bool) -> bool {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let sleeper = table.begin_sleep(place.take(), key, MATCH_ANY, &waker);
+    let sleeps = check();
+    if !sleeps {
+        table.abandon_sleep(&sleeper);
+    }
+    while sleeps && !sleeper.is_woken() {
+        std::thread::park();
+    }
+    *place = Some(sleeper);
+    sleeps
+}
+
 struct Random(u64);
 
 impl Random {
@@ -96,6 +137,30 @@ fn a_dropped_waiter_hands_its_wake_up_on_and_a_cancelled_one_keeps_it() {
 }
 
 #[test]
+fn a_sleeper_uses_its_place_again_and_hands_on_what_it_abandons() {
+    let table = Table::new();
+    let mut place = None;
+    for round in 0..3 {
+        let mut next = table.wait(1, MATCH_ANY, sleep);
+        let sleeper = table.begin_sleep(place.take(), 1, MATCH_ANY, Waker::noop());
+        assert!(!sleeper.is_woken(), "round {round}: of the last sleep");
+        assert!(poll(&mut next).is_pending());
+        assert_eq!(table.requeue(1, 2, 0, 2).moved, 2);
+        assert_eq!(table.wake(1, 1, MATCH_ANY), 0);
+        assert_eq!(table.wake(2, 1, MATCH_ANY), 1);
+        assert!(sleeper.is_woken() && table.end_sleep(&sleeper));
+        table.abandon_sleep(&sleeper);
+        assert_eq!(poll(&mut next), Poll::Ready(Ok(())), "handed on");
+        assert_eq!(table.waiting(1) + table.waiting(2), 0);
+        place = Some(sleeper);
+    }
+    let sleeper = table.begin_sleep(place, 1, 2, Waker::noop());
+    assert_eq!((table.wake(1, 9, 1), table.waiting(1)), (0, 1), "another bitset");
+    assert!(!table.end_sleep(&sleeper));
+    assert_eq!(table.waiting(1), 0);
+}
+
+#[test]
 fn requeued_waiters_belong_to_the_second_futex() {
     let table = Table::new();
     let mut waits: Vec<_> = (0..50).map(|_| table.wait(1, MATCH_ANY, sleep)).collect();
@@ -137,6 +202,9 @@ fn waiting_on_many_ends_with_the_index_of_the_woken_one() {
 #[test]
 fn order_of_wake_ups_agrees_with_a_naive_list_in_random_sequences() {
     let mut compared = 0;
+    // Two of them share a bucket.
+    let shares = |key: &u64| table::hash(key) & 0xff == table::hash(&0_u64) & 0xff;
+    let keys = [0, 1, 2, (3..).find(shares).unwrap()];
     for seed in 0..300 {
         std::println!("seed {seed}");
         let mut random = Random(seed);
@@ -146,15 +214,18 @@ fn order_of_wake_ups_agrees_with_a_naive_list_in_random_sequences() {
         let mut model: Vec<(usize, u64, u32)> = Vec::new();
         let mut awake: Vec<bool> = Vec::new();
         for _ in 0..150 {
-            let key = random.below(4);
+            let key = keys[random.below(4) as usize];
             let bitset = 1 + random.below(7) as u32;
             let count = random.below(4) as usize;
             match random.below(6) {
                 0..=2 => {
                     let count = Arc::new(Count(AtomicUsize::new(0)));
                     let waker = Waker::from(count.clone());
-                    let mut wait = table.wait(key, bitset, sleep);
-                    assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(&waker)).is_pending());
+                    let wait = if random.below(2) == 0 {
+                        Waiting::future(&table, key, bitset, &waker)
+                    } else {
+                        Waiting::Sleeper(&table, table.begin_sleep(None, key, bitset, &waker))
+                    };
                     model.push((waits.len(), key, bitset));
                     waits.push(Some((wait, count)));
                     awake.push(false);
@@ -170,7 +241,7 @@ fn order_of_wake_ups_agrees_with_a_naive_list_in_random_sequences() {
                     assert_eq!(table.wake(key, count, bitset), woken, "seed {seed}");
                 }
                 4 => {
-                    let to = random.below(4);
+                    let to = keys[random.below(4) as usize];
                     let wake = random.below(2) as usize;
                     let (mut woken, mut moved) = (0, Vec::new());
                     model.retain(|(index, k, b)| {
@@ -194,7 +265,7 @@ fn order_of_wake_ups_agrees_with_a_naive_list_in_random_sequences() {
                 _ => {
                     if let Some((index, _, _)) = model.get(random.below(64) as usize).copied() {
                         model.retain(|(i, _, _)| *i != index);
-                        let (mut wait, _) = waits[index].take().unwrap();
+                        let (wait, _) = waits[index].take().unwrap();
                         assert!(!wait.cancel());
                     }
                 }
@@ -204,7 +275,7 @@ fn order_of_wake_ups_agrees_with_a_naive_list_in_random_sequences() {
                 assert_eq!(count.0.load(Ordering::SeqCst), usize::from(awake[index]), "seed {seed} waiter {index}");
                 compared += 1;
             }
-            for key in 0..4 {
+            for key in keys {
                 assert_eq!(table.waiting(key), model.iter().filter(|(_, k, _)| *k == key).count());
             }
         }
@@ -221,12 +292,24 @@ struct Mutex<'a> {
 
 impl Mutex<'_> {
     fn lock(&self) {
+        self.lock_by(|| {
+            let check = || Ok::<_, ()>(self.word.load(Ordering::SeqCst) == 2);
+            let _ = block_on(self.table.wait(self.key, MATCH_ANY, check));
+        });
+    }
+
+    fn lock_in_place(&self, place: &mut Option<Sleeper<u64>>) {
+        self.lock_by(|| {
+            sleep_in_place(self.table, place, self.key, || self.word.load(Ordering::SeqCst) == 2);
+        });
+    }
+
+    fn lock_by(&self, mut wait: impl FnMut()) {
         if self.word.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             return;
         }
         while self.word.swap(2, Ordering::SeqCst) != 0 {
-            let check = || Ok::<_, ()>(self.word.load(Ordering::SeqCst) == 2);
-            let _ = block_on(self.table.wait(self.key, MATCH_ANY, check));
+            wait();
         }
     }
 
@@ -249,9 +332,14 @@ fn no_wake_up_is_lost_between_threads_that_share_mutexes() {
         for thread in 0..THREADS {
             let (mutexes, inside, total) = (&mutexes, &inside, &total);
             scope.spawn(move || {
+                let mut place = None;
                 for round in 0..ROUNDS {
                     let at = (thread + round) % 2;
-                    mutexes[at].lock();
+                    if thread % 3 == 0 {
+                        mutexes[at].lock()
+                    } else {
+                        mutexes[at].lock_in_place(&mut place)
+                    }
                     assert_eq!(inside[at].fetch_add(1, Ordering::SeqCst), 0, "one at a time");
                     if round % 16 == 0 {
                         std::thread::yield_now();
@@ -280,7 +368,14 @@ fn requeue_cancel_and_wake_race_without_losing_a_waiter() {
             let (table, finished, left) = (&table, &finished, &left);
             scope.spawn(move || {
                 let mut random = Random(thread as u64);
+                let mut place = None;
                 for _ in 0..ROUNDS {
+                    if random.below(2) == 0 {
+                        let stays = random.below(3) != 0;
+                        assert_eq!(sleep_in_place(table, &mut place, random.below(2), || stays), stays);
+                        finished.fetch_add(1, Ordering::SeqCst);
+                        continue;
+                    }
                     let mut wait = table.wait(random.below(2), MATCH_ANY, sleep);
                     if random.below(3) == 0 {
                         assert!(poll(&mut wait).is_pending());

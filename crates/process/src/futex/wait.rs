@@ -43,10 +43,8 @@ impl<'a, K: Copy + Ord + Hash, C> FutexWait<'a, K, C> {
     }
 
     fn leave(&mut self) {
-        if let Some(node) = self.node.take()
-            && let Some(bitset) = self.table.dequeue(&node)
-        {
-            self.table.hand_on(&node, bitset);
+        if let Some(node) = self.node.take() {
+            self.table.leave(&node);
         }
     }
 }

@@ -86,9 +86,7 @@ where
 impl<K: Copy + Ord + Hash, C> Drop for WaitMany<'_, K, C> {
     fn drop(&mut self) {
         for node in self.nodes.drain(..) {
-            if let Some(bitset) = self.table.dequeue(&node) {
-                self.table.hand_on(&node, bitset);
-            }
+            self.table.leave(&node);
         }
     }
 }

@@ -7,7 +7,7 @@ use abi::linux::general as linux;
 use abi::{Errno, abi_struct};
 use memory::{AddressSpace, FutexKey, FutexScope, MemoryError};
 use process::futex::{
-    DeathAction, FutexTable, LockPi, PiError, PiWord, RobustList, UserWords, WaitError, WakeOp, death_action,
+    DeathAction, FutexTable, LockPi, MATCH_ANY, PiError, PiWord, RobustList, UserWords, WaitError, WakeOp, death_action,
 };
 use process::signal::Restart;
 use types::{Nanos, Tid};
@@ -29,9 +29,6 @@ abi_struct! {
         pub reserved: u32,
     }
 }
-
-/// Wakes every waiter.
-const MATCH_ANY: u32 = linux::FUTEX_BITSET_MATCH_ANY;
 
 /// Operations that never wait; `None` for those that do.
 pub(crate) fn sys_futex_now(caller: Caller<'_>, args: [u64; 6]) -> Option<SysResult> {
@@ -182,7 +179,8 @@ fn wait_error(error: WaitError<MemoryError>) -> SysError {
     }
 }
 
-fn wake(caller: Caller<'_>, address: u64, scope: FutexScope, count: u32, bitset: u32) -> SysResult {
+#[inline]
+pub(super) fn wake(caller: Caller<'_>, address: u64, scope: FutexScope, count: u32, bitset: u32) -> SysResult {
     if bitset == 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -297,7 +295,8 @@ fn pi_error(error: PiError<MemoryError>) -> SysError {
     }
 }
 
-fn scope(operation: u32) -> FutexScope {
+#[inline]
+pub(super) fn scope(operation: u32) -> FutexScope {
     if operation & linux::FUTEX_PRIVATE_FLAG != 0 { FutexScope::Private } else { FutexScope::Shared }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod exec;
 pub(crate) mod fd;
 pub(crate) mod files;
 pub(crate) mod futex;
+pub(crate) mod futex_short;
 pub(crate) mod ids;
 pub(crate) mod info;
 pub(crate) mod inotify;
