@@ -3,10 +3,10 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use hal::{Power, PowerAction, Timer};
+use hal::{Power, PowerAction};
 use hal_x86_64::features::Features;
-use hal_x86_64::{Machine, cpu, features, fpu, power, random, user_copy};
-use memory::AddressSpace;
+use hal_x86_64::{Machine, cpu, features, fpu, power, random, time, user_copy};
+use memory::{AddressSpace, KernelPages};
 use process::signal::frame::FpLayout;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -23,21 +23,23 @@ pub(crate) struct Kernel {
     draws: AtomicU64,
     /// Asking the CPU takes long, most of all in a virtual machine.
     hardware: Hardware,
+    kernel_pages: Option<KernelPages>,
 }
 
 impl Kernel {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(kernel_pages: Option<KernelPages>) -> Self {
         let hardware = Hardware {
             hwcap: u64::from(features::identity().leaf1_edx),
             hwcap2: if features::get().contains(Features::FSGSBASE) { 2 } else { 0 },
         };
-        Self { random: SpinLock::new(Rank::INTERRUPTS, Generator::seeded()), draws: AtomicU64::new(0), hardware }
+        let random = SpinLock::new(Rank::INTERRUPTS, Generator::seeded());
+        Self { random, draws: AtomicU64::new(0), hardware, kernel_pages }
     }
 }
 
 impl Platform for Kernel {
     fn now(&self) -> Nanos {
-        Machine.now()
+        time::now_in_order()
     }
 
     fn arm_timer(&self, deadline: Nanos) {
@@ -144,6 +146,10 @@ impl Platform for Kernel {
 
     fn hardware(&self) -> Hardware {
         self.hardware
+    }
+
+    fn kernel_pages(&self) -> Option<&KernelPages> {
+        self.kernel_pages.as_ref()
     }
 }
 

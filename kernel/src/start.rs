@@ -11,8 +11,9 @@ use hal_x86_64::acpi::Topology;
 use hal_x86_64::features::Features;
 use hal_x86_64::serial::{Com, Line};
 use hal_x86_64::smp::StartPlan;
-use hal_x86_64::{acpi, apic, cpu, power, serial, set_fatal, time, tlb};
-use memory::PagingFeatures;
+use hal_x86_64::time::Steadiness;
+use hal_x86_64::{acpi, apic, cpu, power, serial, set_fatal, time, tlb, vdso};
+use memory::{FixedPage, KernelPages, PagingFeatures};
 use process::{ProcessManagerConfig, ProcessTable, TableConfig};
 use sync::{Hooks, Once, TimerQueue};
 use syscall::{
@@ -72,7 +73,12 @@ pub(crate) fn machine(boot: &BootInfo) {
     apic::init_io_apics(&tables.io_apics, &tables.overrides);
     entry::install_hooks();
     let topology = nodes::note(Topology::new(&tables, apic::local_id()));
+    vdso::tell_number(0, nodes::of_cpu(CpuId(0)));
     start_other_cpus(boot, line, topology);
+    match time::steadiness() {
+        Steadiness::Steady => vdso::allow_clocks(),
+        other => warn!("time: the time-stamp counters are {other:?}: programs read the clock by calls"),
+    }
     for cpu in hal_x86_64::cpu::online().iter() {
         // Before anything runs there is memory, or this machine is of no use.
         if let Err(error) = crate::executor().scheduler().online(cpu) {
@@ -112,8 +118,9 @@ fn allocate_stack(_cpu: CpuId) -> Option<u64> {
 }
 
 /// What every CPU but the first does: waits for the system, then runs threads.
-fn other_cpu(_cpu: CpuId) -> ! {
+fn other_cpu(cpu: CpuId) -> ! {
     entry::leave_trampoline_tables();
+    vdso::tell_number(cpu.0, nodes::of_cpu(cpu));
     loop {
         if let Some(system) = crate::system()
             && system.files.get().is_some()
@@ -128,7 +135,7 @@ fn other_cpu(_cpu: CpuId) -> ! {
 #[expect(clippy::panic, reason = "without its tables and its root there is nothing to run")]
 pub(crate) fn system(boot: &BootInfo) -> &'static System {
     let line = CommandLine(&boot.command_line);
-    let platform: &'static platform::Kernel = Box::leak(Box::new(platform::Kernel::new()));
+    let platform: &'static platform::Kernel = Box::leak(Box::new(platform::Kernel::new(kernel_pages(boot))));
     let manager = ProcessManagerConfig::configured(|name| line.number(name));
     let mut config = TableConfig { max_processes: manager.max_processes, ..TableConfig::default() };
     if let Some(pid_max) = line.number("pid_max") {
@@ -142,7 +149,7 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
         Ok(processes) => processes,
         Err(error) => panic!("process: no table: {error:?}"),
     };
-    let wall_clock = Arc::new(WallClock::new(platform, time::wall_clock().unwrap_or(0) as i64));
+    let wall_clock = Arc::new(WallClock::new(platform, &vdso::DATA.real, time::wall_clock().unwrap_or(0) as i64));
     let system = crate::SYSTEM.call_once(|| System {
         platform,
         frames: boot::memory::frames(),
@@ -179,6 +186,17 @@ pub(crate) fn system(boot: &BootInfo) -> &'static System {
     nodes::assign_memory();
     console::enable_input();
     system
+}
+
+/// What programs are shown of the kernel; nothing with `vdso=0`, as on Linux.
+fn kernel_pages(boot: &BootInfo) -> Option<KernelPages> {
+    let page = |at: *const (), name| -> Arc<dyn memory::Pager> {
+        Arc::new(FixedPage::new(boot::memory::frames(), boot::memory::in_image(boot, at), name))
+    };
+    (CommandLine(&boot.command_line).number("vdso") != Some(0)).then(|| KernelPages {
+        data: page((&raw const vdso::DATA).cast(), "[vvar]"),
+        code: page(core::ptr::from_ref(vdso::code()).cast(), "[vdso]"),
+    })
 }
 
 /// Process 1 from the initramfs: `init=` or `rdinit=` of the command line, or the first of the usual places.

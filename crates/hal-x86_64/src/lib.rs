@@ -39,6 +39,7 @@ pub mod time;
 pub mod tlb;
 pub mod user;
 pub mod user_copy;
+pub mod vdso;
 
 pub use fatal::{FatalTrap, set_fatal};
 pub use kernel_trap::{KernelFrame, set_kernel_fault};

@@ -166,6 +166,8 @@ unsafe extern "C" {
 /// CPUs about which has been decided: the CPU sets its bit when it has come, the boot CPU when it gives up. Whoever is
 /// first has decided.
 static SETTLED: AtomicU64 = AtomicU64::new(0);
+/// How often a CPU that comes compares its time-stamp counter: while the boot CPU and others do, some microseconds.
+const COMPARISONS: u32 = 64;
 static AP_MAIN: Once<ApMain> = Once::new();
 static TOPOLOGY: Once<Vec<ApicId>> = Once::new();
 
@@ -281,6 +283,7 @@ fn wait_until(time: Nanos, condition: impl Fn() -> bool) -> bool {
             return false;
         }
         tlb::serve_shootdowns();
+        time::compare(1);
         core::hint::spin_loop();
     }
 }
@@ -299,6 +302,7 @@ extern "C" fn ap_entry() -> ! {
     // SAFETY: the block was made for this CPU, which comes here once.
     unsafe { cpu::init_ap(block) };
     apic::init_ap();
+    time::compare(COMPARISONS);
     per_cpu::set_online(cpu);
     main(cpu)
 }

@@ -12,6 +12,7 @@ extern crate alloc;
 extern crate std;
 
 mod error;
+mod fixed_page;
 mod frames;
 mod kernel_tables;
 mod pager;
@@ -25,6 +26,7 @@ mod space;
 mod testing;
 
 pub use error::MemoryError;
+pub use fixed_page::{FixedPage, KernelPages};
 pub use frames::{FrameKind, FrameStats, Frames, MemoryRegion, Purpose};
 pub use kernel_tables::{ImageSegment, KernelLayout, KernelTables, PagingFeatures};
 pub use pager::{ObjectId, PageAccess, Pager, PagerError};

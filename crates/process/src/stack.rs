@@ -155,6 +155,8 @@ const fn cost(string: &[u8]) -> u64 {
 /// What the auxiliary vector says besides the program's own figures.
 #[derive(Clone, Copy, Debug)]
 pub struct AuxInfo {
+    /// Where the code that the kernel lends to programs is (`AT_SYSINFO_EHDR`).
+    pub kernel_code: Option<u64>,
     /// Where the interpreter was loaded (`AT_BASE`), 0 for a static program.
     pub base: u64,
     /// Real user.
@@ -273,9 +275,10 @@ impl StackImage {
 }
 
 /// The auxiliary vector in Linux's order; `places` are random bytes, path, platform.
-fn auxv(plan: &LoadPlan, info: &AuxInfo, places: [u64; 3]) -> [(u64, u64); 20] {
+fn auxv(plan: &LoadPlan, info: &AuxInfo, places: [u64; 3]) -> [(u64, u64); 21] {
     let [random, path, platform] = places;
     [
+        info.kernel_code.map_or((aux::AT_IGNORE, 0), |address| (aux::AT_SYSINFO_EHDR, address)),
         (aux::AT_MINSIGSTKSZ, info.min_signal_stack),
         (aux::AT_HWCAP, info.hwcap),
         (aux::AT_PAGESZ, PAGE_SIZE as u64),
@@ -327,6 +330,7 @@ mod tests {
 
     fn info() -> AuxInfo {
         AuxInfo {
+            kernel_code: None,
             base: 0,
             uid: Uid(1),
             euid: Uid(2),

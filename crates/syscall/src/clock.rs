@@ -15,13 +15,15 @@ const SECOND: i64 = 1_000_000_000;
 pub struct WallClock {
     platform: &'static dyn Platform,
     /// Nanoseconds since 1970 at boot.
-    offset: AtomicI64,
+    offset: &'static AtomicI64,
 }
 
 impl WallClock {
-    /// A clock that showed `at_boot` seconds since 1970 when the monotonic clock was zero.
-    pub fn new(platform: &'static dyn Platform, at_boot: i64) -> Self {
-        Self { platform, offset: AtomicI64::new(at_boot.saturating_mul(SECOND)) }
+    /// A clock that showed `at_boot` seconds since 1970 when the monotonic clock was zero. It keeps in `offset` what is to be
+    /// added to that one, in nanoseconds.
+    pub fn new(platform: &'static dyn Platform, offset: &'static AtomicI64, at_boot: i64) -> Self {
+        offset.store(at_boot.saturating_mul(SECOND), Ordering::Relaxed);
+        Self { platform, offset }
     }
 
     /// Nanoseconds since 1970.

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::pin::Pin;
 
 use hal::{PowerAction, UserContext};
-use memory::AddressSpace;
+use memory::{AddressSpace, KernelPages};
 use process::signal::frame::FpLayout;
 use types::{CpuId, CpuSet, Nanos};
 
@@ -13,7 +13,7 @@ use crate::{Process, Thread};
 
 /// The machine and the executor, as system calls see them.
 pub trait Platform: Send + Sync {
-    /// Time since boot.
+    /// Time since boot, never earlier than what any program has seen before.
     fn now(&self) -> Nanos;
     /// Asks that timers be looked at again at `deadline` at the latest.
     fn arm_timer(&self, deadline: Nanos);
@@ -66,6 +66,10 @@ pub trait Platform: Send + Sync {
     fn fp_layout(&self) -> FpLayout;
     /// What programs are told of the CPU.
     fn hardware(&self) -> Hardware;
+    /// Pages of the kernel's that every program is shown.
+    fn kernel_pages(&self) -> Option<&KernelPages> {
+        None
+    }
 }
 
 /// Work of the kernel's own.

@@ -238,7 +238,7 @@ impl World {
             violations: ViolationLog::new(),
             futexes: FutexTable::new(),
             timers: TimerQueue::new(),
-            wall_clock: Arc::new(WallClock::new(platform, 1_700_000_000)),
+            wall_clock: Arc::new(WallClock::new(platform, Box::leak(Box::default()), 1_700_000_000)),
             mapped_files: crate::MappedFiles::new(),
             missing: MissingCalls::new(),
             names: UtsNamespace::first(),

@@ -146,8 +146,7 @@ pub(crate) fn trampoline_tables(boot: &BootInfo) -> PhysAddr {
     /// In the image, so that its address fits the 32 bits that a CPU can load before long mode.
     static TABLES: [Table; 3] = [const { Table([const { AtomicU64::new(0) }; ENTRIES]) }; 3];
 
-    let start = address(&raw const __kernel_start);
-    let physical = |table: &'static Table| boot.kernel_start.as_u64() + (core::ptr::from_ref(table) as u64 - start);
+    let physical = |table: &'static Table| in_image(boot, core::ptr::from_ref(table).cast()).as_u64();
     let [top, second, third] = &TABLES;
     let kernel = tables().root();
     // SAFETY: the kernel's top table is a frame of its own in the direct map, and its upper half never changes.
@@ -165,6 +164,11 @@ pub(crate) fn trampoline_tables(boot: &BootInfo) -> PhysAddr {
         }
     }
     PhysAddr::new(physical(top))
+}
+
+/// Where the kernel's image has `at`, one of its constants or statics, in physical memory.
+pub(crate) fn in_image(boot: &BootInfo, at: *const ()) -> PhysAddr {
+    boot.kernel_start + (at as u64 - address(&raw const __kernel_start))
 }
 
 /// Page-aligned pieces of memory of the wanted kinds, without low memory, reserved ranges, the kernel image and modules.

@@ -1,6 +1,6 @@
 //! Costs of process management, measured from ring 3; the same binary runs on MultiOS and on Linux.
 //!
-//! Freestanding: no libc, no thread-local storage, no vDSO, only plain `syscall` instructions, so that a small process is
+//! Freestanding: no libc, no thread-local storage, only plain `syscall` instructions but for the row of the vDSO, so that a small process is
 //! measured and nothing of a library. Each line of output is `name value`, the value being time-stamp ticks per operation, the
 //! median over batches; under QEMU's `-icount shift=0` a tick is one instruction.
 //!
@@ -13,6 +13,7 @@ mod measure;
 mod output;
 mod rows;
 mod sys;
+mod vdso;
 
 use core::ffi::{CStr, c_char};
 
@@ -51,6 +52,8 @@ extern "C" fn start(stack: *const *const c_char) -> ! {
         line("idle_free_memory_bytes", sys::free_memory());
         sys::power_off();
     }
+    // SAFETY: argc strings and a null pointer, then the environment.
+    vdso::note(unsafe { stack.add(1 + *stack.cast::<usize>() + 1) });
     let mut batches = measure::BATCHES;
     let mut any = false;
     while let Some(argument) = arguments.next() {

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::measure::{Batches, measure};
 use crate::output::fail;
 use crate::sys::{self, Mapping, ticks};
+use crate::vdso;
 
 /// One line of the result.
 pub struct Row {
@@ -30,6 +31,7 @@ pub static ROWS: &[Row] = &[
     Row { name: "calibration_1000_nops", function: calibration },
     Row { name: "null_syscall", function: null_call },
     Row { name: "clock_gettime", function: |name, batches| measure(name, batches, 10_000, sys::clock_gettime) },
+    Row { name: "clock_gettime_vdso", function: lent_clock },
     Row { name: "sched_yield", function: |name, batches| measure(name, batches, 10_000, sys::sched_yield) },
     Row { name: "sched_yield_2p", function: yield_between_two },
     Row { name: "pipe_self", function: pipe_to_self },
@@ -63,6 +65,17 @@ fn calibration(name: &str, batches: usize) {
     measure(name, batches, 500, || {
         // SAFETY: does nothing.
         unsafe { core::arch::asm!(".rept 1000", "nop", ".endr", options(nomem, nostack)) }
+    });
+}
+
+/// As the C library reads the clock; by a call where the kernel lends no code for it.
+fn lent_clock(name: &str, batches: usize) {
+    let Some(lent) = vdso::clock_gettime() else { return measure(name, batches, 10_000, sys::clock_gettime) };
+    measure(name, batches, 10_000, || {
+        let mut time = [0; 2];
+        if lent(1, &raw mut time) != 0 {
+            fail("clock_gettime", -1);
+        }
     });
 }
 

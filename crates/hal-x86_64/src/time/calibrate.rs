@@ -175,7 +175,8 @@ fn snap(hz: u64) -> u64 {
 /// Base of the hypervisor's CPUID leaves.
 const HYPERVISOR: u32 = 0x4000_0000;
 
-fn is_emulator() -> bool {
+/// Whether QEMU emulates the CPU.
+pub(super) fn is_emulator() -> bool {
     let leaf = cpuid_checked(1, 0);
     leaf.ecx >> 31 != 0 && {
         let name = crate::features::cpuid(HYPERVISOR, 0);

@@ -1,17 +1,13 @@
 //! The monotonic clock, and alarms on it.
 
-use core::arch::x86_64::_rdtsc;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::arch::x86_64::{_mm_lfence, _rdtsc};
+use core::sync::atomic::Ordering;
 
 use types::Nanos;
 
 use super::calibrate::{self, References, Source};
+use crate::vdso::DATA;
 use crate::{apic, cpu};
-
-/// Counter value at time zero.
-static BASE: AtomicU64 = AtomicU64::new(0);
-/// Nanoseconds per cycle in units of 2^-32.
-static SCALE: AtomicU64 = AtomicU64::new(1 << 32);
 
 /// Calibrates the TSC and the local APIC's timer and starts the clock at zero. On the boot CPU, after its APIC is on.
 /// Takes between a fraction of a millisecond and some milliseconds. Returns what it measured against.
@@ -20,8 +16,8 @@ pub fn init(references: &References) -> Source {
     cpu::TSC_HZ.store(rates.tsc_hz, Ordering::Relaxed);
     apic::set_timer_frequency(rates.apic_hz);
     apic::init_timer();
-    SCALE.store(scale(rates.tsc_hz), Ordering::Relaxed);
-    BASE.store(cycles(), Ordering::Relaxed);
+    DATA.scale.store(scale(rates.tsc_hz), Ordering::Relaxed);
+    DATA.base.store(cycles(), Ordering::Relaxed);
     rates.source
 }
 
@@ -35,16 +31,24 @@ pub fn cycles() -> u64 {
 /// Time since [`init`]; the same on every CPU, as the counters of a PC start together.
 #[inline]
 pub fn now() -> Nanos {
-    let since = cycles().wrapping_sub(BASE.load(Ordering::Relaxed));
+    let since = cycles().wrapping_sub(DATA.base.load(Ordering::Relaxed));
     // A counter a few cycles behind the boot CPU's at time zero.
     let since = if since > u64::MAX / 2 { 0 } else { since };
-    Nanos(to_nanos(since, SCALE.load(Ordering::Relaxed)))
+    Nanos(to_nanos(since, DATA.scale.load(Ordering::Relaxed)))
+}
+
+/// [`now`], not read ahead of what came before it: never earlier than what anybody has seen before.
+#[inline]
+pub fn now_in_order() -> Nanos {
+    // SAFETY: waits for earlier instructions to end, no more.
+    unsafe { _mm_lfence() };
+    now()
 }
 
 /// So many cycles of [`cycles`] as time.
 #[inline]
 pub fn span(cycles: u64) -> Nanos {
-    Nanos(to_nanos(cycles, SCALE.load(Ordering::Relaxed)))
+    Nanos(to_nanos(cycles, DATA.scale.load(Ordering::Relaxed)))
 }
 
 /// Asks for a timer interrupt on this CPU at `deadline`, replacing an earlier request. It may come early.

@@ -2,8 +2,11 @@
 
 mod calibrate;
 mod clock;
+mod order;
 mod rtc;
 
 pub use calibrate::{References, Source};
-pub use clock::{cycles, init, now, set_deadline, span};
+pub use clock::{cycles, init, now, now_in_order, set_deadline, span};
+pub(crate) use order::compare;
+pub use order::{Steadiness, steadiness};
 pub use rtc::wall_clock;

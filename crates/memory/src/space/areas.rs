@@ -4,7 +4,6 @@
 //! pointer; the first change afterwards copies the list and one block.
 
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::area::Area;
@@ -194,14 +193,17 @@ impl Areas {
         Place { at: place.at + 1, ..place }
     }
 
-    /// The same areas and `area` behind them, in a block of its own: the others stay shared. `None` if it is not behind them.
-    pub(super) fn followed_by(&self, area: Area) -> Option<Self> {
-        let fits = self.blocks.last().and_then(|block| block.last()).is_none_or(|last| last.end <= area.start);
+    /// The same areas and those of `block` behind them, in a block of their own: the others stay shared. `None` if they are not
+    /// behind them.
+    pub(super) fn followed_by(&self, block: Vec<Area>) -> Option<Self> {
+        let last = self.blocks.last().and_then(|block| block.last());
+        let fits = last.zip(block.first()).is_none_or(|(last, first)| last.end <= first.start);
         fits.then(|| {
+            let count = self.count + block.len() as u32;
             let mut blocks = Vec::with_capacity(self.blocks.len() + 1);
             blocks.extend(self.blocks.iter().cloned());
-            blocks.push(Arc::new(vec![area]));
-            Self { blocks: Arc::new(blocks), count: self.count + 1, hit: Hit::default() }
+            blocks.push(Arc::new(block));
+            Self { blocks: Arc::new(blocks), count, hit: Hit::default() }
         })
     }
 

@@ -235,12 +235,6 @@ impl AddressSpace {
         inner.limit_pages(limits.resident_pages);
     }
 
-    /// Keeps `origin`, what the space was made from, as long as the space or one forked from it lives.
-    pub fn set_origin(&self, origin: Arc<dyn Any + Send + Sync>) {
-        let old = self.inner.lock().origin.replace(origin);
-        drop(old);
-    }
-
     /// Lets the space have `pages` more than it has now, whatever its limit was.
     pub fn lift_resident_limit(&self, pages: u64) {
         let mut inner = self.inner.lock();

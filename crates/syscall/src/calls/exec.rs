@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use abi::Errno;
 use abi::linux::general as linux;
 use hal::UserContext;
-use memory::{AddressSpace, Launch, Prot, SpaceLimits};
+use memory::{AddressSpace, KernelPages, Launch, Prot, SpaceLimits};
 use process::elf::ElfKind;
 use process::script::{SCRIPT_DEPTH, SCRIPT_HEAD, Script, ScriptError};
 use process::signal::Restart;
@@ -35,6 +35,8 @@ const PIE_BASE: u64 = 0x5555_5555_4000;
 const RANDOM_PAGES: u64 = 1 << 28;
 /// Randomised pages of the stack: 16 GiB.
 const RANDOM_STACK_PAGES: u64 = 1 << 22;
+/// Bytes that one page table of the last level reaches.
+const TABLE_REACH: u64 = 512 * PAGE;
 /// Randomised pages of the heap's start: 32 MiB.
 const RANDOM_HEAP_PAGES: u64 = 1 << 13;
 /// Room for the stack above the highest mapping, whatever the limit says.
@@ -354,12 +356,18 @@ fn start(
         },
     );
     let brk_start = plan.brk_start + loader.random_pages(RANDOM_HEAP_PAGES);
-    let top = USER_END - loader.random_pages(RANDOM_STACK_PAGES);
+    let kernel_pages = loader.system.platform.kernel_pages();
+    let room = if kernel_pages.is_some() { KernelPages::LEN } else { 0 };
+    let top = USER_END - room - loader.random_pages(RANDOM_STACK_PAGES);
+    // Where their entries are in the stack's last page table, most likely.
+    let slots = ((top + room).next_multiple_of(TABLE_REACH).min(USER_END) - top - room) / PAGE + 1;
+    let kernel_pages = kernel_pages.map(|pages| (top + loader.random_pages(slots), pages.clone()));
     let mut random = [0; 16];
     loader.system.platform.random(&mut random);
     let features = loader.system.platform.hardware();
     let info = AuxInfo {
         base: 0,
+        kernel_code: kernel_pages.as_ref().map(|(start, _)| start + PAGE),
         uid: rights.credentials.ruid,
         euid: rights.credentials.euid,
         gid: rights.credentials.rgid,
@@ -382,6 +390,7 @@ fn start(
         stack_start: top - stack_len,
         stack_len,
         stack_prot,
+        kernel_pages,
         origin: program.clone(),
     };
     let space = match &prepared {

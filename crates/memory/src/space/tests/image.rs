@@ -7,7 +7,9 @@ use super::hardware::check_entries;
 use super::{RW, World};
 use crate::frames::fail_frames_after;
 use crate::space::{AddressSpace, Launch};
-use crate::{MapRequest, MemoryError, PageAccess, Pager, Prot, SharedMemory, SpaceLimits};
+use crate::{
+    FixedPage, KernelPages, MapRequest, MemoryError, PageAccess, Pager, Prot, Purpose, SharedMemory, SpaceLimits,
+};
 
 const TEXT: u64 = 0x40_0000;
 const DATA: u64 = 0x41_0000;
@@ -37,6 +39,7 @@ fn launch(origin: &Arc<u32>) -> Launch {
         stack_start: STACK - 4 * 4096,
         stack_len: 4 * 4096,
         stack_prot: RW,
+        kernel_pages: None,
         origin: origin.clone(),
     }
 }
@@ -105,6 +108,46 @@ fn a_run_equals_what_is_mapped_piece_by_piece() {
     let (run, same) = (run.usage(), same.usage());
     assert_eq!((run.size, run.peak_size, run.data, run.stack), (same.size, same.peak_size, same.data, same.stack));
     assert_eq!((run.code, run.areas, run.resident), (same.code, same.areas, same.resident));
+}
+
+#[test]
+fn pages_of_the_kernel_lie_above_the_stack_and_only_a_copy_of_the_code_can_be_changed() {
+    let world = World::new(2048);
+    let before = world.free();
+    let image = image(&world, 3);
+    let frames = [0xd0, 0xc0].map(|content| {
+        let frame = world.frames.alloc_zeroed(Purpose::Kernel).unwrap();
+        world.frames.direct_map().write(frame, 0, &[content]);
+        frame
+    });
+    let page = |frame, name| Arc::new(FixedPage::new(world.frames, frame, name));
+    let pages = KernelPages { data: page(frames[0], "[vvar]"), code: page(frames[1], "[vdso]") };
+    let start = |from| Launch { kernel_pages: Some((from, pages.clone())), ..launch(&Arc::new(0)) };
+    assert_eq!(image.launch(start(STACK - 4096)).err(), Some(MemoryError::Invalid), "not above the stack");
+    assert_eq!(image.launch(start(types::USER_END - 4096)).err(), Some(MemoryError::Invalid), "beyond the end");
+    let at = STACK + 5 * 4096;
+    let run = image.launch(start(at)).unwrap();
+    let child = run.fork().unwrap();
+    for space in [&run, &child] {
+        assert_eq!((byte(space, at), byte(space, at + 4096)), (0xd0, 0xc0));
+        assert_eq!(space.write(at, &[1]) + space.write(at + 4096, &[1]), 0);
+        assert_eq!(space.protect(at, 4096, RW), Err(MemoryError::AccessDenied));
+    }
+    child.protect(at + 4096, 4096, RW).unwrap();
+    assert_eq!(child.write(at + 4096, &[7]), 1);
+    assert_eq!((byte(&child, at + 4096), byte(&run, at + 4096)), (7, 0xc0));
+    run.unmap(at, KernelPages::LEN).unwrap();
+    assert_eq!(byte(&child, at), 0xd0);
+    check_entries(&run);
+    check_entries(&child);
+    drop((run, child, image, pages));
+    // Theirs and ours.
+    frames.iter().for_each(|frame| assert_eq!(world.frames.references(*frame), 2));
+    for frame in frames {
+        world.frames.release(frame);
+        world.frames.release(frame);
+    }
+    assert_eq!(world.free(), before);
 }
 
 #[test]

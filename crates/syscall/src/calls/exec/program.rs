@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::Errno;
-use memory::{AddressSpace, Launch, MapFlags, MapRequest, Prot};
+use memory::{AddressSpace, Launch, MapRequest, Prot};
 use process::elf::{ELF_HEADER_SIZE, ElfHeader, ElfKind, LoadPlan, Segment, WritableCode};
 use sync::{Rank, SpinLock};
 use types::PAGE_SIZE;
@@ -134,11 +134,7 @@ impl Program {
         let space = system.platform.new_space().ok_or(Errno::ENOMEM)?;
         space.set_limits(launch.limits);
         self.map_into(&space, plan)?;
-        space.set_brk_start(launch.brk_start);
-        space.set_mmap_base(launch.mmap_base);
-        space.set_origin(launch.origin);
-        let stack = MapRequest::anonymous(launch.stack_len, launch.stack_prot).at(launch.stack_start);
-        space.map(stack.with(MapFlags::GROWS_DOWN | MapFlags::STACK))?;
+        space.equip(launch)?;
         Ok(Arc::new(space))
     }
 
