@@ -2,13 +2,17 @@
 //!
 //! `pmbench` runs on both kernels in the same virtual machine under `-icount`, where a time-stamp tick is an instruction and
 //! every run gives the same figures. Linux's are recorded in `tests/bench/linux-lean.csv`; `--linux FILE` measures them anew.
+//! `bench latency` and `bench throughput` measure the scheduler: how late who wakes runs, and how much more two CPUs do than one.
+
+mod latency;
+mod throughput;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::exec::Guest;
 use crate::initramfs::{Stdin, Tree};
@@ -17,7 +21,10 @@ use crate::qemu::{Capture, Limit, Outcome};
 use crate::{paths, process};
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct BenchArgs {
+    #[command(subcommand)]
+    times: Option<Times>,
     /// Only rows whose name contains this
     pub filter: Option<String>,
     /// Measure this Linux kernel (vmlinuz or vmlinux) rather than take the recorded figures
@@ -26,6 +33,15 @@ pub struct BenchArgs {
     /// Keep what was measured on Linux as the recorded figures
     #[arg(long, requires = "linux")]
     pub record: bool,
+}
+
+/// What is measured in time, not in instructions per operation.
+#[derive(Subcommand)]
+enum Times {
+    /// How late a task runs that wakes beside others, and beside Linux
+    Latency(latency::LatencyArgs),
+    /// How much more several CPUs get done than one, and how much more on Linux
+    Throughput(throughput::ThroughputArgs),
 }
 
 type Figures = BTreeMap<String, u64>;
@@ -51,19 +67,24 @@ fn mark(row: &str) -> Option<f64> {
 
 /// The command; nonzero when a row misses its mark.
 pub fn bench(args: &BenchArgs) -> Result<u8> {
+    match &args.times {
+        Some(Times::Latency(args)) => return latency::bench(args),
+        Some(Times::Throughput(args)) => return throughput::bench(args),
+        None => {}
+    }
     let machine = Machine { smp: 1, mem: MEMORY, icount: true, ..Machine::default() };
     machine.need_tools()?;
     let linux = match &args.linux {
         Some(kernel) => {
-            ensure!(kernel.is_file(), "--linux {}: there is no such file", kernel.display());
+            there(kernel)?;
             let figures =
                 process::with_progress("measuring Linux", || measure(&machine, Some(kernel), args.filter.as_deref()))?;
             if args.record {
-                record(&figures)?;
+                record(RECORD, RECORD_HEADER, &figures)?;
             }
             figures
         }
-        None => recorded()?,
+        None => recorded(RECORD)?,
     };
     let multios = process::with_progress("measuring MultiOS", || measure(&machine, None, args.filter.as_deref()))?;
     ensure!(!multios.is_empty(), "no row of that name; without a name all rows are measured");
@@ -143,18 +164,24 @@ fn parse(output: &str) -> Figures {
     output.lines().filter_map(line).collect()
 }
 
-fn recorded() -> Result<Figures> {
-    let path = paths::root().join(RECORD);
+/// Refuses a kernel that is not there before anything is built.
+fn there(kernel: &Path) -> Result<()> {
+    ensure!(kernel.is_file(), "--linux {}: there is no such file", kernel.display());
+    Ok(())
+}
+
+fn recorded(record: &str) -> Result<Figures> {
+    let path = paths::root().join(record);
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(parse(&text.replace(',', " ")))
 }
 
-fn record(figures: &Figures) -> Result<()> {
-    let mut text = String::from(RECORD_HEADER);
+fn record(record: &str, header: &str, figures: &Figures) -> Result<()> {
+    let mut text = String::from(header);
     for (row, value) in figures {
         text.push_str(&format!("{row},{value}\n"));
     }
-    std::fs::write(paths::root().join(RECORD), text).context("cannot write the record")
+    std::fs::write(paths::root().join(record), text).context("cannot write the record")
 }
 
 const RECORD_HEADER: &str = "\

@@ -55,6 +55,11 @@ pub fn run(report: &mut Report, debug: bool) -> Result<()> {
     Ok(())
 }
 
+/// What the cases are called.
+pub fn names() -> Vec<String> {
+    matrix(false).into_iter().map(|(name, _)| name).collect()
+}
+
 fn matrix(debug: bool) -> Vec<(String, Machine)> {
     let base = Machine { debug, ..Machine::default() };
     let mut cases = Vec::new();

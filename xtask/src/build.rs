@@ -131,17 +131,23 @@ fn compile_c_programs(into: &Path) -> Result<Vec<(String, PathBuf)>> {
             Some("c") => {}
             _ => continue,
         }
-        let program = into.join(&name);
-        let mut gcc = Command::new("gcc");
-        gcc.args(["-O1", "-Wall", "-Wno-unused-result", "-Wno-infinite-recursion", "-pthread"]);
-        // The file may ask for more, such as `// flags: -static-pie`.
-        let text = fs::read_to_string(&source)?;
-        let flags = text.lines().find_map(|line| line.strip_prefix("// flags:")).unwrap_or("-static");
-        gcc.args(flags.split_whitespace()).arg("-o").arg(&program).arg(&source);
-        process::step(&format!("compiling {name}.c"), &mut gcc)?;
+        let program = c_program(&source, into)?;
         programs.push((name, program));
     }
     Ok(programs)
+}
+
+/// Compiles one C program, static or as it asks for by a line such as `// flags: -static-pie`.
+pub fn c_program(source: &Path, into: &Path) -> Result<PathBuf> {
+    let name = source.file_stem().unwrap_or_default();
+    let program = into.join(name);
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-O1", "-Wall", "-Wno-unused-result", "-Wno-infinite-recursion", "-pthread"]);
+    let text = fs::read_to_string(source).with_context(|| format!("cannot read {}", source.display()))?;
+    let flags = text.lines().find_map(|line| line.strip_prefix("// flags:")).unwrap_or("-static");
+    gcc.args(flags.split_whitespace()).arg("-o").arg(&program).arg(source);
+    process::step(&format!("compiling {}", name.display()), &mut gcc)?;
+    Ok(program)
 }
 
 /// The files of a directory in a fixed order; none if there is no such directory.

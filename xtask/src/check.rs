@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::tools::{KERNEL_TARGET, KernelToolchain};
-use crate::{build, ledger, paths, process, rules, system};
+use crate::{build, ledger, paths, process, rules};
 
 /// The command; nonzero when anything is found.
 pub fn check() -> Result<u8> {
@@ -18,7 +18,7 @@ pub fn check() -> Result<u8> {
         }
     };
     note("layers and unsafe", list(&rules::violations(&rules::read(&metadata()?)?)));
-    note("tests that VERIFICATION.md names", list(&ledger::violations(paths::root(), &system::names())?));
+    note("tests that VERIFICATION.md names", list(&ledger::violations(paths::root(), &ledger::cases())?));
     note("links", list(&broken_links(paths::root())?));
     for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
         if process::answer("cargo", &[subcommand, "--version"]).is_none() {

@@ -2,7 +2,8 @@
 //!
 //! Cases are `tests/differential/*.sh` and the programs of `tests/programs`. One boot with two CPUs runs them all, by `testrun`;
 //! three more, with one CPU and with four, there also by a kernel with debug assertions that logs every operation, run those
-//! that the rows of processes in `VERIFICATION.md` and `docs/traps.md` name. When the kernel does not survive a case, the next boot goes on with the one after it. Linux runs them in a change-rooted copy of the
+//! that the rows of processes and scheduling in `VERIFICATION.md` and `docs/traps.md` name; one with eight those of scheduling. When the kernel
+//! does not survive a case, the next boot goes on with the one after it. Linux runs them in a change-rooted copy of the
 //! same tree, with namespaces of its own.
 
 use std::collections::BTreeMap;
@@ -92,17 +93,23 @@ pub fn run(report: &mut Report, debug: bool, twice_on_linux: bool) -> Result<()>
 /// What a machine is called, the results, and how those ended that the kernel did not survive.
 type Run = (String, Results, BTreeMap<String, String>);
 
-/// Everything on two CPUs, what the ledger names on one and on four as well, and there also by a kernel that checks itself.
+/// Everything on two CPUs, what the ledger names on one and on four as well, and there also by a kernel that checks itself; what it names for
+/// scheduling on eight, too.
 fn on_machines(debug: bool, tree: &Tree, cases: &[String]) -> Result<Vec<Run>> {
-    let everywhere = ledger::process_tests()?;
-    let some: Vec<String> =
-        cases.iter().filter(|case| everywhere.iter().any(|name| name == case_name(case))).cloned().collect();
+    let of = |names: Vec<String>| -> Vec<String> {
+        cases.iter().filter(|case| names.iter().any(|name| name == case_name(case))).cloned().collect()
+    };
+    let (some, scheduling) = (of(ledger::named_tests()?), of(ledger::scheduling_tests()?));
     let mut runs = Vec::new();
     let machine = |smp, trace| Machine { debug, trace, smp, ..Machine::default() };
     let usual = machine(Machine::default().smp, false);
-    for (machine, cases) in
-        [(usual, cases), (machine(1, false), &some), (machine(4, false), &some), (machine(4, true), &some)]
-    {
+    for (machine, cases) in [
+        (usual, cases),
+        (machine(1, false), &some),
+        (machine(4, false), &some),
+        (machine(4, true), &some),
+        (machine(8, false), &scheduling),
+    ] {
         if cases.is_empty() {
             continue;
         }

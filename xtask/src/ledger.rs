@@ -1,7 +1,7 @@
-//! What `VERIFICATION.md` names: the tests of each numbered demand on processes, and whether what the page speaks of exists.
+//! What `VERIFICATION.md` names: the tests of each numbered demand on processes and scheduling, and whether what the page speaks of exists.
 //!
-//! The page drives the runs, too: the programs and scripts that it names in the kernel's column of rows P1 to P20 are run on
-//! one CPU and on four. A test that is renamed or removed therefore fails the check instead of leaving a row without a test.
+//! The page drives the runs, too: the programs and scripts that it names in the kernel's column of rows P1 to P20 and S1 to S6 are
+//! run on one CPU and on four, those of the latter on eight as well. A test that is renamed or removed therefore fails the check instead of leaving a row without a test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,24 +14,34 @@ use crate::{build, paths};
 pub const PAGE: &str = "VERIFICATION.md";
 /// Known traps and their cases.
 const TRAPS: &str = "docs/traps.md";
-/// How many rows of processes there are.
-const ROWS: usize = 20;
+/// The letters of the demands whose rows are checked, and how many rows each has: processes and scheduling.
+const DEMANDS: [(char, usize); 2] = [('P', 20), ('S', 6)];
 /// Where scripts and programs of the booted kernel are.
 const GUEST_TESTS: [&str; 3] = ["tests/system", "tests/differential", "tests/programs"];
 
-/// A row P1 to P20, as the page has it.
+/// A row P1 to S6, as the page has it.
 struct Row {
     name: String,
     host: Vec<String>,
     kernel: Vec<String>,
 }
 
-/// The scripts and programs that the rows of processes and the list of traps name, by the names that the suites use
-/// (`limits.sh`, `namespaces`).
-pub fn process_tests() -> Result<Vec<String>> {
+/// The scripts and programs that the rows and the list of traps name, by the names that the suites use (`limits.sh`, `namespaces`).
+pub fn named_tests() -> Result<Vec<String>> {
     let page = page(paths::root())?;
     let mut words: Vec<String> = rows(&page).into_iter().flat_map(|row| row.kernel).collect();
     words.extend(traps(&fs::read_to_string(paths::root().join(TRAPS))?).into_iter().flat_map(|(_, cases)| cases));
+    Ok(names(&words))
+}
+
+/// Those that the rows of scheduling name.
+pub fn scheduling_tests() -> Result<Vec<String>> {
+    let page = page(paths::root())?;
+    let rows = rows(&page).into_iter().filter(|row| row.name.starts_with('S'));
+    Ok(names(&rows.flat_map(|row| row.kernel).collect::<Vec<_>>()))
+}
+
+fn names(words: &[String]) -> Vec<String> {
     let mut names: Vec<String> = words
         .iter()
         .flat_map(|word| guest_tests(paths::root(), word))
@@ -39,7 +49,7 @@ pub fn process_tests() -> Result<Vec<String>> {
         .collect();
     names.sort();
     names.dedup();
-    Ok(names)
+    names
 }
 
 /// The numbered traps, each with the files of its cases.
@@ -54,13 +64,14 @@ fn traps(page: &str) -> Vec<(String, Vec<String>)> {
     page.lines().filter_map(trap).collect()
 }
 
-/// Everything that the page and the list of traps name and that is not there; `commands` are the names of the suite `system`.
-pub fn violations(root: &Path, commands: &[&str]) -> Result<Vec<String>> {
+/// Everything that the page and the list of traps name and that is not there; `cases` are those of the suites, each after
+/// its suite's name.
+pub fn violations(root: &Path, cases: &[String]) -> Result<Vec<String>> {
     let page = page(root)?;
     let mut found = missing_places(root, &page);
     let rows = rows(&page);
-    for number in 1..=ROWS {
-        let name = format!("P{number}");
+    for (letter, number) in DEMANDS.into_iter().flat_map(|(letter, count)| (1..=count).map(move |n| (letter, n))) {
+        let name = format!("{letter}{number}");
         match rows.iter().filter(|row| row.name == name).count() {
             1 => {}
             count => found.push(format!("{PAGE}: {count} rows for {name}")),
@@ -68,7 +79,7 @@ pub fn violations(root: &Path, commands: &[&str]) -> Result<Vec<String>> {
     }
     for row in &rows {
         let host: Vec<_> = row.host.iter().filter(|word| !host_test(root, word)).collect();
-        let kernel: Vec<_> = row.kernel.iter().filter(|word| !kernel_test(root, word, commands)).collect();
+        let kernel: Vec<_> = row.kernel.iter().filter(|word| !kernel_test(root, word, cases)).collect();
         found.extend([host, kernel].concat().iter().map(|word| format!("{PAGE}: {}: no test {word}", row.name)));
         for (side, words) in [("on the host", &row.host), ("in the kernel", &row.kernel)] {
             if words.is_empty() {
@@ -104,8 +115,8 @@ fn rows(page: &str) -> Vec<Row> {
     let row = |line: &str| {
         let cells = cells(line)?;
         let &[name, _, host, kernel] = cells.as_slice() else { return None };
-        let number = name.strip_prefix('P')?;
-        number.parse::<usize>().ok()?;
+        let (letter, number) = (name.chars().next()?, name.get(1..)?);
+        number.parse::<usize>().ok().filter(|_| DEMANDS.iter().any(|(demand, _)| *demand == letter))?;
         Some(Row { name: name.to_owned(), host: words(host), kernel: words(kernel) })
     };
     page.lines().filter_map(row).collect()
@@ -119,12 +130,21 @@ fn guest_tests(root: &Path, word: &str) -> Vec<PathBuf> {
     GUEST_TESTS.iter().flat_map(|dir| matching(&root.join(dir), word)).collect()
 }
 
-/// `test system NAME`: a command of that suite; else a script or program.
-fn kernel_test(root: &Path, word: &str, commands: &[&str]) -> bool {
-    match word.strip_prefix("test system ") {
-        Some(name) => commands.iter().any(|command| command.contains(name)),
+/// `test SUITE NAME`: a case of that suite whose name contains this; else a script or program.
+fn kernel_test(root: &Path, word: &str, cases: &[String]) -> bool {
+    match word.strip_prefix("test ").and_then(|rest| rest.split_once(' ')) {
+        Some((suite, name)) => cases.iter().any(|case| {
+            let case = case.strip_prefix(suite).and_then(|case| case.strip_prefix(' '));
+            case.is_some_and(|case| case.contains(name))
+        }),
         None => !guest_tests(root, word).is_empty(),
     }
+}
+
+/// The cases of the suites whose cases have names of their own.
+pub fn cases() -> Vec<String> {
+    let system = crate::system::names().into_iter().map(|name| format!("system {name}"));
+    system.chain(crate::boot::names().into_iter().map(|name| format!("boot {name}"))).collect()
 }
 
 /// A file of crate `process`, or `-p CRATE FILTER`: a crate with a test whose path contains the filter.
@@ -218,13 +238,15 @@ mod tests {
         write("crates/process/src/bare.rs", "fn nothing() {}");
         write("tests/programs/sig_a.c", "");
         write("tests/system/guide.sh", "");
-        let rows: Vec<_> = (2..=ROWS).map(|n| format!("| P{n} | x | `usage.rs` | `guide.sh` |")).collect();
+        let numbers = DEMANDS.into_iter().flat_map(|(letter, count)| (1..=count).map(move |n| format!("{letter}{n}")));
+        let others = numbers.filter(|name| name != "P1");
+        let rows: Vec<_> = others.map(|name| format!("| {name} | x | `usage.rs` | `guide.sh` |")).collect();
         write(PAGE, &format!("{row}\n{}\n", rows.join("\n")));
         dir
     }
 
     fn check(row: &str) -> Vec<String> {
-        violations(fixture(row).path(), &["a thousand shells"]).unwrap()
+        violations(fixture(row).path(), &["system a thousand shells".into(), "boot direct".into()]).unwrap()
     }
 
     #[test]
@@ -233,6 +255,7 @@ mod tests {
             "| P1 | x | `usage.rs` | `guide.sh` (all), `sig_*.c` |",
             "| P1 | x | `-p process usage` | `test system thousand` |",
             "| P1 | x | `-p process counted` | `sig_a.c` |",
+            "| P1 | x | `usage.rs` | `test boot direct` |",
         ] {
             assert_eq!(check(row), [""; 0], "{row}");
         }
@@ -248,9 +271,11 @@ mod tests {
             "| P1 | x | `usage.rs` | `gone.c` |",
             "| P1 | x | `usage.rs` | `gone*.c` |",
             "| P1 | x | `usage.rs` | `test system gone` |",
+            "| P1 | x | `usage.rs` | `test boot thousand` |",
             "| P1 | x | `usage.rs` | by hand |",
             "| P1 | x | nothing | `guide.sh` |",
             "| P2 | a second time | `usage.rs` | `guide.sh` |",
+            "| P1 | x | `usage.rs` | `guide.sh` |\n| S6 | a second time | `usage.rs` | `guide.sh` |",
             "| `crates/gone` | x |",
             "| P1 | x | `usage.rs` | `guide.sh` |\n| a | `cargo test -p gone` |",
         ] {
@@ -273,16 +298,18 @@ mod tests {
 
     #[test]
     fn the_page_itself_holds() {
-        assert_eq!(violations(paths::root(), &crate::system::names()).unwrap(), [""; 0]);
+        assert_eq!(violations(paths::root(), &cases()).unwrap(), [""; 0]);
     }
 
     #[test]
     fn the_page_itself_names_programs_for_the_runs() {
-        let names = process_tests().unwrap();
+        let names = named_tests().unwrap();
         assert!(
-            ["guide.sh", "namespaces", "sig_altstack", "wait_rules"]
+            ["guide.sh", "namespaces", "scheduling", "sig_altstack", "wait_rules"]
                 .iter()
                 .all(|name| names.iter().any(|have| have == name))
         );
+        let names = scheduling_tests().unwrap();
+        assert!(names.iter().any(|name| name == "wakeups") && !names.iter().any(|name| name == "namespaces"));
     }
 }

@@ -194,6 +194,7 @@ const COMMANDS: &[(&str, Case)] = &[
     ("a thousand shells leak nothing", leaks),
     ("a million random calls do no harm", random_calls),
     ("process-debug logs every operation, and only it", traces),
+    ("nice values and affinities are obeyed on 1, 2, 4 and 8 CPUs", shares),
     ("without busybox there is msh", |machine| {
         let script = "echo one | cat; cd /bin && pwd; ls /nowhere || echo failed; echo $?; exit 3";
         let mut tree = Tree::standard()?;
@@ -287,6 +288,20 @@ fn random_calls(machine: &Machine) -> Result<()> {
     let run = program(&machine, &["/bin/pm", "fuzz", "1000000", "20260101", "4"], Stdin::Empty, &[])?;
     ensure!(run.outcome == Outcome::Exited(0), "{:?}\n{}\nkernel log:\n{}", run.outcome, run.output, run.log);
     ensure!(run.output.contains("\nsound") && run.output.ends_with("all passed\n"), "{}", run.output);
+    Ok(())
+}
+
+/// Counted time, in which CPUs take turns: real time passes for virtual CPUs while a busy host does not run them.
+fn shares(machine: &Machine) -> Result<()> {
+    let scratch = paths::scratch()?;
+    let compiled = build::c_program(&paths::root().join("tests/system/shares.c"), scratch.path())?;
+    let add = [format!("{}:/bin/shares", compiled.display())];
+    for smp in [1, 2, 4, 8] {
+        let run = program(&Machine { smp, icount: true, ..machine.clone() }, &["/bin/shares"], Stdin::Empty, &add)?;
+        ensure!(run.outcome == Outcome::Exited(0), "with {smp} CPUs: {:?}\n{}\n{}", run.outcome, run.output, run.log);
+        ensure!(run.output.lines().count() == 6, "with {smp} CPUs:\n{}", run.output);
+        ensure!(run.output.lines().all(|line| line.ends_with(": yes")), "with {smp} CPUs:\n{}", run.output);
+    }
     Ok(())
 }
 

@@ -5,14 +5,17 @@
 //! median over batches; under QEMU's `-icount shift=0` a tick is one instruction.
 //!
 //! `pmbench [-b BATCHES] [NAME…]` runs the rows whose names contain one of NAME. `pmbench x` exits at once (what the exec rows
-//! run). As process 1 it prints how far the machine has come, then powers off.
+//! run). `pmbench latency WAKES [interactive] [LOAD…]` and `pmbench throughput ROUNDS WORKERS [WORK…]` measure
+//! times instead, in nanoseconds and thousandths; `pmbench counted TIMES WORKERS [WORK…]` is for a machine that counts instructions. As process 1 it prints how far the machine has come, then powers off.
 #![no_std]
 #![no_main]
 
+mod latency;
 mod measure;
 mod output;
 mod rows;
 mod sys;
+mod throughput;
 mod vdso;
 
 use core::ffi::{CStr, c_char};
@@ -59,6 +62,9 @@ extern "C" fn start(stack: *const *const c_char) -> ! {
     while let Some(argument) = arguments.next() {
         match argument.to_bytes() {
             b"x" => sys::exit(0),
+            b"latency" => latencies(arguments),
+            b"throughput" => throughputs(arguments, throughput::run),
+            b"counted" => throughputs(arguments, throughput::count),
             b"-b" => batches = arguments.next().map_or(batches, |text| measure::parse(text.to_bytes())),
             name => {
                 any = true;
@@ -70,6 +76,56 @@ extern "C" fn start(stack: *const *const c_char) -> ! {
         ROWS.iter().for_each(|row| row.run(batches));
     }
     sys::exit(0)
+}
+
+/// The rest of the arguments after `latency`.
+fn latencies(mut arguments: Arguments) -> ! {
+    let wakes = number(&mut arguments);
+    let (mut interactive, mut any) = (false, false);
+    let run = |name, load, interactive| apart(|| latency::run(name, load, interactive, wakes));
+    for argument in arguments {
+        if argument.to_bytes() == b"interactive" {
+            interactive = true;
+            continue;
+        }
+        any = true;
+        let load = latency::Load::ALL.iter().filter(|(name, _)| name.as_bytes() == argument.to_bytes());
+        load.for_each(|(name, load)| run(name, *load, interactive));
+    }
+    if !any {
+        latency::Load::ALL.iter().for_each(|(name, load)| run(name, *load, interactive));
+    }
+    sys::exit(0)
+}
+
+/// The rest of the arguments after `throughput` or `counted`.
+fn throughputs(mut arguments: Arguments, measure: fn(&str, fn(), usize, usize)) -> ! {
+    let (rounds, workers) = (number(&mut arguments), number(&mut arguments));
+    let mut any = false;
+    let run = |name, work| apart(|| measure(name, work, workers, rounds));
+    for argument in arguments {
+        any = true;
+        let work = throughput::WORK.iter().filter(|(name, _)| name.as_bytes() == argument.to_bytes());
+        work.for_each(|(name, work)| run(name, *work));
+    }
+    if !any {
+        throughput::WORK.iter().for_each(|(name, work)| run(name, *work));
+    }
+    sys::exit(0)
+}
+
+fn number(arguments: &mut Arguments) -> usize {
+    arguments.next().map_or(1, |text| measure::parse(text.to_bytes()))
+}
+
+/// Runs `part` in a process of its own.
+fn apart(part: impl FnOnce()) {
+    let child = sys::fork();
+    if child == 0 {
+        part();
+        sys::exit(0);
+    }
+    sys::wait(child);
 }
 
 #[panic_handler]

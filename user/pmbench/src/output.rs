@@ -30,6 +30,16 @@ pub fn line(name: &str, value: u64) {
     sys::write(1, &buffer[..length]);
 }
 
+/// The parts of a name, one after the other, in `buffer`; what has no room is left out.
+pub fn join<'a>(buffer: &'a mut [u8], parts: &[&str]) -> &'a str {
+    let mut length = 0;
+    for (place, byte) in buffer.iter_mut().zip(parts.iter().flat_map(|part| part.bytes())) {
+        *place = byte;
+        length += 1;
+    }
+    core::str::from_utf8(&buffer[..length]).unwrap_or("?")
+}
+
 /// Reports that the row being measured cannot go on.
 pub fn fail(what: &str, result: i64) -> ! {
     text("# failed: ");

@@ -3,6 +3,8 @@
 use core::arch::{asm, global_asm, naked_asm};
 use core::ffi::{CStr, c_char};
 
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
 use crate::output::fail;
 
 const READ: i64 = 0;
@@ -19,8 +21,11 @@ const EXECVE: i64 = 59;
 const WAIT4: i64 = 61;
 const KILL: i64 = 62;
 const SYSINFO: i64 = 99;
+const PRCTL: i64 = 157;
 const REBOOT: i64 = 169;
+const FUTEX: i64 = 202;
 const CLOCK_GETTIME: i64 = 228;
+const CLOCK_NANOSLEEP: i64 = 230;
 const EXIT_GROUP: i64 = 231;
 
 global_asm!(
@@ -90,6 +95,54 @@ pub fn sched_yield() {
 pub fn clock_gettime() {
     let mut time = [0_i64; 2];
     call(CLOCK_GETTIME, 1, time.as_mut_ptr() as i64, 0);
+}
+
+/// CLOCK_MONOTONIC in nanoseconds.
+#[inline(always)]
+pub fn now() -> u64 {
+    let mut time = [0_u64; 2];
+    call(CLOCK_GETTIME, 1, time.as_mut_ptr() as i64, 0);
+    time[0] * 1_000_000_000 + time[1]
+}
+
+/// Sleeps until [`now`] is at least `deadline`.
+pub fn sleep_until(deadline: u64) {
+    const TIMER_ABSTIME: i64 = 1;
+    let time = [deadline / 1_000_000_000, deadline % 1_000_000_000];
+    check(call6(CLOCK_NANOSLEEP, [1, TIMER_ABSTIME, time.as_ptr() as i64, 0, 0, 0]), "clock_nanosleep");
+}
+
+/// Timers of this process and its children come when they should, and are not gathered.
+pub fn exact_timers() {
+    const PR_SET_TIMERSLACK: i64 = 29;
+    check(call(PRCTL, PR_SET_TIMERSLACK, 1, 0), "prctl");
+}
+
+/// Waits for the futex, unless it is not `seen` any more.
+pub fn futex_wait(futex: &AtomicU32, seen: u32) {
+    const EAGAIN: i64 = -11;
+    match call6(FUTEX, [futex.as_ptr() as i64, 0, seen.into(), 0, 0, 0]) {
+        0 | EAGAIN => {}
+        error => fail("futex", error),
+    }
+}
+
+/// Wakes one that waits for the futex.
+pub fn futex_wake(futex: &AtomicU32) {
+    check(call6(FUTEX, [futex.as_ptr() as i64, 1, 1, 0, 0, 0]), "futex");
+}
+
+/// Makes this process, and those that it forks, one that a person waits for: the native call set_priority of MultiOS.
+pub fn become_interactive() {
+    const SET_PRIORITY: i64 = 0x10b;
+    const NORMAL: i64 = 2;
+    const INTERACTIVE: i64 = 1;
+    let result: i64;
+    // SAFETY: the call touches no memory.
+    unsafe {
+        asm!("int 0x80", inlateout("rax") SET_PRIORITY => result, in("rdi") getpid(), in("rsi") NORMAL, in("rdx") INTERACTIVE)
+    };
+    check(result, "set_priority");
 }
 
 /// `exit_group`.
@@ -253,6 +306,33 @@ impl Mapping {
         let length = pages * 4096;
         let start = check(call6(MMAP, [0, length as i64, 3, 0x22, -1, 0]), "mmap");
         Self { start: start as *mut u8, length }
+    }
+
+    /// Maps `pages` of 4 KiB that are shared with children.
+    pub fn shared(pages: usize) -> Self {
+        let length = pages * 4096;
+        let start = check(call6(MMAP, [0, length as i64, 3, 0x21, -1, 0]), "mmap");
+        Self { start: start as *mut u8, length }
+    }
+
+    /// Word `index` of it.
+    pub fn word(&self, index: usize) -> &AtomicU64 {
+        assert!(index < self.length / 8);
+        // SAFETY: within the mapping, which is aligned, zero at first and lasts as long as this.
+        unsafe { &*self.start.cast::<AtomicU64>().add(index) }
+    }
+
+    /// The first half of word 0.
+    pub fn half_word(&self) -> &AtomicU32 {
+        // SAFETY: as above; nobody uses the whole word at the same time.
+        unsafe { &*self.start.cast::<AtomicU32>() }
+    }
+
+    /// Words of it, once no other process uses them any more.
+    pub fn words(&mut self, from: usize, count: usize) -> &mut [u64] {
+        assert!(from + count <= self.length / 8);
+        // SAFETY: within the mapping, which is aligned, and the caller's alone.
+        unsafe { core::slice::from_raw_parts_mut(self.start.cast::<u64>().add(from), count) }
     }
 
     /// Asks for small pages, as far as the kernel knows of others.
