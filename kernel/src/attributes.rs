@@ -8,7 +8,7 @@
 //! | none: a task of the kernel's own | class System, its first level |
 
 use process::PriorityClass;
-use sched::{Class, Level, Policy, Role};
+use sched::{Class, Key, Level, Policy, Role};
 use syscall::Thread;
 use types::CpuSet;
 
@@ -17,6 +17,18 @@ use crate::executor::Attributes;
 /// Those of a task of the kernel's own: above all that programs can have.
 pub(crate) const KERNEL: Attributes =
     Attributes { policy: Policy::new(Class::System).at(Level::TOP), cpus: CpuSet(u64::MAX) };
+
+/// How urgent a thread is by itself, less being more urgent: its key, and in the lowest byte its static priority, by which only those
+/// who wait for the same lock are told apart.
+pub(crate) fn urgency(thread: &Thread) -> u32 {
+    let key = of(thread).policy.key();
+    u32::from(key.number()) << 8 | u32::from(u8::MAX - thread.scheduling().rt_priority)
+}
+
+/// The key in an [`urgency`].
+pub(crate) const fn key_of(urgency: u32) -> Key {
+    Key::from_number((urgency >> 8) as u8)
+}
 
 /// Those of a thread's task.
 pub(crate) fn of(thread: &Thread) -> Attributes {

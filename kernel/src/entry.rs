@@ -240,6 +240,7 @@ impl ThreadSlot {
         switch_to(cpu, here, self.space());
         // A kill may have been faster: then there is no arrow, and none is needed.
         self.thread.state_cell().dispatch();
+        self.thread.note_dispatch(self.since.get());
         cpu::set_owner(self.as_owner());
         self.choose_way();
     }

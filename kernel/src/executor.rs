@@ -8,9 +8,9 @@ use alloc::task::Wake;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::task::{Context, Waker};
 
-use hal::Cpu;
-use hal_x86_64::cpu;
-use sched::{Entity, Local, Next, Placement, Policy, Schedulable, Scheduler};
+use hal::{Cpu, Timer};
+use hal_x86_64::{Machine, cpu};
+use sched::{Entity, Key, Local, Next, Placement, Policy, Schedulable, Scheduler};
 use sync::{LentWaker, Linked, Links, Rank, SpinLock};
 use types::{CpuId, CpuSet, MAX_CPUS, Nanos};
 
@@ -21,6 +21,9 @@ pub(crate) trait Body: Send + Sized + 'static {
 
     /// What stands in the place of one that is done: it takes no memory, and nobody polls it.
     fn done() -> Self;
+
+    /// It waited that long for a CPU.
+    fn note_wait(&self, waited: Nanos);
 
     /// Goes on, on CPU `here`, as far as it can. How far that was, and how long it took.
     fn poll(&mut self, here: CpuId, cx: &mut Context<'_>) -> (Progress, Nanos);
@@ -33,6 +36,19 @@ pub(crate) struct Attributes {
     pub(crate) policy: Policy,
     /// CPUs it may run on; if none of them is online, all.
     pub(crate) cpus: CpuSet,
+}
+
+/// What a wake-up may bring in place of waking.
+#[derive(Clone, Copy)]
+enum News {
+    /// How the task is to be scheduled.
+    Attributes(Attributes),
+    /// What it is lent.
+    Loan(Option<Key>),
+    /// Where is it?
+    Question,
+    /// There; and it has waited for so long since that was noted last.
+    Answer(CpuId, Nanos),
 }
 
 /// How far a poll came. Odd: the task did not ask for it.
@@ -89,10 +105,10 @@ pub(crate) struct Executor<B: Body> {
     scheduler: Scheduler<Task<B>>,
     /// Tasks not done yet.
     live: AtomicUsize,
-    /// CPUs whose next wake-up is not one but brings the task's new attributes.
+    /// CPUs whose next wake-up is not one but brings the task news.
     refreshing: AtomicU64,
     /// Those, by CPU.
-    news: [SpinLock<Option<Attributes>>; MAX_CPUS],
+    news: [SpinLock<Option<News>>; MAX_CPUS],
     cpu: &'static dyn Cpu,
 }
 
@@ -122,16 +138,32 @@ impl<B: Body> Executor<B> {
         });
         told(Waker::from(task.clone()));
         let here = cpu::current();
-        let placement = self.scheduler.add_task(task, here);
+        let placement = self.scheduler.add_task(task, here, Machine.now());
         self.tell(placement, here);
     }
 
     /// The task that `wake` wakes has new attributes: the scheduler is to know at once, and the task need not wake.
     pub(crate) fn refresh(&self, attributes: Attributes, wake: impl FnOnce()) {
+        self.bring(News::Attributes(attributes), wake);
+    }
+
+    /// The task that `wake` wakes is to run at that key at least, `None`: no longer; and need not wake.
+    pub(crate) fn lend(&self, key: Option<Key>, wake: impl FnOnce()) {
+        self.bring(News::Loan(key), wake);
+    }
+
+    /// The CPU of the task that `wake` wakes, which need not wake, and its wait that nobody has taken note of yet.
+    pub(crate) fn whereabouts(&self, wake: impl FnOnce()) -> (CpuId, Nanos) {
+        self.bring(News::Question, wake);
+        let answer = self.news.get(cpu::current().index()).and_then(|news| news.lock().take());
+        if let Some(News::Answer(cpu, waited)) = answer { (cpu, waited) } else { Default::default() }
+    }
+
+    fn bring(&self, it: News, wake: impl FnOnce()) {
         let here = cpu::current();
         let bit = CpuSet::single(here).0;
         if let Some(news) = self.news.get(here.index()) {
-            *news.lock() = Some(attributes);
+            *news.lock() = Some(it);
         }
         self.refreshing.fetch_or(bit, Ordering::Relaxed);
         wake();
@@ -238,8 +270,24 @@ impl<B: Body> Executor<B> {
     /// Brings what the scheduler knows of a task up to date.
     #[cold]
     fn look_again(&self, task: &Arc<Task<B>>, here: CpuId) {
-        let news = self.news.get(here.index()).and_then(|news| news.lock().take());
-        let Some(Attributes { policy, cpus }) = news else { return };
+        let Some(place) = self.news.get(here.index()) else { return };
+        let news = place.lock().take();
+        let Attributes { policy, cpus } = match news {
+            Some(News::Attributes(attributes)) => attributes,
+            Some(News::Loan(key)) => {
+                if task.entity.lent() != key
+                    && let Some(placement) = self.scheduler.lend(task, key, here)
+                {
+                    self.tell(placement, here);
+                }
+                return;
+            }
+            Some(News::Question) => {
+                *place.lock() = Some(News::Answer(task.entity.cpu(), task.entity.uncharged_wait()));
+                return;
+            }
+            Some(News::Answer(..)) | None => return,
+        };
         if task.entity.affinity() != cpus
             && let Ok(Some(placement)) = self.scheduler.set_affinity(task, cpus, here)
         {
@@ -272,9 +320,17 @@ impl<B: Body> Executor<B> {
 }
 
 impl<B: Body> Task<B> {
+    #[cold]
+    fn note_wait(&self) {
+        self.body.lock().note_wait(self.entity.take_wait());
+    }
+
     #[inline]
     fn poll(self: &Arc<Self>, here: CpuId) -> (Progress, Nanos) {
         let waker = LentWaker::new(self);
+        if self.entity.has_notable_wait() {
+            self.note_wait();
+        }
         self.body.lock().poll(here, &mut Context::from_waker(&waker))
     }
 }
@@ -286,7 +342,7 @@ impl<B: Body> Wake for Task<B> {
         if executor.is_refreshing(here) {
             return executor.look_again(&self, here);
         }
-        executor.carry_out(executor.scheduler.unblock_owned(self, here), here);
+        executor.carry_out(executor.scheduler.unblock_owned(self, here, || Machine.now()), here);
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
@@ -295,6 +351,6 @@ impl<B: Body> Wake for Task<B> {
         if executor.is_refreshing(here) {
             return executor.look_again(self, here);
         }
-        executor.carry_out(executor.scheduler.unblock(self, here), here);
+        executor.carry_out(executor.scheduler.unblock(self, here, || Machine.now()), here);
     }
 }

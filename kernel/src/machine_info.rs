@@ -4,12 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
+use hal_x86_64::cpu;
 use hal_x86_64::features::{self, Features};
-use hal_x86_64::{cpu, stats};
 use syscall::MachineInfo;
 use vfs::proc::{CpuInfo, CpuTimes};
 
-use crate::boot;
+use crate::{boot, observation};
 
 /// The machine, as /proc tells of it.
 pub(crate) struct Info;
@@ -69,7 +69,7 @@ impl MachineInfo for Info {
     }
 
     fn interrupts(&self) -> u64 {
-        cpu::online().iter().map(|cpu| (32..=255).map(|vector| stats::interrupt_stats(cpu, vector)).sum::<u64>()).sum()
+        cpu::online().iter().map(observation::interrupts).sum()
     }
 
     fn switches(&self) -> u64 {
@@ -93,6 +93,9 @@ impl MachineInfo for Info {
                 writeln!(out, "tasks {}", crate::executor().live())
             }
             "nodes" => crate::nodes::report(out),
+            "cpus" => observation::cpus(out),
+            "latency" => observation::latency(out),
+            "schedstat" => observation::schedstat(out),
             _ => Ok(()),
         }
     }

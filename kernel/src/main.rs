@@ -16,6 +16,7 @@ mod executor;
 mod log;
 mod machine_info;
 mod nodes;
+mod observation;
 mod panic;
 mod platform;
 mod run;

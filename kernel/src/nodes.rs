@@ -9,10 +9,10 @@ use core::fmt::{self, Write};
 use ::log::info;
 use hal::Topology as _;
 use hal_x86_64::acpi::Topology;
-use hal_x86_64::cpu;
+use hal_x86_64::{cpu, features};
 use memory::MemoryRegion;
 use sync::Once;
-use types::CpuId;
+use types::{CpuId, CpuSet};
 
 use crate::boot::memory::frames;
 
@@ -37,6 +37,39 @@ pub(crate) fn assign_memory() {
         frames().set_cpu_node(CpuId(number), topology.node_of(CpuId(number)));
     }
     info!("memory: {} nodes, by the firmware's tables", topology.node_count());
+}
+
+/// CPUs, cores, nodes and distances as the scheduler wants to know them.
+pub(crate) fn for_scheduler(topology: &Topology) -> sched::Topology {
+    let mut known = sched::Topology::flat();
+    let nodes = topology.node_count().min(sched::MAX_NODES as u32);
+    for cpu in cpu::online().iter() {
+        // Beyond what the scheduler can tell apart all are one.
+        known.set_node(cpu, topology.node_of(cpu).min(nodes - 1) as u8);
+        known.set_siblings(siblings(cpu));
+    }
+    for from in 0..nodes {
+        for to in 0..nodes {
+            known.set_distance(from as u8, to as u8, topology.distance(from, to).min(u8::MAX.into()) as u8);
+        }
+    }
+    known
+}
+
+/// The CPUs that are threads of one core with `cpu`, itself among them: those whose numbers differ in the lowest bits only, of which
+/// the processor says how many.
+fn siblings(cpu: CpuId) -> CpuSet {
+    /// Leaf of the topology by levels; its first level is that of threads.
+    const LEVELS: u32 = 0xb;
+    let known = features::cpuid(0, 0).eax >= LEVELS && features::cpuid(LEVELS, 0).ebx != 0;
+    let shift = if known { features::cpuid(LEVELS, 0).eax & 31 } else { 0 };
+    let core = |cpu: CpuId| cpu::apic_id(cpu).map(|id| id.0 >> shift);
+    cpu::online().iter().filter(|other| core(*other) == core(cpu)).fold(CpuSet::single(cpu), CpuSet::with)
+}
+
+/// The first of the CPUs that are threads of one core with `cpu`.
+pub(crate) fn core_of(cpu: CpuId) -> CpuId {
+    siblings(cpu).iter().next().unwrap_or(cpu)
 }
 
 /// The node of a CPU; 0 if the firmware says nothing.

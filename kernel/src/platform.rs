@@ -42,6 +42,10 @@ impl Platform for Kernel {
         time::now_in_order()
     }
 
+    fn time_of(&self, stamp: u64) -> Nanos {
+        hal_x86_64::time::at(stamp)
+    }
+
     fn arm_timer(&self, deadline: Nanos) {
         crate::cpu::arm_timer(deadline);
     }
@@ -118,6 +122,18 @@ impl Platform for Kernel {
 
     fn scheduling_changed(&self, thread: &Thread) {
         crate::executor().refresh(crate::attributes::of(thread), || thread.wake());
+    }
+
+    fn whereabouts(&self, thread: &Thread) -> (CpuId, Nanos) {
+        crate::executor().whereabouts(|| thread.wake())
+    }
+
+    fn urgency(&self, thread: &Thread) -> u32 {
+        crate::attributes::urgency(thread)
+    }
+
+    fn lend(&self, thread: &Thread, urgency: Option<u32>) {
+        crate::executor().lend(urgency.map(crate::attributes::key_of), || thread.wake());
     }
 
     fn online(&self) -> CpuSet {

@@ -117,6 +117,13 @@ impl Body for ThreadTask {
         Self::Created(Box::pin(core::future::pending()))
     }
 
+    #[cold]
+    fn note_wait(&self, waited: Nanos) {
+        if let Self::Running(Running { slot, .. }) = self {
+            slot.thread.charge_wait(waited);
+        }
+    }
+
     // The one call of it is in the loop that every switch goes through.
     #[inline(always)]
     fn poll(&mut self, here: CpuId, cx: &mut Context<'_>) -> (Progress, Nanos) {

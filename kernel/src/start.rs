@@ -79,6 +79,7 @@ pub(crate) fn machine(boot: &BootInfo) {
         Steadiness::Steady => vdso::allow_clocks(),
         other => warn!("time: the time-stamp counters are {other:?}: programs read the clock by calls"),
     }
+    crate::executor().scheduler().set_topology(nodes::for_scheduler(topology));
     for cpu in hal_x86_64::cpu::online().iter() {
         // Before anything runs there is memory, or this machine is of no use.
         if let Err(error) = crate::executor().scheduler().online(cpu) {

@@ -24,6 +24,13 @@ for cpu in $(sed 's/.*cpus .\([0-9]*\).*/\1/' /proc/multios/nodes); do
     for frames in $before; do echo $((frames - $1)); shift; done
     rm /tmp/near
 done";
+/// Then sleepers that also compute, fewer than CPUs; of all that woke them: how many tasks were woken, and how many of their moves
+/// led to another node.
+const NEAR_WORK: &str = r"sum() { tr ' ' '\n' < /proc/multios/cpus | grep -A1 ^$1$ | grep -v '[a-z-]' | { s=0; while read n; do s=$((s + n)); done; echo $s; }; }
+woken=$(sum woken); moves=$(sum node_moves)
+for n in 1 2 3; do (i=0; while [ $i -lt 60 ]; do usleep 2000; k=0; while [ $k -lt 50 ]; do k=$((k+1)); done; i=$((i+1)); done) & done
+wait
+echo near $(($(sum woken) - woken)) $(($(sum node_moves) - moves))";
 /// Half of those 8 MiB, in frames.
 const NEAR_FRAMES: i64 = 1024;
 
@@ -94,7 +101,10 @@ fn matrix(debug: bool) -> Vec<(String, Machine)> {
 }
 
 fn boots(machine: &Machine) -> Result<()> {
-    let script = format!("echo booted; grep -c ^processor /proc/cpuinfo; cat /proc/cmdline; {NEAR_MEMORY}; exit 42");
+    let near_work = if machine.numa > 1 { NEAR_WORK } else { ":" };
+    let script = format!(
+        "echo booted; grep -c ^processor /proc/cpuinfo; cat /proc/cmdline; {NEAR_MEMORY}\n{near_work}; exit 42"
+    );
     let program = ["/bin/busybox", "sh", "-c", &script].map(String::from);
     let machine = Machine { cmdline: "tested=yes".into(), ..machine.clone() };
     let guest = Guest::new(&machine, None, &[], &program, Stdin::Empty)?;
@@ -109,7 +119,14 @@ fn boots(machine: &Machine) -> Result<()> {
     let cpus = lines.next().unwrap_or_default();
     ensure!(cpus == machine.smp.to_string(), "{cpus} CPUs in place of {}\n{}", machine.smp, context());
     ensure!(lines.next().is_some_and(|line| line.contains("tested=yes")), "no command line\n{}", context());
-    let taken = lines.map(str::parse).collect::<Result<Vec<i64>, _>>().with_context(context)?;
+    let (work, lines): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with("near "));
+    if machine.numa > 1 {
+        let figures =
+            work.first().and_then(|line| line.strip_prefix("near ")?.split_once(' ')).with_context(context)?;
+        let (woken, moves): (u64, u64) = (figures.0.parse()?, figures.1.parse()?);
+        ensure!(woken >= 60 && moves * 2 < woken, "{moves} moves between nodes in {woken} wake-ups\n{}", context());
+    }
+    let taken = lines.into_iter().map(str::parse).collect::<Result<Vec<i64>, _>>().with_context(context)?;
     let expected = (0..i64::from(machine.numa)).flat_map(|user| (0..i64::from(machine.numa)).map(move |of| user == of));
     let as_expected = |(taken, expected): (&i64, bool)| (*taken > NEAR_FRAMES) == expected;
     ensure!(taken.len() as u32 == machine.numa.pow(2), "figures of {} nodes\n{}", machine.numa, context());

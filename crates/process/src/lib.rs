@@ -30,6 +30,7 @@ pub mod futex;
 pub mod ipc;
 mod job_control;
 mod kill;
+pub mod lending;
 mod limits;
 mod manager;
 mod notify;

@@ -130,6 +130,8 @@ pub struct Scheduling {
     pub nice: i8,
     /// Kind of work.
     pub class: PriorityClass,
+    /// Somebody has chosen the class: what the process is and does changes it no more.
+    pub chosen: bool,
     /// SCHED_RESET_ON_FORK: children start ordinary.
     pub reset_on_fork: bool,
 }
@@ -179,12 +181,18 @@ impl Scheduling {
     /// What a child starts with (SCHED_RESET_ON_FORK honoured).
     #[must_use]
     pub const fn for_child(self) -> Self {
+        // What makes the first process part of the system does not make its children so.
+        let class = match self.class {
+            PriorityClass::System if !self.chosen => PriorityClass::User,
+            class => class,
+        };
         if !self.reset_on_fork {
-            return self;
+            return Self { class, ..self };
         }
-        let policy = if self.policy.is_real_time() { SchedulingPolicy::Other } else { self.policy };
-        let nice = if self.nice < 0 { 0 } else { self.nice };
-        Self { policy, rt_priority: 0, nice, class: self.class, reset_on_fork: false }
+        let real_time = self.policy.is_real_time();
+        let policy = if real_time { SchedulingPolicy::Other } else { self.policy };
+        let nice = if self.nice < 0 || real_time { 0 } else { self.nice };
+        Self { policy, rt_priority: 0, nice, class, reset_on_fork: false, ..self }
     }
 
     /// As one word.
@@ -193,6 +201,7 @@ impl Scheduling {
         self.policy as u32
             | (self.class as u32) << 3
             | (self.reset_on_fork as u32) << 6
+            | (self.chosen as u32) << 7
             | (self.rt_priority as u32) << 8
             | (self.nice as u8 as u32) << 16
     }
@@ -219,6 +228,7 @@ impl Scheduling {
             rt_priority: (bits >> 8) as u8,
             nice: (bits >> 16) as u8 as i8,
             class,
+            chosen: bits >> 7 & 1 != 0,
             reset_on_fork: bits >> 6 & 1 != 0,
         }
     }
@@ -318,8 +328,10 @@ mod tests {
                 PriorityClass::Background,
             ] {
                 for reset_on_fork in [false, true] {
-                    let s = Scheduling { class, reset_on_fork, ..Scheduling::default().at_level(level) };
-                    assert_eq!(Scheduling::from_bits(s.to_bits()), s);
+                    for chosen in [false, true] {
+                        let s = Scheduling { class, chosen, reset_on_fork, ..Scheduling::default().at_level(level) };
+                        assert_eq!(Scheduling::from_bits(s.to_bits()), s);
+                    }
                 }
             }
         }
@@ -364,6 +376,14 @@ mod tests {
             assert_eq!(new_policy(now, policy, priority, false, &ROOT), Err(ProcessError::InvalidArgument));
         }
         assert_eq!(SchedulingPolicy::from_linux(6), Err(ProcessError::InvalidArgument));
+    }
+
+    #[test]
+    fn children_of_the_first_process_are_ordinary_unless_somebody_chose() {
+        let first = Scheduling { class: PriorityClass::System, ..Scheduling::default() };
+        assert_eq!(first.for_child(), Scheduling::default());
+        let chosen = Scheduling { chosen: true, ..first };
+        assert_eq!(chosen.for_child(), chosen);
     }
 
     #[test]

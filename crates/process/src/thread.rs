@@ -3,12 +3,12 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use core::task::Waker;
 
 use abi::Signal;
 use sync::{Once, OnceBox, Rank, SpinLock};
-use types::{CpuId, CpuSet, Credentials, Gid, Nanos, Pid, Tid, Uid};
+use types::{CpuSet, Credentials, Gid, Nanos, Pid, Tid, Uid};
 
 use crate::signal::ThreadSignals;
 use crate::{
@@ -50,9 +50,9 @@ pub struct Thread<R: Resources> {
     flags: AtomicU32,
     scheduling: AtomicU32,
     affinity: AtomicU64,
-    last_cpu: AtomicU16,
-    first_scheduled: AtomicU64,
+    waited: AtomicU64,
     last_scheduled: AtomicU64,
+    // Above, what it was born with; below, what counts: in nanoseconds.
     timer_slack: AtomicU64,
     io_priority: AtomicU32,
     clear_child_tid: AtomicU64,
@@ -153,10 +153,9 @@ impl<R: Resources> Thread<R> {
             flags: AtomicU32::new(flags),
             scheduling: AtomicU32::new(scheduling.to_bits()),
             affinity: AtomicU64::new(affinity.0),
-            last_cpu: AtomicU16::new(0),
-            first_scheduled: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
             last_scheduled: AtomicU64::new(0),
-            timer_slack: AtomicU64::new(timer_slack.0),
+            timer_slack: AtomicU64::new(timer_slack.0 << 32 | timer_slack.0),
             io_priority: AtomicU32::new(io_priority),
             clear_child_tid: AtomicU64::new(clear_child_tid),
             robust_list: AtomicU64::new(0),
@@ -282,42 +281,38 @@ impl<R: Resources> Thread<R> {
         Ok(())
     }
 
-    /// Notes that it starts to run on `cpu` at `now`.
+    /// Notes that it starts to run when the cycle counter is at `stamp`.
     #[inline]
-    pub fn note_dispatch(&self, cpu: CpuId, now: Nanos) {
-        // Far fewer CPUs than that are supported.
-        self.last_cpu.store(cpu.0 as u16, Ordering::Relaxed);
-        self.last_scheduled.store(now.0, Ordering::Relaxed);
-        if self.first_scheduled.load(Ordering::Relaxed) == 0 {
-            self.first_scheduled.store(now.0.max(1), Ordering::Relaxed);
-        }
+    pub fn note_dispatch(&self, stamp: u64) {
+        self.last_scheduled.store(stamp, Ordering::Relaxed);
     }
 
-    /// The CPU it ran on last.
-    pub fn last_cpu(&self) -> CpuId {
-        CpuId(u32::from(self.last_cpu.load(Ordering::Relaxed)))
+    /// Where the cycle counter was when it last began to run; 0 if it never did.
+    pub fn last_dispatch(&self) -> u64 {
+        self.last_scheduled.load(Ordering::Relaxed)
     }
 
-    /// When it first ran; `None` for one that never did.
-    pub fn first_scheduled(&self) -> Option<Nanos> {
-        let at = self.first_scheduled.load(Ordering::Relaxed);
-        (at != 0).then_some(Nanos(at))
+    /// Time that it has waited for a CPU, as far as somebody has taken note: the last few microseconds may be missing.
+    pub fn waited(&self) -> Nanos {
+        Nanos(self.waited.load(Ordering::Relaxed))
     }
 
-    /// When it last began to run.
-    pub fn last_scheduled(&self) -> Nanos {
-        Nanos(self.last_scheduled.load(Ordering::Relaxed))
+    /// Adds to the time that it has waited for a CPU. By the CPU that runs it.
+    pub fn charge_wait(&self, waited: Nanos) {
+        let sum = self.waited.load(Ordering::Relaxed).wrapping_add(waited.0);
+        self.waited.store(sum, Ordering::Relaxed);
     }
 
     /// How late a timer of it may fire.
     pub fn timer_slack(&self) -> Nanos {
-        Nanos(self.timer_slack.load(Ordering::Relaxed))
+        Nanos(self.timer_slack.load(Ordering::Relaxed) & u64::from(u32::MAX))
     }
 
-    /// Sets the timer slack; zero means the default.
+    /// Sets the timer slack, 4 s at most; zero means what it was born with.
     pub fn set_timer_slack(&self, slack: Nanos) {
-        let slack = if slack == Nanos::ZERO { DEFAULT_TIMER_SLACK } else { slack };
-        self.timer_slack.store(slack.0, Ordering::Relaxed);
+        let born_with = self.timer_slack.load(Ordering::Relaxed) >> 32;
+        let slack = if slack == Nanos::ZERO { born_with } else { slack.0.min(u32::MAX.into()) };
+        self.timer_slack.store(born_with << 32 | slack, Ordering::Relaxed);
     }
 
     /// What ioprio_set(2) was given last; 0 for nothing.

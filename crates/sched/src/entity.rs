@@ -11,8 +11,9 @@ use sync::{Linked, Links};
 use types::{CpuId, CpuSet, Nanos};
 
 use crate::class::Credit;
-use crate::priority::{Key, Place, Policy, Share, Weight};
+use crate::priority::{KEYS, Key, Place, Policy, Share, Weight};
 use crate::state::{Phase, State};
+use crate::topology::MAX_NODES;
 
 /// Run time that is carried along before it is settled: a quarter of a bucket of `level.rs`. Settling at every switch would
 /// cost more than most switches do.
@@ -22,6 +23,17 @@ const SETTLE: u32 = 250_000;
 const CHANGED: u8 = 1;
 /// It may not run everywhere, or nobody has looked yet whether it may.
 const CONFINED: u8 = 2;
+
+/// Bits of a key that is lent, plus one, above those of the policy.
+const LENT_MASK: u32 = (KEYS as u32 + 1).next_power_of_two() - 1;
+/// Above those, the home node.
+const NODE_SHIFT: u32 = Policy::BITS + LENT_MASK.count_ones();
+const _: () = assert!(MAX_NODES <= 1 << (32 - NODE_SHIFT));
+
+/// Marks a time in [`Entity::since`] as that of a wake-up.
+pub(crate) const WOKEN: u64 = 1;
+/// Shorter waits are not put into the histograms, nor told at once: they are the most, and nobody misses them.
+pub(crate) const NOTABLE: Nanos = Nanos(1 << 14);
 
 /// A task: what has an [`Entity`].
 pub trait Schedulable: Linked + Send + Sync {
@@ -36,7 +48,8 @@ pub struct Entity<T> {
     cpu: AtomicU8,
     links: Links<T>,
 
-    // Anyone writes these; who owns the task finds out, see `Scheduler::set_priority`.
+    // Anyone writes these; who owns the task finds out, see `Scheduler::set_priority`. The word of the policy has, from the lowest bit on: the
+    // policy, the key that is lent, the home node.
     /// What keeps it from the short way: [`CHANGED`], [`CONFINED`].
     attention: AtomicU8,
     policy: AtomicU32,
@@ -54,9 +67,11 @@ pub struct Entity<T> {
     pub(crate) home: Word16,
     /// Time run, over weight.
     pub(crate) vruntime: Word64,
-    /// The level's virtual time when the task left it.
-    pub(crate) floor_left: Word64,
-    /// Since when it waits for a CPU, or for a wake-up if it is blocked.
+    /// The bucket that the level's virtual time had reached when the task left it; its lower half.
+    pub(crate) floor_left: Word32,
+    /// Time in ns that it waited for a CPU and nobody has taken note of yet.
+    pub(crate) waited: Word32,
+    /// Since when it waits for a CPU, or for a wake-up if it is blocked. Odd ([`WOKEN`]) if a wake-up began that.
     pub(crate) since: Word64,
 }
 
@@ -77,7 +92,8 @@ impl<T> Entity<T> {
             hint: Word32::new(0),
             home: Word16::new(0),
             vruntime: Word64::new(0),
-            floor_left: Word64::new(0),
+            floor_left: Word32::new(0),
+            waited: Word32::new(0),
             since: Word64::new(0),
         };
         entity.adopt(policy, None);
@@ -107,14 +123,31 @@ impl<T> Entity<T> {
         self.cpu.store(cpu.0 as u8, Relaxed);
     }
 
+    /// Whether it has waited for so long that it is worth a note. By the CPU that runs it.
+    #[inline]
+    pub fn has_notable_wait(&self) -> bool {
+        u64::from(self.waited.get()) >= NOTABLE.0
+    }
+
+    /// What [`Entity::take_wait`] would say; for a look.
+    pub fn uncharged_wait(&self) -> Nanos {
+        Nanos(self.waited.get().into())
+    }
+
+    /// Time that it waited for a CPU since this was asked last; who asks has to add it up. By the CPU that runs it.
+    pub fn take_wait(&self) -> Nanos {
+        let waited = self.waited.get();
+        self.waited.set(0);
+        Nanos(waited.into())
+    }
+
     /// What it asked for.
     pub fn policy(&self) -> Policy {
         Policy::from_bits(self.policy.load(Relaxed))
     }
 
     pub(crate) fn set_policy(&self, policy: Policy) {
-        let lent = |bits: u32| bits >> Policy::BITS << Policy::BITS;
-        let _ = self.policy.fetch_update(Relaxed, Relaxed, |bits| Some(lent(bits) | policy.to_bits()));
+        self.replace((1 << Policy::BITS) - 1, policy.to_bits());
         self.attention.fetch_or(CHANGED, Release);
     }
 
@@ -124,10 +157,23 @@ impl<T> Entity<T> {
     }
 
     pub(crate) fn set_lent(&self, key: Option<Key>) {
-        let lent = key.map_or(0, |key| u32::from(key.number()) + 1) << Policy::BITS;
-        let own = |bits: u32| bits & ((1 << Policy::BITS) - 1);
-        let _ = self.policy.fetch_update(Relaxed, Relaxed, |bits| Some(own(bits) | lent));
+        let lent = key.map_or(0, |key| u32::from(key.number()) + 1);
+        self.replace(LENT_MASK << Policy::BITS, lent << Policy::BITS);
         self.attention.fetch_or(CHANGED, Release);
+    }
+
+    /// The node where it began, and most of its memory is; for a look.
+    pub fn home_node(&self) -> u8 {
+        (self.policy.load(Relaxed) >> NODE_SHIFT) as u8
+    }
+
+    pub(crate) fn set_home_node(&self, node: u8) {
+        self.replace(!0 << NODE_SHIFT, u32::from(node) << NODE_SHIFT);
+    }
+
+    /// Replaces the bits of `mask` in the word of the policy.
+    fn replace(&self, mask: u32, value: u32) {
+        let _ = self.policy.fetch_update(Relaxed, Relaxed, |bits| Some(bits & !mask | value));
     }
 
     /// The CPUs it may use, online or not.
@@ -252,7 +298,7 @@ impl<T> Entity<T> {
 
 /// What [`Entity::lent`] finds in the policy's word.
 fn lent_of(bits: u32) -> Option<Key> {
-    let lent = (bits >> Policy::BITS) as u8;
+    let lent = (bits >> Policy::BITS & LENT_MASK) as u8;
     (lent != 0).then(|| Key::from_number(lent - 1))
 }
 

@@ -3,6 +3,7 @@
 use types::Nanos;
 
 use crate::class::Class;
+use crate::entity::NOTABLE;
 
 /// Buckets of a histogram.
 pub const LATENCY_BUCKETS: usize = 32;
@@ -44,6 +45,13 @@ impl Histogram {
         })
     }
 
+    /// Counts waits that were too short to be recorded, in the bucket below those that are.
+    pub fn add_short(&mut self, count: u64) {
+        if let Some(bucket) = self.0.get_mut(NOTABLE.0.ilog2() as usize - 1) {
+            *bucket += count;
+        }
+    }
+
     /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine += theirs);
@@ -61,8 +69,12 @@ impl Default for Histogram {
 pub struct CpuStats {
     /// Time that tasks ran here, by class; the rest was idle.
     pub class_time: [Nanos; 5],
-    /// Waits for the CPU of 16 µs and more, by class.
+    /// From a wake-up to the run, if that took 16 µs or more, by class of what ran.
     pub latency: [Histogram; 5],
+    /// Wake-ups that queued a task here, by class; those that are in no histogram took less than 16 µs, or wait still.
+    pub woken: [u64; 5],
+    /// Of those, the ones made by another CPU.
+    pub woken_from_afar: u64,
     /// Choices of a task.
     pub switches: u64,
     /// Choices for the sake of the starvation bound.
@@ -71,19 +83,28 @@ pub struct CpuStats {
     pub steals: u64,
     /// Tasks taken from other CPUs because they had more.
     pub pulls: u64,
-    /// Time that tasks waited for this CPU before they ran, waits below 16 µs left out.
+    /// Tasks that came here from a CPU of another node: woken, stolen or pulled.
+    pub node_moves: u64,
+    /// Times that a task gave way to others of its own accord.
+    pub yields: u64,
+    /// Times that there was nothing left to run.
+    pub idles: u64,
+    /// Time that tasks waited before they ran here, waits below 16 µs left out.
     pub waited: Nanos,
     /// Tasks waiting at the moment.
     pub waiting: u32,
 }
 
 impl CpuStats {
-    #[cold]
-    pub(crate) fn note_wait(&mut self, class: Class, waited: u64) {
-        let waited = Nanos(if waited >> 63 == 0 { waited } else { 0 });
-        self.waited += waited;
+    pub(crate) fn note_latency(&mut self, class: Class, waited: Nanos) {
         if let Some(histogram) = self.latency.get_mut(class as usize) {
             histogram.record(waited);
+        }
+    }
+
+    pub(crate) fn count_wakes(&mut self, class: Class, count: u64) {
+        if let Some(wakes) = self.woken.get_mut(class as usize) {
+            *wakes += count;
         }
     }
 
@@ -92,7 +113,12 @@ impl CpuStats {
         self.class_time.get(class as usize).copied().unwrap_or_default()
     }
 
-    /// Waits of 16 µs and more of `class`.
+    /// Wake-ups of tasks of `class`.
+    pub fn woken_of(&self, class: Class) -> u64 {
+        self.woken.get(class as usize).copied().unwrap_or_default()
+    }
+
+    /// Waits of 16 µs and more of `class`, from a wake-up on.
     pub fn latency_of(&self, class: Class) -> Histogram {
         self.latency.get(class as usize).copied().unwrap_or_default()
     }

@@ -56,7 +56,7 @@ impl Key {
     }
 
     /// Key number `n`; numbers too large are the last key.
-    pub(crate) const fn from_number(n: u8) -> Self {
+    pub const fn from_number(n: u8) -> Self {
         if (n as usize) < KEYS { Self(n) } else { Self(KEYS as u8 - 1) }
     }
 

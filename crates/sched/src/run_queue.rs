@@ -18,8 +18,8 @@ use sync::{End, Lanes};
 use types::{CpuId, Nanos};
 
 use crate::SchedError;
-use crate::class::slice_in_crowd;
-use crate::entity::{Entity, Schedulable, identity};
+use crate::class::{Class, slice_in_crowd};
+use crate::entity::{Entity, NOTABLE, Schedulable, WOKEN, identity};
 use crate::latency::CpuStats;
 use crate::level::{BUCKETS, Level, REPAIRS, SHIFT};
 use crate::priority::{Flavour, KEYS, Key, Place, Share, Urgency, Weight};
@@ -33,9 +33,6 @@ const ROWS: usize = KEYS.next_power_of_two();
 const LANES: usize = ROWS * BUCKETS as usize;
 // A queue's number is the lower half of a hint.
 const _: () = assert!(LANES <= 1 << 16);
-
-/// Shorter waits are not put into the histograms: they are the most, and nobody misses them.
-const NOTABLE: Nanos = Nanos(1 << 14);
 
 /// Why a task is put into a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +68,10 @@ pub(crate) struct RunQueue<T: Schedulable> {
     /// The same while the front is the only queue of its level with tasks in it: then a yield may go there.
     sole_front: u32,
     waiting: u32,
+    /// Wake-ups to the front that are not in the counts yet.
+    front_wakes: u32,
+    /// Yields by the short way: switches that are not in the counts yet.
+    rotations: u64,
     /// The current task's slice has ended.
     over: bool,
     /// The current task runs for the starvation bound: not preempted.
@@ -105,6 +106,8 @@ impl<T: Schedulable> RunQueue<T> {
             front: 0,
             sole_front: 0,
             waiting: 0,
+            front_wakes: 0,
+            rotations: 0,
             over: false,
             rescue: false,
             rescued: false,
@@ -137,7 +140,7 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Sets the clock. It never goes back.
     pub(crate) fn set_clock(&mut self, now: Nanos) {
-        self.clock = self.clock.max(now.0);
+        self.clock = self.clock.max(now.0 & !WOKEN);
     }
 
     pub(crate) const fn clock(&self) -> Nanos {
@@ -169,7 +172,8 @@ impl<T: Schedulable> RunQueue<T> {
     /// The current task gives up the CPU after a run of `ran`: accounts it. Whether it may go the short way.
     #[inline]
     pub(crate) fn leave(&mut self, entity: &Entity<T>, ran: Nanos) -> bool {
-        self.clock += ran.0;
+        // Even, so that a wait that begins here is no wake-up's.
+        self.clock += ran.0 & !WOKEN;
         if entity.ran(ran) || entity.needs_attention() {
             return self.leave_long(entity);
         }
@@ -196,19 +200,28 @@ impl<T: Schedulable> RunQueue<T> {
         entity.since.set(self.clock);
         entity.state.requeue();
         let next = self.lanes.rotate(task, hint as usize);
-        self.make_current(&next);
+        self.rotations += 1;
+        self.choose(&next);
         Ok(next)
+    }
+
+    /// Queues a task that was woken at `at` in the front, if that is where it belongs.
+    #[inline]
+    pub(crate) fn push_woken(&mut self, task: Arc<T>, at: Nanos) -> Result<(), Arc<T>> {
+        self.push_front_queue(task, at.0 | WOKEN)?;
+        self.front_wakes += 1;
+        Ok(())
     }
 
     /// Queues a task in the front, if that is where it belongs.
     #[inline]
-    pub(crate) fn push_front_queue(&mut self, task: Arc<T>) -> Result<(), Arc<T>> {
+    fn push_front_queue(&mut self, task: Arc<T>, since: u64) -> Result<(), Arc<T>> {
         let entity = task.entity();
         let hint = entity.hint.get();
         if hint != self.front || hint == 0 {
             return Err(task);
         }
-        entity.since.set(self.clock);
+        entity.since.set(since);
         self.load += u64::from(entity.weight().get());
         self.waiting += 1;
         let _ = self.lanes.push(task, hint as usize, End::Tail);
@@ -216,7 +229,7 @@ impl<T: Schedulable> RunQueue<T> {
     }
 
     /// Queues a new task in the front, if its level is the front's and nobody of that waits elsewhere: then it is behind all.
-    pub(crate) fn push_new(&mut self, task: Arc<T>) -> Result<(), Arc<T>> {
+    pub(crate) fn push_new(&mut self, task: Arc<T>, at: Nanos) -> Result<(), Arc<T>> {
         let (entity, front) = (task.entity(), self.sole_front);
         let key = front as usize % LANES / BUCKETS as usize;
         let place = entity.place();
@@ -226,9 +239,9 @@ impl<T: Schedulable> RunQueue<T> {
         let Some(level) = self.levels.get(key) else { return Err(task) };
         entity.home.set(home(self.cpu, place.key()));
         entity.vruntime.set(level.time());
-        entity.floor_left.set(level.time());
+        entity.floor_left.set(level.floor as u32);
         entity.hint.set(front);
-        self.push_front_queue(task)
+        self.push_front_queue(task, at.0 & !WOKEN)
     }
 
     /// Takes the first task out of the front, if there is one, and makes it current.
@@ -249,6 +262,7 @@ impl<T: Schedulable> RunQueue<T> {
             return;
         }
         let lane = self.front as usize % LANES;
+        self.count_front_wakes();
         self.front = 0;
         self.sole_front = 0;
         self.note_taken(lane);
@@ -269,6 +283,7 @@ impl<T: Schedulable> RunQueue<T> {
     /// Nothing runs.
     pub(crate) fn note_idle(&mut self) {
         self.current.identity = 0;
+        self.stats.idles += 1;
     }
 
     /// How a preempted task goes back into the queue.
@@ -302,24 +317,34 @@ impl<T: Schedulable> RunQueue<T> {
     }
 
     /// Queues a task that was not here, the long way. Returns how urgent it is.
-    pub(crate) fn push(&mut self, task: Arc<T>, arrival: Arrival) -> Urgency {
+    pub(crate) fn push(&mut self, task: Arc<T>, arrival: Arrival, at: Nanos) -> Urgency {
         self.load += u64::from(task.entity().weight().get());
-        self.put_back(task, arrival)
+        self.enqueue(task, arrival, at)
     }
 
     /// Queues the task that was current, the long way. Returns how urgent it is.
     pub(crate) fn put_back(&mut self, task: Arc<T>, arrival: Arrival) -> Urgency {
+        self.enqueue(task, arrival, Nanos(self.clock))
+    }
+
+    fn enqueue(&mut self, task: Arc<T>, arrival: Arrival, at: Nanos) -> Urgency {
         self.leave_front();
         let entity = task.entity();
         let urgency = entity.place().urgency();
         let Some((key, bucket)) = self.enter(entity, arrival) else { return urgency };
         self.waiting += 1;
+        match arrival {
+            Arrival::Woken => self.stats.count_wakes(entity.place().key().class(), 1),
+            Arrival::Yielded => self.stats.yields += 1,
+            _ => {}
+        }
         entity.set_cpu(self.cpu);
         let end = if arrival == Arrival::Preempted { End::Head } else { End::Tail };
         if arrival != Arrival::Moved {
             let first = self.lanes.first(lane(key, bucket)).filter(|_| end == End::Head);
             // It hides those behind it from whoever looks for the longest wait, so it looks as old as they are.
-            entity.since.set(first.map_or(self.clock, |first| first.entity().since.get()));
+            let since = first.map_or(at.0, |first| first.entity().since.get()) & !WOKEN;
+            entity.since.set(if arrival == Arrival::Woken { since | WOKEN } else { since });
         }
         // Whoever queues a task owns it, so it is in no queue.
         let _ = self.lanes.push(task, lane(key, bucket), end);
@@ -339,7 +364,7 @@ impl<T: Schedulable> RunQueue<T> {
             }
             let vruntime = entity.vruntime.get().max(level.time());
             entity.vruntime.set(vruntime);
-            entity.floor_left.set(level.time());
+            entity.floor_left.set(level.floor as u32);
             wanted = vruntime >> SHIFT;
             bucket = level.bucket(vruntime);
             if matches!(arrival, Arrival::Yielded | Arrival::New) {
@@ -411,16 +436,64 @@ impl<T: Schedulable> RunQueue<T> {
     /// Makes a task current that is in no queue: chosen here, or stolen.
     #[inline]
     pub(crate) fn make_current(&mut self, task: &Arc<T>) {
+        self.stats.switches += 1;
+        self.choose(task);
+    }
+
+    #[inline]
+    fn choose(&mut self, task: &Arc<T>) {
         let entity = task.entity();
         self.current =
             Current { identity: identity(&**task), place: entity.place(), share: entity.share(), since: self.clock };
-        self.stats.switches += 1;
-        // Less than nothing, if it has come from a CPU whose clock is ahead, looks like very much.
+        // Less than nothing, if this clock is behind, looks like very much.
         let waited = self.clock.wrapping_sub(entity.since.get());
         if waited >= NOTABLE.0 {
-            self.stats.note_wait(entity.place().key().class(), waited);
+            self.note_wait(entity, waited);
+        } else {
+            entity.waited.set(entity.waited.get().wrapping_add(waited as u32));
         }
         entity.state.start();
+    }
+
+    /// A wait that is worth a note.
+    #[cold]
+    fn note_wait(&mut self, entity: &Entity<T>, waited: u64) {
+        let since = entity.since.get();
+        if waited >> 63 != 0 {
+            // The clock adds up runs, each rounded down. Nothing waits since the future.
+            self.clock = since & !WOKEN;
+            return;
+        }
+        let short = u32::try_from(waited).unwrap_or(u32::MAX);
+        entity.waited.set(entity.waited.get().saturating_add(short));
+        self.stats.waited += Nanos(waited);
+        if since & WOKEN != 0 {
+            self.stats.note_latency(entity.place().key().class(), Nanos(waited));
+        }
+    }
+
+    /// What this CPU has counted.
+    pub(crate) fn stats(&self) -> CpuStats {
+        let CpuStats { switches, yields, .. } = self.stats;
+        let (switches, yields) = (switches + self.rotations, yields + self.rotations);
+        let mut stats = CpuStats { waiting: self.waiting, switches, yields, ..self.stats };
+        if self.front_wakes != 0 {
+            stats.count_wakes(self.front_class(), self.front_wakes.into());
+        }
+        stats
+    }
+
+    #[inline]
+    fn count_front_wakes(&mut self) {
+        if self.front_wakes != 0 {
+            let class = self.front_class();
+            self.stats.count_wakes(class, core::mem::take(&mut self.front_wakes).into());
+        }
+    }
+
+    /// Whose queue the front is.
+    fn front_class(&self) -> Class {
+        Key::from_number((self.front as usize % LANES / BUCKETS as usize) as u8).class()
     }
 
     /// How urgent a task must be to take the CPU from the one that was just chosen.
@@ -439,7 +512,8 @@ impl<T: Schedulable> RunQueue<T> {
         let lane = lane(key, bucket);
         let task = self.lanes.pop(lane)?;
         self.waiting -= 1;
-        let level = self.levels.get_mut(key)?;
+        self.count_front_wakes();
+        let level = self.levels.get(key)?;
         let bit = 1 << (bucket % BUCKETS);
         if level.late & bit == 0 {
             // Its bits stay set, whether it is empty now or not.
@@ -605,7 +679,7 @@ impl<T: Schedulable> RunQueue<T> {
         let Current { place, share, .. } = self.current;
         let weight = share.weight();
         let ran = ran.0;
-        self.follow(place, weight, self.stats.switches, ran);
+        self.follow(place, weight, self.stats.switches + self.rotations, ran);
         if self.waiting == 0 {
             return false;
         }
@@ -645,7 +719,7 @@ impl<T: Schedulable> RunQueue<T> {
         if entity.home.get() == home(self.cpu, key)
             && let Some(level) = self.levels.get(usize::from(key.number()))
         {
-            entity.floor_left.set(level.time());
+            entity.floor_left.set(level.floor as u32);
         }
     }
 }
@@ -680,7 +754,10 @@ const fn home(cpu: CpuId, key: Key) -> u16 {
 /// Brings a task's virtual time into another level: what it used beyond its share stays with it; what it did not use is lost.
 #[cold]
 fn move_in<T>(entity: &Entity<T>, home: u16, level: &Level) {
-    let debt = entity.vruntime.get().saturating_sub(entity.floor_left.get());
+    let vruntime = entity.vruntime.get();
+    // Both are as they were when it left: what matters is how far apart, which 32 bits hold.
+    let ahead = ((vruntime >> SHIFT) as u32).wrapping_sub(entity.floor_left.get()).cast_signed();
+    let debt = if ahead < 0 { 0 } else { u64::from(ahead.unsigned_abs()) << SHIFT | vruntime & ((1 << SHIFT) - 1) };
     entity.home.set(home);
     entity.vruntime.set(level.time() + debt);
 }

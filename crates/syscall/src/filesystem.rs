@@ -54,7 +54,8 @@ pub trait MachineInfo: Send + Sync {
 }
 
 /// Names of the files whose text [`MachineInfo::report`] gives.
-pub const REPORTS: [&str; 3] = ["multios/kernel", "multios/boot", "multios/nodes"];
+pub const REPORTS: [&str; 6] =
+    ["multios/kernel", "multios/boot", "multios/nodes", "multios/cpus", "multios/latency", "schedstat"];
 
 /// What the kernel brings for the file systems.
 pub struct Machine {

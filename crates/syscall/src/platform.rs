@@ -15,6 +15,10 @@ use crate::{Process, Thread};
 pub trait Platform: Send + Sync {
     /// Time since boot, never earlier than what any program has seen before.
     fn now(&self) -> Nanos;
+    /// The time since boot at which the cycle counter was at `stamp`.
+    fn time_of(&self, stamp: u64) -> Nanos {
+        Nanos(stamp)
+    }
     /// Asks that timers be looked at again at `deadline` at the latest.
     fn arm_timer(&self, deadline: Nanos);
     /// Copies from the memory of `space`, which is the caller's; returns bytes copied before a fault.
@@ -54,6 +58,19 @@ pub trait Platform: Send + Sync {
     fn serve_interrupts(&self);
     /// Importance of `thread`, or the CPUs that it may use, have changed: that counts at once, wherever it is.
     fn scheduling_changed(&self, thread: &Thread);
+    /// The CPU that runs `thread`, or did last, and for how long it waited for one that is not charged to it yet.
+    fn whereabouts(&self, thread: &Thread) -> (CpuId, Nanos) {
+        let _ = thread;
+        (CpuId(0), Nanos::ZERO)
+    }
+    /// How urgent a thread is by itself, whatever it is lent; less is more urgent.
+    fn urgency(&self, thread: &Thread) -> u32 {
+        u32::from(u8::MAX - thread.scheduling().rt_priority)
+    }
+    /// `thread` is to run as if it were of that urgency at least, since somebody who is waits for it; `None` ends that.
+    fn lend(&self, thread: &Thread, urgency: Option<u32>) {
+        let _ = (thread, urgency);
+    }
     /// CPUs that run programs.
     fn online(&self) -> CpuSet;
     /// The CPU the caller runs on.

@@ -345,6 +345,7 @@ impl Processes {
         let filter = thread.and_then(Thread::filter);
         let realtime = scheduling.policy.is_real_time();
         let nice = i32::from(scheduling.nice);
+        let (cpu, uncharged) = thread.map_or_else(Default::default, |thread| self.0.platform.whereabouts(thread));
         TaskSnapshot {
             pid: task.pid,
             tid: task.tid.or_else(|| thread.map(Thread::tid)).unwrap_or(Tid::from(task.pid)),
@@ -383,7 +384,7 @@ impl Processes {
             signal_queue: (identity.user.signals().queued() as u64, limits.soft(Resource::PendingSignals)),
             exit_signal: process.exit_signal(),
             exit_code: process.exit_status().map_or(0, |status| status.wait_status() as u32),
-            cpu: thread.map_or(0, |thread| thread.last_cpu().0),
+            cpu: cpu.0,
             cpus_allowed: thread.map_or_else(|| self.0.platform.online(), Thread::affinity),
             credentials: identity.credentials,
             umask: thread.and_then(Thread::fs).map_or(0, |fs| fs.umask()),
@@ -411,7 +412,7 @@ impl Processes {
                 write_calls: own.write_operations,
                 ..IoCounts::default()
             },
-            run_delay: Nanos::ZERO,
+            run_delay: thread.map_or(Nanos::ZERO, Thread::waited) + uncharged,
         }
     }
 }

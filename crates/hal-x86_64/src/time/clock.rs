@@ -31,7 +31,13 @@ pub fn cycles() -> u64 {
 /// Time since [`init`]; the same on every CPU, as the counters of a PC start together.
 #[inline]
 pub fn now() -> Nanos {
-    let since = cycles().wrapping_sub(DATA.base.load(Ordering::Relaxed));
+    at(cycles())
+}
+
+/// The time at which [`cycles`] was `stamp`.
+#[inline]
+pub fn at(stamp: u64) -> Nanos {
+    let since = stamp.wrapping_sub(DATA.base.load(Ordering::Relaxed));
     // A counter a few cycles behind the boot CPU's at time zero.
     let since = if since > u64::MAX / 2 { 0 } else { since };
     Nanos(to_nanos(since, DATA.scale.load(Ordering::Relaxed)))

@@ -6,7 +6,7 @@ mod order;
 mod rtc;
 
 pub use calibrate::{References, Source};
-pub use clock::{cycles, init, now, now_in_order, set_deadline, span};
+pub use clock::{at, cycles, init, now, now_in_order, set_deadline, span};
 pub(crate) use order::compare;
 pub use order::{Steadiness, steadiness};
 pub use rtc::wall_clock;

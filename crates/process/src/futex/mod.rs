@@ -21,7 +21,7 @@ mod wake_op;
 #[cfg(test)]
 mod tests;
 
-pub use pi::{LockPi, PiError, PiUnlocked, PiWord};
+pub use pi::{LockPi, PiError, PiThreads, PiUnlocked, PiWord};
 pub use robust_list::{DeathAction, ROBUST_LIST_LIMIT, RobustEntry, RobustList, UserWords, death_action};
 pub use table::{FutexKey, FutexTable, Requeued, Sleeper};
 pub use wait::{FutexWait, WaitError};

@@ -9,6 +9,8 @@
 //!
 //! Between `Granted` and `Owner` the waiter is nowhere queued and does not return: the lock is its own, whatever else
 //! happens to it, but the word does not say so yet.
+//!
+//! Who waits lends its urgency to the owner (`lending.rs`), and to the next one when the lock is handed over to somebody else.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -23,6 +25,7 @@ use types::Tid;
 
 use super::table::hash;
 use super::{FutexTable, OWNER_DIED, TID_MASK, WAITERS};
+use crate::lending::{Changed, Lending};
 
 /// PI futexes are rare; their waiters are kept apart from the others.
 const BUCKETS: usize = 32;
@@ -41,6 +44,22 @@ pub trait PiWord {
     /// # Errors
     /// If the memory cannot be written.
     fn compare_exchange(&self, old: u32, new: u32) -> Result<bool, Self::Error>;
+}
+
+/// What a PI operation asks about threads, and tells them.
+pub trait PiThreads {
+    /// Whether there is such a thread.
+    fn exists(&self, tid: Tid) -> bool;
+    /// A thread is to run as if it were of that urgency at least; `None`: as itself. Called without locks.
+    fn lend(&self, tid: Tid, urgency: Option<u32>) {
+        let _ = (tid, urgency);
+    }
+}
+
+impl<F: Fn(Tid) -> bool> PiThreads for F {
+    fn exists(&self, tid: Tid) -> bool {
+        self(tid)
+    }
 }
 
 /// Why a PI operation failed.
@@ -67,7 +86,7 @@ impl<E> From<E> for PiError<E> {
 /// What unlocking did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PiUnlocked {
-    /// Who holds it now; the caller takes its inherited priority back in any case.
+    /// Who holds it now.
     pub new_owner: Option<Tid>,
 }
 
@@ -81,8 +100,8 @@ pub(super) struct PiTable<K> {
     // How many wait, so that an ending thread need not look at the buckets.
     waiting: AtomicUsize,
     buckets: [SpinLock<PiBucket<K>>; BUCKETS],
-    // Whom each waiter waits for, to find rings.
-    blocked: SpinLock<BTreeMap<Tid, Tid>>,
+    // Whom each waiter waits for.
+    lending: Lending,
 }
 
 #[derive(Debug)]
@@ -130,29 +149,13 @@ impl<K> PiTable<K> {
             waiting: AtomicUsize::new(0),
             buckets: [const { SpinLock::new(Rank::FUTEX, PiBucket { next_ticket: 0, waiters: BTreeMap::new() }) };
                 BUCKETS],
-            blocked: SpinLock::new(Rank::FUTEX_WAITER, BTreeMap::new()),
+            lending: Lending::new(),
         }
     }
 
-    /// Whether `tid`, once it waits for `owner`, would wait for itself.
-    fn closes_ring(&self, tid: Tid, owner: Tid) -> bool {
-        /// Longest chain that is followed, as Linux's `max_lock_depth`.
-        const LONGEST: usize = 1024;
-        let blocked = self.blocked.lock();
-        let mut next = Some(owner);
-        for _ in 0..LONGEST {
-            match next {
-                Some(found) if found == tid => return true,
-                Some(found) => next = blocked.get(&found).copied(),
-                None => return false,
-            }
-        }
-        false
-    }
-
-    /// A waiter has left, or is the next owner.
-    fn unblock(&self, tid: Tid) {
-        self.blocked.lock().remove(&tid);
+    /// Tells threads what they are lent.
+    fn carry_out(&self, changed: Changed, threads: &impl PiThreads) {
+        self.lending.carry_out(changed, |tid, urgency| threads.lend(tid, urgency));
     }
 }
 
@@ -173,14 +176,36 @@ impl<K: Copy + Ord + Hash> PiTable<K> {
     }
 
     /// Takes the most urgent waiter out and marks it as the next owner.
-    fn grant(&self, key: K) -> Option<((K, u32, u64), Entry)> {
-        let mut bucket = self.bucket(&key).lock();
-        let place = bucket.first(key)?;
-        let entry = bucket.waiters.remove(&place)?;
-        entry.node.state.store(GRANTED, Ordering::Release);
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.unblock(entry.node.tid);
+    fn grant(&self, key: K, threads: &impl PiThreads) -> Option<((K, u32, u64), Entry)> {
+        let (place, entry, changed) = {
+            let mut bucket = self.bucket(&key).lock();
+            let place = bucket.first(key)?;
+            let entry = bucket.waiters.remove(&place)?;
+            entry.node.state.store(GRANTED, Ordering::Release);
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            let changed = self.lending.leave(entry.node.tid);
+            (place, entry, changed)
+        };
+        self.carry_out(changed, threads);
         Some((place, entry))
+    }
+
+    /// The lock has a new owner, which does not run yet: those who wait lend to it.
+    fn redirect(&self, key: K, owner: Tid, threads: &impl PiThreads) {
+        // One at a time, so that the lock is held for a moment however many wait.
+        let mut from = (key, 0, 0);
+        loop {
+            let changed = {
+                let mut bucket = self.bucket(&key).lock();
+                let Some((place, entry)) = bucket.waiters.range_mut(from..=(key, u32::MAX, u64::MAX)).next() else {
+                    return;
+                };
+                from = (key, place.1, place.2.saturating_add(1));
+                entry.owner = owner;
+                self.lending.redirect(entry.node.tid, owner)
+            };
+            self.carry_out(changed, threads);
+        }
     }
 
     fn insert(&self, place: (K, u32, u64), entry: Entry) {
@@ -190,13 +215,15 @@ impl<K: Copy + Ord + Hash> PiTable<K> {
     }
 
     /// Takes a waiter out; whether it was still queued.
-    fn remove(&self, place: &(K, u32, u64)) -> bool {
-        let removed = self.bucket(&place.0).lock().waiters.remove(place);
-        if let Some(entry) = &removed {
+    fn remove(&self, place: &(K, u32, u64), threads: &impl PiThreads) -> bool {
+        let changed = {
+            let mut bucket = self.bucket(&place.0).lock();
+            let Some(entry) = bucket.waiters.remove(place) else { return false };
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            self.unblock(entry.node.tid);
-        }
-        removed.is_some()
+            self.lending.leave(entry.node.tid)
+        };
+        self.carry_out(changed, threads);
+        true
     }
 
     fn wake_first(&self, key: K) {
@@ -219,17 +246,16 @@ impl<K: Copy + Ord> PiBucket<K> {
 impl<K: Copy + Ord + Hash> FutexTable<K> {
     /// `FUTEX_LOCK_PI`: waits until thread `tid` holds the lock at `key`. Smaller `urgency` comes first.
     ///
-    /// `alive` tells whether a thread exists. After each poll that does not end, [`LockPi::owner`] says who holds the lock,
-    /// so that the caller can lend it its priority.
-    pub fn lock_pi<W: PiWord, A: Fn(Tid) -> bool>(
+    /// While it waits, the owner is lent that urgency.
+    pub fn lock_pi<W: PiWord, A: PiThreads>(
         &self,
         key: K,
         tid: Tid,
         urgency: u32,
         word: W,
-        alive: A,
+        threads: A,
     ) -> LockPi<'_, K, W, A> {
-        LockPi { table: &self.pi, key, tid, urgency, word, alive, queued: None, owner: None }
+        LockPi { table: &self.pi, key, tid, urgency, word, threads, queued: None, owner: None, ring: false }
     }
 
     /// `FUTEX_TRYLOCK_PI`.
@@ -255,14 +281,20 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
     ///
     /// # Errors
     /// [`PiError::NotOwner`], [`PiError::Memory`].
-    pub fn unlock_pi<W: PiWord>(&self, key: K, tid: Tid, word: &W) -> Result<PiUnlocked, PiError<W::Error>> {
+    pub fn unlock_pi<W: PiWord>(
+        &self,
+        key: K,
+        tid: Tid,
+        word: &W,
+        threads: &impl PiThreads,
+    ) -> Result<PiUnlocked, PiError<W::Error>> {
         let mut holder = tid;
         loop {
             let old = word.load()?;
             if old & TID_MASK != holder.0 {
                 return Err(PiError::NotOwner);
             }
-            let Some((place, entry)) = self.pi.grant(key) else {
+            let Some((place, entry)) = self.pi.grant(key, threads) else {
                 if !word.compare_exchange(old, 0)? {
                     continue;
                 }
@@ -274,14 +306,16 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
             match hand_over(word, holder, node.tid) {
                 Ok(true) => {}
                 Ok(false) => {
-                    self.take_back(place, entry);
+                    self.take_back(place, entry, threads);
                     return Err(PiError::NotOwner);
                 }
                 Err(error) => {
-                    self.take_back(place, entry);
+                    self.take_back(place, entry, threads);
                     return Err(PiError::Memory(error));
                 }
             }
+            // Before it can release the lock in turn.
+            self.pi.redirect(key, node.tid, threads);
             let seated = node.state.compare_exchange(GRANTED, OWNER, Ordering::AcqRel, Ordering::Acquire);
             if seated.is_ok() {
                 node.wake();
@@ -317,11 +351,11 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
     }
 
     /// A grant that could not be completed: the waiter goes back to its place, unless it has given up.
-    fn take_back(&self, place: (K, u32, u64), entry: Entry) {
+    fn take_back(&self, place: (K, u32, u64), entry: Entry, threads: &impl PiThreads) {
         let node = entry.node.clone();
         self.pi.insert(place, entry);
         if node.state.compare_exchange(GRANTED, QUEUED, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            self.pi.remove(&place);
+            self.pi.remove(&place, threads);
         }
         node.wake();
     }
@@ -344,21 +378,23 @@ fn hand_over<W: PiWord>(word: &W, from: Tid, to: Tid) -> Result<bool, W::Error> 
 /// Future of [`FutexTable::lock_pi`].
 #[derive(Debug)]
 #[must_use]
-pub struct LockPi<'a, K: Copy + Ord + Hash, W, A> {
+pub struct LockPi<'a, K: Copy + Ord + Hash, W, A: PiThreads> {
     table: &'a PiTable<K>,
     key: K,
     tid: Tid,
     urgency: u32,
     word: W,
-    alive: A,
+    threads: A,
     queued: Option<((K, u32, u64), Arc<PiNode>)>,
     owner: Option<Tid>,
+    /// It would wait for itself.
+    ring: bool,
 }
 
 // Nothing in it refers to itself.
-impl<K: Copy + Ord + Hash, W, A> Unpin for LockPi<'_, K, W, A> {}
+impl<K: Copy + Ord + Hash, W, A: PiThreads> Unpin for LockPi<'_, K, W, A> {}
 
-impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> LockPi<'_, K, W, A> {
+impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> LockPi<'_, K, W, A> {
     /// Who holds the lock, as of the last poll.
     pub const fn owner(&self) -> Option<Tid> {
         self.owner
@@ -367,7 +403,7 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> LockPi<'_, K, W, A> {
     /// Gives up after a timeout or a signal. `false`: the lock has been handed over meanwhile; poll again, it ends soon.
     pub fn cancel(&mut self) -> bool {
         let Some((place, _)) = &self.queued else { return true };
-        let left = self.table.remove(place);
+        let left = self.table.remove(place, &self.threads);
         if left {
             self.queued = None;
         }
@@ -385,7 +421,11 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> LockPi<'_, K, W, A> {
             let dead = owner != Tid(0) && {
                 self.owner = Some(owner);
                 self.note_owner(owner);
-                !(self.alive)(owner)
+                // Handed over before that was noted.
+                if self.word.load()? & TID_MASK != owner.0 {
+                    continue;
+                }
+                !self.threads.exists(owner)
             };
             if dead && first && old & OWNER_DIED == 0 {
                 return Err(PiError::NoOwner);
@@ -403,13 +443,17 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> LockPi<'_, K, W, A> {
     }
 
     /// Notes who is waited for, under the bucket's lock: an owner that ends either finds it or is found dead after.
-    fn note_owner(&self, owner: Tid) {
+    fn note_owner(&mut self, owner: Tid) {
         let Some((place, _)) = &self.queued else { return };
-        let mut bucket = self.table.bucket(&self.key).lock();
-        if let Some(entry) = bucket.waiters.get_mut(place) {
+        let changed = {
+            let mut bucket = self.table.bucket(&self.key).lock();
+            let Some(entry) = bucket.waiters.get_mut(place) else { return };
             entry.owner = owner;
-            self.table.blocked.lock().insert(self.tid, owner);
-        }
+            let (changed, result) = self.table.lending.wait(self.tid, self.urgency, owner);
+            self.ring = result.is_err();
+            changed
+        };
+        self.table.carry_out(changed, &self.threads);
     }
 
     fn enqueue(&mut self, waker: &Waker) -> Arc<PiNode> {
@@ -431,7 +475,7 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> LockPi<'_, K, W, A> {
     }
 }
 
-impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> Future for LockPi<'_, K, W, A> {
+impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> Future for LockPi<'_, K, W, A> {
     type Output = Result<(), PiError<W::Error>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -451,10 +495,7 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> Future for LockPi<'_, 
             GRANTED => return Poll::Pending,
             _ => this.attempt(&node, first),
         };
-        let outcome = match (outcome, this.owner) {
-            (Ok(false), Some(owner)) if this.table.closes_ring(this.tid, owner) => Err(PiError::Deadlock),
-            (outcome, _) => outcome,
-        };
+        let outcome = if this.ring && matches!(outcome, Ok(false)) { Err(PiError::Deadlock) } else { outcome };
         if matches!(outcome, Ok(false)) {
             return Poll::Pending;
         }
@@ -470,10 +511,10 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: Fn(Tid) -> bool> Future for LockPi<'_, 
     }
 }
 
-impl<K: Copy + Ord + Hash, W, A> Drop for LockPi<'_, K, W, A> {
+impl<K: Copy + Ord + Hash, W, A: PiThreads> Drop for LockPi<'_, K, W, A> {
     fn drop(&mut self) {
         let Some((place, node)) = self.queued.take() else { return };
-        if self.table.remove(&place) {
+        if self.table.remove(&place, &self.threads) {
             self.table.wake_first(self.key);
         } else {
             let _ = node.state.compare_exchange(GRANTED, ABANDONED, Ordering::AcqRel, Ordering::Acquire);

@@ -425,21 +425,21 @@ impl PiWord for Word<'_> {
 fn a_pi_lock_goes_to_the_most_urgent_waiter() {
     let table = Table::new();
     let word = AtomicU32::new(10);
-    let alive = |_| true;
+    let alive = |_: Tid| true;
     let mut calm = table.lock_pi(1, Tid(11), 5, Word(&word), alive);
     let mut urgent = table.lock_pi(1, Tid(12), 1, Word(&word), alive);
     assert!(poll(&mut calm).is_pending());
     assert_eq!(word.load(Ordering::SeqCst), WAITERS | 10, "the owner's unlock must come to the kernel");
     assert_eq!(calm.owner(), Some(Tid(10)));
     assert!(poll(&mut urgent).is_pending());
-    assert_eq!(table.unlock_pi(1, Tid(99), &Word(&word)), Err(PiError::NotOwner));
-    assert_eq!(table.unlock_pi(1, Tid(10), &Word(&word)), Ok(PiUnlocked { new_owner: Some(Tid(12)) }));
+    assert_eq!(table.unlock_pi(1, Tid(99), &Word(&word), &|_: Tid| true), Err(PiError::NotOwner));
+    assert_eq!(table.unlock_pi(1, Tid(10), &Word(&word), &|_: Tid| true), Ok(PiUnlocked { new_owner: Some(Tid(12)) }));
     assert_eq!(word.load(Ordering::SeqCst), WAITERS | 12);
     assert!(poll(&mut calm).is_pending());
     assert_eq!(calm.owner(), Some(Tid(12)));
     assert_eq!(poll(&mut urgent), Poll::Ready(Ok(())));
     assert!(calm.cancel());
-    assert_eq!(table.unlock_pi(1, Tid(12), &Word(&word)), Ok(PiUnlocked { new_owner: None }));
+    assert_eq!(table.unlock_pi(1, Tid(12), &Word(&word), &|_: Tid| true), Ok(PiUnlocked { new_owner: None }));
     assert_eq!(word.load(Ordering::SeqCst), 0);
 }
 
@@ -449,8 +449,14 @@ fn pi_locks_refuse_the_owner_the_unknown_owner_and_the_busy_try() {
     let word = AtomicU32::new(10);
     assert_eq!(table.trylock_pi(1, Tid(10), &Word(&word)), Err(PiError::Deadlock));
     assert_eq!(table.trylock_pi(1, Tid(11), &Word(&word)), Err(PiError::Busy));
-    assert_eq!(poll(&mut table.lock_pi(1, Tid(10), 0, Word(&word), |_| true)), Poll::Ready(Err(PiError::Deadlock)));
-    assert_eq!(poll(&mut table.lock_pi(1, Tid(11), 0, Word(&word), |_| false)), Poll::Ready(Err(PiError::NoOwner)));
+    assert_eq!(
+        poll(&mut table.lock_pi(1, Tid(10), 0, Word(&word), |_: Tid| true)),
+        Poll::Ready(Err(PiError::Deadlock))
+    );
+    assert_eq!(
+        poll(&mut table.lock_pi(1, Tid(11), 0, Word(&word), |_: Tid| false)),
+        Poll::Ready(Err(PiError::NoOwner))
+    );
     word.store(OWNER_DIED, Ordering::SeqCst);
     assert_eq!(table.trylock_pi(1, Tid(11), &Word(&word)), Ok(()));
     assert_eq!(word.load(Ordering::SeqCst), OWNER_DIED | 11, "the new owner learns that the old one died");
@@ -461,7 +467,7 @@ fn a_waiter_takes_over_from_an_owner_that_ended() {
     let table = Table::new();
     let word = AtomicU32::new(10);
     let dead = core::cell::Cell::new(false);
-    let mut wait = table.lock_pi(1, Tid(11), 0, Word(&word), |tid| !(dead.get() && tid == Tid(10)));
+    let mut wait = table.lock_pi(1, Tid(11), 0, Word(&word), |tid: Tid| !(dead.get() && tid == Tid(10)));
     let count = Arc::new(Count(AtomicUsize::new(0)));
     let waker = Waker::from(count.clone());
     assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(&waker)).is_pending());
@@ -472,6 +478,61 @@ fn a_waiter_takes_over_from_an_owner_that_ended() {
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
     assert_eq!(poll(&mut wait), Poll::Ready(Ok(())));
     assert_eq!(word.load(Ordering::SeqCst), OWNER_DIED | 11);
+}
+
+type Loans = core::cell::RefCell<std::collections::BTreeMap<Tid, u32>>;
+
+/// Keeps what each thread is lent.
+struct Lent<'a>(&'a Loans);
+
+impl PiThreads for Lent<'_> {
+    fn exists(&self, _: Tid) -> bool {
+        true
+    }
+
+    fn lend(&self, tid: Tid, urgency: Option<u32>) {
+        match urgency {
+            Some(urgency) => _ = self.0.borrow_mut().insert(tid, urgency),
+            None => _ = self.0.borrow_mut().remove(&tid),
+        }
+    }
+}
+
+#[test]
+fn waiters_lend_to_the_owner_along_chains_and_to_the_next_owner() {
+    let lent = Loans::default();
+    let now = || lent.borrow().iter().map(|(tid, urgency)| (tid.0, *urgency)).collect::<Vec<_>>();
+    let table = Table::new();
+    // 10 has the first lock; 11 has the second and waits for the first.
+    let (first, second) = (AtomicU32::new(10), AtomicU32::new(11));
+    let mut middle = table.lock_pi(1, Tid(11), 50, Word(&first), Lent(&lent));
+    assert!(poll(&mut middle).is_pending());
+    assert_eq!(now(), [(10, 50)]);
+    let mut high = table.lock_pi(2, Tid(12), 5, Word(&second), Lent(&lent));
+    assert!(poll(&mut high).is_pending());
+    assert_eq!(now(), [(10, 5), (11, 5)], "through the chain");
+    let mut other = table.lock_pi(1, Tid(13), 70, Word(&first), Lent(&lent));
+    assert!(poll(&mut other).is_pending());
+    assert_eq!(table.unlock_pi(1, Tid(10), &Word(&first), &Lent(&lent)), Ok(PiUnlocked { new_owner: Some(Tid(11)) }));
+    assert_eq!(now(), [(11, 5)], "given back, and 13 lends to the next owner");
+    assert_eq!(poll(&mut middle), Poll::Ready(Ok(())));
+    // A timeout gives back as well.
+    assert!(high.cancel());
+    assert_eq!(now(), [(11, 70)]);
+    drop(other);
+    assert_eq!(now(), [], "as does an end");
+}
+
+#[test]
+fn a_ring_of_pi_locks_is_refused_and_lends_nothing() {
+    let lent = Loans::default();
+    let table = Table::new();
+    let (first, second) = (AtomicU32::new(10), AtomicU32::new(11));
+    let mut waits = table.lock_pi(1, Tid(11), 9, Word(&first), Lent(&lent));
+    assert!(poll(&mut waits).is_pending());
+    let mut closes = table.lock_pi(2, Tid(10), 3, Word(&second), Lent(&lent));
+    assert_eq!(poll(&mut closes), Poll::Ready(Err(PiError::Deadlock)));
+    assert_eq!(lent.borrow().iter().map(|(tid, urgency)| (tid.0, *urgency)).collect::<Vec<_>>(), [(10, 9)]);
 }
 
 #[test]
@@ -487,7 +548,7 @@ fn pi_locks_exclude_each_other_between_threads() {
             scope.spawn(move || {
                 for round in 0..ROUNDS {
                     if word.compare_exchange(0, thread, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-                        block_on(table.lock_pi(7, Tid(thread), thread, Word(word), |_| true)).unwrap();
+                        block_on(table.lock_pi(7, Tid(thread), thread, Word(word), |_: Tid| true)).unwrap();
                     }
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
                     assert_eq!(word.load(Ordering::SeqCst) & TID_MASK, thread);
@@ -496,7 +557,7 @@ fn pi_locks_exclude_each_other_between_threads() {
                     }
                     inside.fetch_sub(1, Ordering::SeqCst);
                     if word.compare_exchange(thread, 0, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-                        table.unlock_pi(7, Tid(thread), &Word(word)).unwrap();
+                        table.unlock_pi(7, Tid(thread), &Word(word), &|_: Tid| true).unwrap();
                     }
                 }
             });
@@ -527,12 +588,12 @@ fn a_waiter_that_queues_while_the_word_becomes_free_looks_again() {
     let word = AtomicU32::new(WAITERS | 10);
     let count = Arc::new(Count(AtomicUsize::new(0)));
     let waker = Waker::from(count.clone());
-    let wait = core::cell::RefCell::new(table.lock_pi(1, Tid(11), 0, Word(&word), |_| true));
+    let wait = core::cell::RefCell::new(table.lock_pi(1, Tid(11), 0, Word(&word), |_: Tid| true));
     let hooked = Hooked(&word, || {
         let mut wait = wait.borrow_mut();
         assert!(Pin::new(&mut *wait).poll(&mut Context::from_waker(&waker)).is_pending());
     });
-    assert_eq!(table.unlock_pi(1, Tid(10), &hooked), Ok(PiUnlocked { new_owner: None }));
+    assert_eq!(table.unlock_pi(1, Tid(10), &hooked, &|_: Tid| true), Ok(PiUnlocked { new_owner: None }));
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
     assert_eq!(poll(&mut *wait.borrow_mut()), Poll::Ready(Ok(())));
     assert_eq!(word.load(Ordering::SeqCst), 11);

@@ -80,6 +80,7 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
             // A nice value that already means that level stays.
             let mut new = if old.level() == level { old } else { old.at_level(level) };
             new.class = class;
+            new.chosen = true;
             thread.set_scheduling(new);
             self.host.changed(Change::Scheduling(&thread));
         }

@@ -37,10 +37,10 @@ pub struct ProcessInfo {
     pub threads: usize,
     /// When it was made.
     pub created_at: Nanos,
-    /// When its first thread first ran.
+    /// When its first thread was ready to run, once it has run.
     pub started_at: Option<Nanos>,
-    /// When that last began to run.
-    pub last_scheduled: Nanos,
+    /// Where the cycle counter was when that last began to run; 0 if it never did.
+    pub last_dispatch: u64,
     /// How it ended, if it has.
     pub exit_status: Option<ExitStatus>,
 }
@@ -80,6 +80,7 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
         let process = self.get_process(pid).ok_or(ProcessError::ProcessNotFound)?;
         let first = process.first_thread();
         let scheduling = first.as_ref().map(|thread| thread.scheduling()).unwrap_or_default();
+        let last_dispatch = first.as_ref().map_or(0, |thread| thread.last_dispatch());
         Ok(ProcessInfo {
             pid,
             parent: process.parent_pid(),
@@ -92,8 +93,8 @@ impl<R: Resources, H: Host<R>> ProcessManager<'_, R, H> {
             class: scheduling.class,
             threads: process.thread_count(),
             created_at: process.created_at(),
-            started_at: first.as_ref().and_then(|thread| thread.first_scheduled()),
-            last_scheduled: first.as_ref().map_or(Nanos::ZERO, |thread| thread.last_scheduled()),
+            started_at: first.as_ref().filter(|_| last_dispatch != 0).map(|thread| thread.started_at()),
+            last_dispatch,
             exit_status: process.exit_status(),
         })
     }

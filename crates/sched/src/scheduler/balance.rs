@@ -8,16 +8,15 @@ use types::{CpuId, CpuSet, Nanos};
 use super::Scheduler;
 use crate::entity::Schedulable;
 use crate::run_queue::{Arrival, RunQueue};
+use crate::topology::LOCAL_DISTANCE;
 
-/// How long a task waits before a CPU of another node takes it, if it is the only one that waits there: about what
-/// refilling a cache from the other node costs, many times over.
+/// How long a task waits before a CPU of a node at twice the distance takes it, if it is the only one that waits there: about what
+/// refilling a cache from the other node costs, many times over. More the farther the node is.
 const REMOTE_PATIENCE: Nanos = Nanos::from_millis(2);
 /// How often a busy CPU compares its load: four times per ordinary slice of ten tasks.
 const BALANCE_PERIOD: Nanos = Nanos::from_millis(16);
 /// How often a task is moved that only changes which CPU has one too many: so that three tasks on two CPUs get two thirds each.
 const ROTATE_PERIOD: Nanos = Nanos::from_millis(64);
-/// A load on another node has to be larger by that many quarters of ours, so that moving pays.
-const REMOTE_QUARTERS: u64 = 6;
 
 impl<T: Schedulable> Scheduler<T> {
     /// A task that the caller owns, taken from the nearest CPU where most wait.
@@ -29,7 +28,8 @@ impl<T: Schedulable> Scheduler<T> {
             while let Some((victim, waiting)) = self.longest(victims) {
                 victims = victims.without(victim);
                 let at_once = self.takes_at_once(thief, victim, waiting);
-                let before = if at_once { Nanos::MAX } else { now.saturating_sub(REMOTE_PATIENCE) };
+                let patience = Nanos(REMOTE_PATIENCE.0 * self.detour(thief, victim) / u64::from(LOCAL_DISTANCE));
+                let before = if at_once { Nanos::MAX } else { now.saturating_sub(patience) };
                 if let Some(task) = self.take_from(victim, thief, before, |_| true) {
                     return Some(task);
                 }
@@ -44,6 +44,13 @@ impl<T: Schedulable> Scheduler<T> {
         waiting > 1 || topology.node_of(thief) == topology.node_of(victim)
     }
 
+    /// How much farther the memory of `there` is from `here` than its own.
+    fn detour(&self, here: CpuId, there: CpuId) -> u64 {
+        let topology = self.topology();
+        let distance = topology.distance(topology.node_of(here), topology.node_of(there));
+        u64::from(distance.saturating_sub(LOCAL_DISTANCE))
+    }
+
     /// Pulls a task here from a CPU with more load.
     pub(super) fn balance(&self, cpu: CpuId, now: Nanos) {
         let topology = self.topology();
@@ -56,16 +63,23 @@ impl<T: Schedulable> Scheduler<T> {
         for node in topology.outward(own) {
             let others = CpuSet(topology.node(node).0 & self.online.load(Relaxed)).without(cpu);
             let Some((victim, load)) = self.heaviest(others) else { continue };
-            let (pays, rotate) =
-                if node == own { (load > mine, may_rotate) } else { (load > mine * REMOTE_QUARTERS / 4, false) };
+            // From afar it has to be larger by as much as memory is slower there.
+            let distance = u64::from(topology.distance(own, node).max(LOCAL_DISTANCE));
+            let (pays, rotate) = if node == own {
+                (load > mine, may_rotate)
+            } else {
+                (load * u64::from(LOCAL_DISTANCE) > mine * distance, false)
+            };
             if !pays {
                 continue;
             }
             let gap = load - mine;
             let fits = |weight: u32| u64::from(weight) < gap || (rotate && u64::from(weight) == gap);
             let Some(task) = self.take_from(victim, cpu, Nanos::MAX, fits) else { continue };
+            let far = self.is_far(task.entity().cpu(), cpu);
             let mut queue = shared.queue.lock();
-            let urgency = queue.push(task, Arrival::Moved);
+            queue.stats.node_moves += u64::from(far);
+            let urgency = queue.push(task, Arrival::Moved, now);
             queue.rotated = now;
             queue.stats.pulls += 1;
             self.mark(cpu).waiting.store(queue.waiting(), SeqCst);

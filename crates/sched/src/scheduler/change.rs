@@ -63,10 +63,11 @@ impl<T: Schedulable> Scheduler<T> {
                     return mark.ask(urgency).then_some(Placement { cpu, preempt: true });
                 }
                 let task = queue.take(task)?;
+                let now = queue.clock();
                 mark.publish_waiting(&queue);
                 drop(queue);
                 task.entity().apply();
-                return Some(self.place(task, here, Arrival::Moved)).filter(|placement| placement.preempt);
+                return Some(self.place(task, here, Arrival::Moved, now)).filter(|placement| placement.preempt);
             }
             if queue.runs(task) {
                 let beaten = queue.refresh_current(task);

@@ -164,8 +164,7 @@ impl<T: Schedulable> Scheduler<T> {
     /// A CPU's counters.
     pub fn cpu_stats(&self, cpu: CpuId) -> Option<CpuStats> {
         let shared = self.cpu(cpu).ok()?;
-        let queue = shared.queue.lock();
-        Some(CpuStats { waiting: queue.waiting(), ..queue.stats })
+        Some(shared.queue.lock().stats())
     }
 
     /// Weights of the tasks that run or wait there.
@@ -187,6 +186,11 @@ impl<T: Schedulable> Scheduler<T> {
 
     fn topology(&self) -> &Topology {
         self.topology.call_once(Topology::flat)
+    }
+
+    /// Whether two CPUs are on different nodes.
+    fn is_far(&self, one: CpuId, other: CpuId) -> bool {
+        self.topology().node_of(one) != self.topology().node_of(other)
     }
 
     /// The online CPUs among `cpus`; all, if none of them is.

@@ -215,8 +215,9 @@ impl<T: Schedulable> Local<'_, T> {
         if entity.is_confined() && !self.scheduler.note_confinement(entity).contains(self.cpu) {
             queue.note_gone(entity);
             queue.note_idle();
+            let now = queue.clock();
             drop(queue);
-            let placement = self.scheduler.place(task, self.cpu, arrival);
+            let placement = self.scheduler.place(task, self.cpu, arrival, now);
             return (self.next(self.shared.queue.lock()), Some(placement));
         }
         queue.put_back(task, arrival);
@@ -255,10 +256,12 @@ impl<T: Schedulable> Local<'_, T> {
             return None;
         }
         let stolen = self.scheduler.steal(self.cpu, now)?;
+        let far = self.scheduler.is_far(stolen.entity().cpu(), self.cpu);
         let mut queue = self.shared.queue.lock();
+        queue.stats.node_moves += u64::from(far);
         // Something may have come here meanwhile: then that is chosen by order, with what was stolen.
         queue.stats.steals += 1;
-        queue.push(stolen, Arrival::Moved);
+        queue.push(stolen, Arrival::Moved, now);
         let (task, slice_ns) = queue.pick()?;
         self.publish(&queue);
         Some(Next { task, slice_ns })

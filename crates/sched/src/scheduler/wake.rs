@@ -31,33 +31,36 @@ pub enum Wake {
 }
 
 impl<T: Schedulable> Scheduler<T> {
-    /// Makes a new task runnable, behind the others of its level. `here` is the CPU that makes it: its memory will be there.
+    /// Makes a new task runnable, behind the others of its level. `here` is the CPU that makes it: its memory will be there;
+    /// `now` is the time.
     #[doc(alias = "add_process")]
-    pub fn add_task(&self, task: Arc<T>, here: CpuId) -> Placement {
+    pub fn add_task(&self, task: Arc<T>, here: CpuId, now: Nanos) -> Placement {
         let entity = task.entity();
         entity.set_cpu(here);
+        entity.set_home_node(self.topology().node_of(here));
         self.note_confinement(entity);
         if entity.is_outdated() {
             entity.apply();
         }
-        self.place(task, here, Arrival::New)
+        self.place(task, here, Arrival::New, now)
     }
 
-    /// Wakes a task; called on CPU `here`. From any CPU, under any lock below [`sync::Rank::RUN_QUEUE`], any number of times.
+    /// Wakes a task; called on CPU `here`. From any CPU, under any lock below [`sync::Rank::RUN_QUEUE`], any number of times. The
+    /// time is asked for only if the task was blocked.
     #[doc(alias = "unblock_process")]
     #[inline]
-    pub fn unblock(&self, task: &Arc<T>, here: CpuId) -> Wake {
+    pub fn unblock(&self, task: &Arc<T>, here: CpuId, now: impl FnOnce() -> Nanos) -> Wake {
         match task.entity().state.wake() {
-            Claim::Owned => Wake::Placed(self.place_woken(task.clone(), here)),
+            Claim::Owned => Wake::Placed(self.place_woken(task.clone(), here, now())),
             other => self.no_wake(task, other),
         }
     }
 
     /// As [`Scheduler::unblock`], for who has a reference to spare.
     #[inline]
-    pub fn unblock_owned(&self, task: Arc<T>, here: CpuId) -> Wake {
+    pub fn unblock_owned(&self, task: Arc<T>, here: CpuId, now: impl FnOnce() -> Nanos) -> Wake {
         match task.entity().state.wake() {
-            Claim::Owned => Wake::Placed(self.place_woken(task, here)),
+            Claim::Owned => Wake::Placed(self.place_woken(task, here, now())),
             other => self.no_wake(&task, other),
         }
     }
@@ -71,28 +74,28 @@ impl<T: Schedulable> Scheduler<T> {
     }
 
     #[inline]
-    fn place_woken(&self, task: Arc<T>, here: CpuId) -> Placement {
+    fn place_woken(&self, task: Arc<T>, here: CpuId, now: Nanos) -> Placement {
         let entity = task.entity();
         let slept = self.clock.load(Relaxed).saturating_sub(entity.since.get());
         if slept != 0 || entity.is_outdated() {
             entity.slept(Nanos(slept));
         }
-        self.place(task, here, Arrival::Woken)
+        self.place(task, here, Arrival::Woken, now)
     }
 
-    /// Queues a task that the caller owns where it fits best.
+    /// Queues a task that the caller owns where it fits best; it waits since `at`.
     #[inline]
-    pub(super) fn place(&self, task: Arc<T>, here: CpuId, arrival: Arrival) -> Placement {
+    pub(super) fn place(&self, task: Arc<T>, here: CpuId, arrival: Arrival, at: Nanos) -> Placement {
         let online = self.online.load(Relaxed);
         if online & online.wrapping_sub(1) != 0 {
-            return self.place_among(task, here, arrival);
+            return self.place_among(task, here, arrival, at);
         }
         // The only CPU there is does not sleep: it is executing this.
         let Ok(shared) = self.cpu(here) else { return Placement { cpu: here, preempt: false } };
         let mut queue = shared.queue.lock();
         let short = match arrival {
-            Arrival::Woken => queue.push_front_queue(task),
-            Arrival::New => queue.push_new(task),
+            Arrival::Woken => queue.push_woken(task, at),
+            Arrival::New => queue.push_new(task, at),
             _ => Err(task),
         };
         let Err(task) = short else {
@@ -100,14 +103,14 @@ impl<T: Schedulable> Scheduler<T> {
             self.mark(here).publish_waiting(&queue);
             return Placement { cpu: here, preempt: false };
         };
-        let urgency = queue.push(task, arrival);
+        let urgency = queue.push(task, arrival, at);
         self.mark(here).publish_waiting(&queue);
         Placement { cpu: here, preempt: self.mark(here).ask(urgency) }
     }
 
     /// [`Scheduler::place`] with a choice of CPUs.
     #[inline(never)]
-    fn place_among(&self, task: Arc<T>, here: CpuId, arrival: Arrival) -> Placement {
+    fn place_among(&self, task: Arc<T>, here: CpuId, arrival: Arrival, at: Nanos) -> Placement {
         let entity = task.entity();
         let allowed = self.note_confinement(entity);
         let own = self.mark(here);
@@ -115,20 +118,23 @@ impl<T: Schedulable> Scheduler<T> {
             // This CPU runs nothing and is about to look for something: nobody need be roused for one task.
             if let Ok(shared) = self.cpu(here) {
                 let mut queue = shared.queue.lock();
-                queue.push(task, arrival);
+                queue.push(task, arrival, at);
                 own.publish_waiting(&queue);
             }
             return Placement { cpu: here, preempt: false };
         }
+        let last = entity.cpu();
         let (cpu, sleeper) = self.choose(entity, allowed, here);
         let Ok(shared) = self.cpu(cpu) else { return Placement { cpu, preempt: false } };
         let asked = {
             let mut queue = shared.queue.lock();
             let urgency = match arrival {
                 Arrival::Woken => {
-                    queue.push_front_queue(task).map_or_else(|task| queue.push(task, arrival), |()| Urgency::NONE)
+                    queue.stats.woken_from_afar += u64::from(cpu != here);
+                    queue.stats.node_moves += u64::from(self.is_far(last, cpu));
+                    queue.push_woken(task, at).map_or_else(|task| queue.push(task, arrival, at), |()| Urgency::NONE)
                 }
-                _ => queue.push(task, arrival),
+                _ => queue.push(task, arrival, at),
             };
             self.mark(cpu).waiting.store(queue.waiting(), SeqCst);
             // A sleeper is on its way to take it; otherwise what runs may have to make room.
@@ -164,17 +170,19 @@ impl<T: Schedulable> Scheduler<T> {
     /// A CPU for the task, and another one that was asleep, is the caller's to wake and will come to take the task.
     ///
     /// A task for which a CPU sleeps is queued with the waker if it may run there: if the waker blocks at once, as in a
-    /// conversation, it goes on here where its message is in the cache; otherwise the sleeper takes it.
+    /// conversation, it goes on here where its message is in the cache; otherwise the sleeper takes it. Not so if the waker is on another
+    /// node than the sleeper, which would not take a task that waits alone.
     fn choose(&self, entity: &Entity<T>, allowed: CpuSet, here: CpuId) -> (CpuId, Option<CpuId>) {
         let last = entity.cpu();
-        let home = self.topology().node_of(last);
+        let home = entity.home_node();
         let busy = |cpu: CpuId| (self.mark(cpu).threshold(), self.mark(cpu).waiting.load(Relaxed));
         let mut view = View { topology: self.topology(), allowed, idle: CpuSet::EMPTY, busy };
         for _ in 0..IDLE_TRIES {
             view.idle = CpuSet(self.idle.load(SeqCst));
             let Some(cpu) = view.idle_cpu(last, home) else { break };
             if self.claim_idle(cpu) {
-                return (if allowed.contains(here) { here } else { cpu }, Some(cpu));
+                let with_waker = allowed.contains(here) && !self.is_far(here, cpu);
+                return (if with_waker { here } else { cpu }, Some(cpu));
             }
         }
         (view.busy_cpu(entity.place().urgency(), last, home), None)

@@ -1,20 +1,22 @@
 //! futex(2), set_robust_list, and what the end of a thread does to the words it promised to release.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::linux::general as linux;
 use abi::{Errno, abi_struct};
 use memory::{AddressSpace, FutexKey, FutexScope, MemoryError};
 use process::futex::{
-    DeathAction, FutexTable, LockPi, MATCH_ANY, PiError, PiWord, RobustList, UserWords, WaitError, WakeOp, death_action,
+    DeathAction, FutexTable, LockPi, MATCH_ANY, PiError, PiThreads, PiWord, RobustList, UserWords, WaitError, WakeOp,
+    death_action,
 };
 use process::signal::Restart;
 use types::{Nanos, Tid};
 
 use crate::clock::nanos;
 use crate::wait::{interruptible, until};
-use crate::{Caller, RestartBlock, SysError, SysResult};
+use crate::{Caller, RestartBlock, SysError, SysResult, Thread};
 
 abi_struct! {
     /// `struct futex_waitv`.
@@ -248,13 +250,33 @@ impl PiWord for Word<'_> {
     }
 }
 
+/// Threads by the numbers that the caller's words hold.
+struct Threads<'a>(Caller<'a>);
+
+impl Threads<'_> {
+    fn find(&self, tid: Tid) -> Option<Arc<Thread>> {
+        self.0.system.processes.thread(Tid(self.0.meant(tid.0)))
+    }
+}
+
+impl PiThreads for Threads<'_> {
+    fn exists(&self, tid: Tid) -> bool {
+        self.find(tid).is_some()
+    }
+
+    fn lend(&self, tid: Tid, urgency: Option<u32>) {
+        if let Some(thread) = self.find(tid) {
+            self.0.system.platform.lend(&thread, urgency);
+        }
+    }
+}
+
 async fn lock_pi(caller: Caller<'_>, address: u64, scope: FutexScope, deadline: Option<Nanos>) -> SysResult {
     let key = caller.space.futex_key(address, scope)?;
     let word = Word { space: caller.space, address };
-    let alive = |tid: Tid| caller.system.processes.thread(Tid(caller.meant(tid.0))).is_some();
-    let urgency = u32::from(u8::MAX - caller.thread.scheduling().rt_priority);
+    let urgency = caller.system.platform.urgency(caller.thread);
     let mut locking: LockPi<'_, FutexKey, _, _> =
-        caller.system.futexes.lock_pi(key, caller.own_tid(), urgency, word, alive);
+        caller.system.futexes.lock_pi(key, caller.own_tid(), urgency, word, Threads(caller));
     let outcome = until(caller.system, deadline, interruptible(caller.thread, &mut locking)).await;
     let error = match outcome {
         Some(Ok(result)) => return result.map(|()| 0).map_err(pi_error),
@@ -282,7 +304,7 @@ fn unlock_pi(caller: Caller<'_>, address: u64, scope: FutexScope) -> SysResult {
     }
     let key = caller.space.futex_key(address, scope)?;
     let word = Word { space: caller.space, address };
-    caller.system.futexes.unlock_pi(key, caller.own_tid(), &word).map(|_| 0).map_err(pi_error)
+    caller.system.futexes.unlock_pi(key, caller.own_tid(), &word, &Threads(caller)).map(|_| 0).map_err(pi_error)
 }
 
 fn pi_error(error: PiError<MemoryError>) -> SysError {

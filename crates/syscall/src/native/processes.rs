@@ -56,7 +56,7 @@ pub(super) fn dispatch(caller: Caller<'_>, call: u64, args: [u64; 6]) -> SysResu
         }
         number::GET_PROCESS_INFO => {
             caller.system.platform.charge();
-            memory.write(b, &info(&manager.get_process_info(pid(a)?)?, caller.process))?;
+            memory.write(b, &info(&manager.get_process_info(pid(a)?)?, caller))?;
             Ok(0)
         }
         number::GET_PROCESS_STATS => {
@@ -154,7 +154,9 @@ fn list(caller: Caller<'_>, array: u64, capacity: u64) -> SysResult {
     Ok(count)
 }
 
-fn info(info: &ProcessInfo, reader: &Process<Resources>) -> NativeProcessInfo {
+fn info(info: &ProcessInfo, caller: Caller<'_>) -> NativeProcessInfo {
+    let reader = caller.process;
+    let last_scheduled = if info.last_dispatch == 0 { 0 } else { caller.system.platform.time_of(info.last_dispatch).0 };
     NativeProcessInfo {
         pid: reader.shown(info.pid.0),
         parent: reader.shown(info.parent.0),
@@ -168,7 +170,7 @@ fn info(info: &ProcessInfo, reader: &Process<Resources>) -> NativeProcessInfo {
         exit_status: info.exit_status.map_or(-1, |status| status.wait_status()),
         created_at: info.created_at.0,
         started_at: info.started_at.map_or(0, |at| at.0),
-        last_scheduled: info.last_scheduled.0,
+        last_scheduled,
         name: info.name,
     }
 }

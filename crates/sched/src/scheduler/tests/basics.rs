@@ -1,6 +1,7 @@
 //! Single steps.
 
 use super::*;
+use crate::entity::Schedulable;
 use crate::{Class, Phase};
 
 fn switch(id: TaskId) -> Decision {
@@ -222,12 +223,45 @@ fn cpus_out_of_range_are_refused() {
 #[test]
 fn waits_and_times_are_counted_by_class() {
     let bench = scheduler(1);
-    spawn(&bench, Policy::new(Class::Service), Nanos(1000));
+    let id = spawn(&bench, Policy::new(Class::Service), Nanos(1000));
     let _ = bench.schedule(CPU, Nanos(61_000));
-    let _ = bench.end_task(CPU, Nanos(64_000));
+    let _ = bench.block(CPU, Nanos(64_000));
+    let stats = bench.scheduler.cpu_stats(CPU).unwrap();
+    assert_eq!(stats.latency_of(Class::Service).count(), 0, "a birth is no wake-up");
+    assert_eq!((stats.waited, stats.idles, stats.woken), (Nanos(60_000), 1, [0; 5]));
+    assert!(bench.unit(id).entity().has_notable_wait());
+    assert_eq!(bench.unit(id).entity().take_wait(), Nanos(60_000));
+    // Long after the CPU has fallen asleep: what it slept is no wait.
+    let _ = bench.unblock(id, Nanos(900_000));
+    let _ = bench.schedule(CPU, Nanos(940_000));
+    let _ = bench.block(CPU, Nanos(950_000));
+    let _ = bench.unblock(id, Nanos(960_000));
+    let _ = bench.schedule(CPU, Nanos(964_000));
+    let _ = bench.end_task(CPU, Nanos(965_000));
     let stats = bench.scheduler.cpu_stats(CPU).unwrap();
     assert_eq!(stats.latency_of(Class::Service).percentile(500), Some(Nanos(65535)));
+    assert_eq!((stats.latency_of(Class::Service).count(), stats.woken_of(Class::Service)), (1, 2), "one was short");
     assert_eq!(stats.latency_of(Class::User).count(), 0);
-    assert_eq!((stats.time_of(Class::Service), stats.waited), (Nanos(3000), Nanos(61_000)));
-    assert_eq!(stats.switches, 1);
+    // A wake-up's time is odd.
+    assert_eq!((stats.time_of(Class::Service), stats.waited), (Nanos(14_000), Nanos(100_000 - 1)));
+    assert_eq!((stats.switches, stats.yields, stats.idles), (3, 0, 3));
+    assert_eq!(bench.unit(id).entity().take_wait(), Nanos(44_000 - 2), "the short one as well");
+    assert!(!bench.unit(id).entity().has_notable_wait());
+}
+
+/// What wakes in the middle of another's run waits since then, not since that run began.
+#[test]
+fn a_wait_begins_with_the_wake_up() {
+    let bench = scheduler(1);
+    let [hog, sleeper] = [0; 2].map(|_| spawn(&bench, Policy::new(Class::User).flavour(Flavour::Fixed), Nanos(0)));
+    assert_eq!(task(bench.schedule(CPU, Nanos(0))), hog);
+    assert_eq!(task(bench.preempt(CPU, Nanos(0))), hog);
+    assert_eq!(task(bench.yield_task(CPU, Nanos(100_000))), sleeper);
+    assert_eq!(task(bench.block(CPU, Nanos(200_000))), hog);
+    let before = bench.scheduler.cpu_stats(CPU).unwrap().waited;
+    let _ = bench.unblock(sleeper, Nanos(3_180_000));
+    assert_eq!(task(bench.yield_task(CPU, Nanos(3_200_000))), sleeper);
+    let stats = bench.scheduler.cpu_stats(CPU).unwrap();
+    assert_eq!(stats.waited, before + Nanos(20_000 - 1));
+    assert_eq!((stats.latency_of(Class::User).count(), stats.woken_of(Class::User), stats.yields), (1, 1, 2));
 }

@@ -103,9 +103,9 @@ impl Bench {
         self.scheduler.note_time(now);
         let task = self.unit(id);
         if !core::mem::replace(&mut self.started.borrow_mut()[id], true) {
-            return Wake::Placed(self.scheduler.add_task(task, here));
+            return Wake::Placed(self.scheduler.add_task(task, here, now));
         }
-        self.scheduler.unblock(&task, here)
+        self.scheduler.unblock(&task, here, || now)
     }
 
     pub(super) fn unblock(&self, id: TaskId, now: Nanos) -> Wake {

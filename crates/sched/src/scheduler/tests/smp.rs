@@ -297,7 +297,7 @@ fn threads_run_each_task_on_one_cpu_at_a_time() {
         })
         .collect();
     let left = AtomicU32::new(TASKS as u32);
-    jobs.iter().for_each(|job| _ = scheduler.add_task(job.clone(), CPU));
+    jobs.iter().for_each(|job| _ = scheduler.add_task(job.clone(), CPU, now()));
     std::thread::scope(|threads| {
         for cpu in (0..3).map(CpuId) {
             let (scheduler, jobs, left) = (&scheduler, &jobs, &left);
@@ -329,7 +329,7 @@ fn threads_run_each_task_on_one_cpu_at_a_time() {
                         for other in jobs {
                             other.rounds.fetch_max(ROUNDS, SeqCst);
                             other.ready.fetch_add(1, SeqCst);
-                            rouse(scheduler.unblock(other, cpu));
+                            rouse(scheduler.unblock(other, cpu, now));
                         }
                         next = local.end_task(job, now() - began);
                         left.fetch_sub(1, SeqCst);
@@ -338,7 +338,7 @@ fn threads_run_each_task_on_one_cpu_at_a_time() {
                     for _ in 0..got {
                         let other = &jobs[random.below(TASKS as u64) as usize];
                         other.ready.fetch_add(1, SeqCst);
-                        rouse(scheduler.unblock(other, cpu));
+                        rouse(scheduler.unblock(other, cpu, now));
                     }
                     if random.below(16) == 0 {
                         let other = &jobs[random.below(TASKS as u64) as usize];
