@@ -14,7 +14,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use core::task::{Context, Poll};
 
-use hal::{Cpu, PageFault, UserContext};
+use hal::{Cpu, PageFault, Timer, UserContext};
 use hal_x86_64::acpi::Topology;
 use hal_x86_64::fpu::FpuArea;
 use hal_x86_64::user::{self, FastOutcome};
@@ -62,6 +62,10 @@ fn here(cpu: CpuId) -> &'static Here {
 /// What one thread owns of the machine.
 pub(crate) struct ThreadSlot {
     pub(crate) thread: Arc<Thread>,
+    /// Its cell wants to know of its time on a CPU.
+    metered: bool,
+    /// How long it waited for the CPU before it got it, if that was long.
+    waited: Cell<Nanos>,
     space: UnsafeCell<Arc<AddressSpace>>,
     fpu: UnsafeCell<FpuArea>,
     /// The vector registers of the CPU that polls are this thread's and newer than `fpu`.
@@ -102,7 +106,14 @@ impl AsRef<FutexPlace> for ThreadSlot {
 
 impl ThreadSlot {
     pub(crate) fn new(thread: Arc<Thread>, space: Arc<AddressSpace>, fpu: FpuArea) -> Self {
+        let cell = thread.process().cell();
+        if cell.is_some() {
+            // Born in a cell that stands still, or has used up its share, it does not run.
+            thread.signals().hold();
+        }
         Self {
+            metered: cell.is_some_and(|cell| cell.is_metered()),
+            waited: Cell::new(Nanos::ZERO),
             thread,
             space: UnsafeCell::new(space),
             fpu: UnsafeCell::new(fpu),
@@ -179,7 +190,43 @@ impl ThreadSlot {
         // Only this CPU writes there.
         here.user.store(here.user.load(Ordering::Relaxed).wrapping_add(user.0), Ordering::Relaxed);
         here.system.store(here.system.load(Ordering::Relaxed).wrapping_add(system.0), Ordering::Relaxed);
-        Nanos(user.0.wrapping_add(system.0))
+        let ran = Nanos(user.0.wrapping_add(system.0));
+        if self.metered {
+            self.meter(ran, ended_by.is_none());
+        }
+        ran
+    }
+
+    /// Tells the thread's cell what it has had of the CPU, and what it had to wait for.
+    #[cold]
+    fn meter(&self, ran: Nanos, goes_on: bool) {
+        let Some(cell) = self.thread.process().cell() else { return };
+        let now = Machine.now();
+        cell.note_run(now.saturating_sub(ran), self.waited.replace(Nanos::ZERO), now);
+        if let Some(share) = cell.cpu_share() {
+            let left = share.charge(ran, now);
+            if left == Nanos::ZERO || !goes_on {
+                // It asks before it goes back to user mode.
+                self.thread.signals().hold();
+            } else {
+                arm_share(left);
+            }
+        }
+    }
+
+    /// It has waited that long for the CPU that it gets now.
+    pub(crate) fn note_wait(&self, waited: Nanos) {
+        self.thread.charge_wait(waited);
+        self.waited.set(waited);
+    }
+
+    /// Has the share of a thread that goes to user mode looked at again when it may be used up.
+    pub(crate) fn watch_share(&self) {
+        if self.metered
+            && let Some(share) = self.thread.process().cell().and_then(|cell| cell.cpu_share())
+        {
+            arm_share(share.charge(Nanos::ZERO, Machine.now()));
+        }
     }
 
     /// The pipe that the read which has just ended user mode found empty.
@@ -317,6 +364,10 @@ pub(crate) fn with_slot(slot: &ThreadSlot, cpu: CpuId, poll: impl FnOnce() -> Po
     let result = poll();
     let (progress, ran) = slot.end_poll(here);
     (if result.is_ready() { Progress::Done } else { progress }, ran)
+}
+
+fn arm_share(left: Nanos) {
+    crate::cpu::arm_slice(u32::try_from(left.0).unwrap_or(u32::MAX));
 }
 
 /// Time that threads have spent on a CPU: in user mode and in the kernel.

@@ -10,7 +10,7 @@ use core::task::{Context, Waker};
 
 use hal::{Cpu, Timer};
 use hal_x86_64::{Machine, cpu};
-use sched::{Entity, Key, Local, Next, Placement, Policy, Schedulable, Scheduler};
+use sched::{Entity, Key, Local, Next, Phase, Placement, Policy, Schedulable, Scheduler};
 use sync::{LentWaker, Linked, Links, Rank, SpinLock};
 use types::{CpuId, CpuSet, MAX_CPUS, Nanos};
 
@@ -47,8 +47,8 @@ enum News {
     Loan(Option<Key>),
     /// Where is it?
     Question,
-    /// There; and it has waited for so long since that was noted last.
-    Answer(CpuId, Nanos),
+    /// There; it has waited for so long since that was noted last, and is in this phase.
+    Answer(CpuId, Nanos, Phase),
 }
 
 /// How far a poll came. Odd: the task did not ask for it.
@@ -154,9 +154,20 @@ impl<B: Body> Executor<B> {
 
     /// The CPU of the task that `wake` wakes, which need not wake, and its wait that nobody has taken note of yet.
     pub(crate) fn whereabouts(&self, wake: impl FnOnce()) -> (CpuId, Nanos) {
+        self.ask(wake).map_or_else(Default::default, |(cpu, waited, _)| (cpu, waited))
+    }
+
+    /// Whether the task that `wake` wakes waits for a CPU just now; it need not wake.
+    pub(crate) fn is_queued(&self, wake: impl FnOnce()) -> bool {
+        self.ask(wake).is_some_and(|(.., phase)| phase == Phase::Queued)
+    }
+
+    fn ask(&self, wake: impl FnOnce()) -> Option<(CpuId, Nanos, Phase)> {
         self.bring(News::Question, wake);
-        let answer = self.news.get(cpu::current().index()).and_then(|news| news.lock().take());
-        if let Some(News::Answer(cpu, waited)) = answer { (cpu, waited) } else { Default::default() }
+        match self.news.get(cpu::current().index())?.lock().take() {
+            Some(News::Answer(cpu, waited, phase)) => Some((cpu, waited, phase)),
+            _ => None,
+        }
     }
 
     fn bring(&self, it: News, wake: impl FnOnce()) {
@@ -283,7 +294,8 @@ impl<B: Body> Executor<B> {
                 return;
             }
             Some(News::Question) => {
-                *place.lock() = Some(News::Answer(task.entity.cpu(), task.entity.uncharged_wait()));
+                *place.lock() =
+                    Some(News::Answer(task.entity.cpu(), task.entity.uncharged_wait(), task.entity.phase()));
                 return;
             }
             Some(News::Answer(..)) | None => return,

@@ -136,6 +136,10 @@ impl Platform for Kernel {
         crate::executor().lend(urgency.map(crate::attributes::key_of), || thread.wake());
     }
 
+    fn waits_for_cpu(&self, thread: &Thread) -> bool {
+        crate::executor().is_queued(|| thread.wake())
+    }
+
     fn online(&self) -> CpuSet {
         cpu::online()
     }

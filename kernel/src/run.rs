@@ -120,7 +120,7 @@ impl Body for ThreadTask {
     #[cold]
     fn note_wait(&self, waited: Nanos) {
         if let Self::Running(Running { slot, .. }) = self {
-            slot.thread.charge_wait(waited);
+            slot.note_wait(waited);
         }
     }
 
@@ -167,6 +167,12 @@ fn live(
                     Next::Exit => break,
                     Next::Stopped => {
                         syscall::parked(&slot.thread).await;
+                        continue;
+                    }
+                    Next::Held => {
+                        let held: Pin<Box<dyn Future<Output = ()> + Send>> =
+                            Box::pin(syscall::held(slot.caller(system)));
+                        held.await;
                         continue;
                     }
                 }
@@ -300,5 +306,9 @@ fn attend(
     }
     let mut fpu = SlotFpu(slot);
     let caller = slot.caller(system);
-    syscall::attend(caller, &mut Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None })
+    let next = syscall::attend(caller, &mut Registers { context, fpu: &mut fpu, restart, exit: None, new_space: None });
+    if next == Next::User {
+        slot.watch_share();
+    }
+    next
 }

@@ -17,8 +17,10 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use sync::{Quota, Rank, SpinLock, WaitQueue};
-use types::Pid;
+use types::{Nanos, Pid};
 
+use crate::cell_share::{CpuShare, Spans};
+use crate::limits::{LimitDecision, LimitPolicy, OwnLimit, RateMeter};
 use crate::{ExitStatus, ProcessError, ResourceUsage, Result, UsageSnapshot};
 
 /// What a cell may use at most.
@@ -28,11 +30,17 @@ pub struct CellLimits {
     pub tasks: u32,
     /// Pages of memory of all its processes; `u64::MAX` means any number.
     pub pages: u64,
+    /// Thousandths of one CPU for all of them together.
+    pub cpu: Option<u32>,
+    /// Bytes that all of them together may read and write in a second.
+    pub io: Option<u64>,
+    /// Somebody wants to know for how long it could not run ([`Cell::kept_waiting`]).
+    pub watched: bool,
 }
 
 impl Default for CellLimits {
     fn default() -> Self {
-        Self { tasks: u32::MAX, pages: u64::MAX }
+        Self { tasks: u32::MAX, pages: u64::MAX, cpu: None, io: None, watched: false }
     }
 }
 
@@ -54,11 +62,27 @@ pub struct Cell {
     /// How that ended: 0 for not yet, else the wait status and [`ENDED`].
     end: AtomicU64,
     usage: ResourceUsage,
-    /// Pages of memory, if they are limited.
-    memory: Option<Arc<Quota>>,
+    /// Pages of memory: counted even where there is no limit.
+    memory: Arc<Quota>,
+    cpu: Option<CpuShare>,
+    io: Option<CellIo>,
+    /// When it wanted to run and could not: it waited for a CPU, or its share was used up.
+    waits: Spans,
+    /// When one of its threads was last seen to run, if it is metered.
+    ran_at: AtomicU64,
+    /// Its threads do not go back to user mode. Changes under the tree's lock.
+    frozen: AtomicBool,
     /// It stands on the board.
     posted: AtomicBool,
     board: Arc<CellBoard>,
+}
+
+/// The limit on what its processes read and write, and what that has meant to them.
+struct CellIo {
+    limit: OwnLimit,
+    // Rank::LIMITS
+    meter: SpinLock<RateMeter>,
+    delayed: Spans,
 }
 
 /// A bit of [`Cell::end`] that no wait status has.
@@ -129,7 +153,16 @@ impl Cell {
             main: AtomicU32::new(0),
             end: AtomicU64::new(0),
             usage: ResourceUsage::default(),
-            memory: (limits.pages != u64::MAX).then(|| Arc::new(Quota::new(limits.pages))),
+            memory: Arc::new(Quota::new(limits.pages)),
+            cpu: limits.cpu.map(CpuShare::new),
+            io: limits.io.map(|rate| CellIo {
+                limit: OwnLimit { value: rate, policy: LimitPolicy::Throttle },
+                meter: SpinLock::new(Rank::LIMITS, RateMeter::default()),
+                delayed: Spans::default(),
+            }),
+            waits: Spans::default(),
+            ran_at: AtomicU64::new(0),
+            frozen: AtomicBool::new(false),
             posted: AtomicBool::new(false),
             board: board.clone(),
         }))
@@ -150,9 +183,83 @@ impl Cell {
         self.tasks.load(Ordering::Relaxed)
     }
 
-    /// Pages of memory, if they are limited: address spaces of its processes take from it.
-    pub const fn memory(&self) -> Option<&Arc<Quota>> {
-        self.memory.as_ref()
+    /// Pages of memory: address spaces of its processes take from it, some in advance.
+    pub const fn memory(&self) -> &Arc<Quota> {
+        &self.memory
+    }
+
+    /// Its share of the CPUs, if that is limited.
+    pub const fn cpu_share(&self) -> Option<&CpuShare> {
+        self.cpu.as_ref()
+    }
+
+    /// Whether time on a CPU, and waits for one, have to be told to it.
+    pub const fn is_metered(&self) -> bool {
+        self.cpu.is_some() || self.limits.watched
+    }
+
+    /// Whether its threads stand still. Whoever sets that tells all threads after it, and a thread that was told looks here
+    /// after it has forgotten that: none misses it.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_frozen(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::SeqCst);
+    }
+
+    /// One of its threads has run from `began` to `now`, after it had waited for a CPU for so long.
+    pub fn note_run(&self, began: Nanos, waited: Nanos, now: Nanos) {
+        let before = Nanos(self.ran_at.fetch_max(now.0, Ordering::Relaxed));
+        if waited > Nanos::ZERO {
+            // While another thread of it ran, it was not kept from running.
+            self.waits.add(began.saturating_sub(waited).max(before), began);
+        }
+    }
+
+    /// Its threads may not run from `from` to `to`, by its limits.
+    pub fn note_wait(&self, from: Nanos, to: Nanos) {
+        self.waits.add(from, to);
+    }
+
+    /// Time in which it wanted to run and could not.
+    pub fn kept_waiting(&self) -> Nanos {
+        self.waits.total()
+    }
+
+    /// When one of its threads was last seen to run, if it is metered.
+    pub fn ran_at(&self) -> Nanos {
+        Nanos(self.ran_at.load(Ordering::Relaxed))
+    }
+
+    /// Whether bytes that its processes read and write are limited.
+    pub const fn limits_io(&self) -> bool {
+        self.io.is_some()
+    }
+
+    /// What the limit on bytes says at `now` to more of them.
+    pub(crate) fn io_debt(&self, now: Nanos) -> LimitDecision {
+        self.io.as_ref().map_or(LimitDecision::Allow, |io| io.meter.lock().debt(io.limit, now))
+    }
+
+    /// Charges bytes that were moved.
+    pub(crate) fn spend_io(&self, bytes: u64, now: Nanos) {
+        if let Some(io) = &self.io {
+            io.meter.lock().spend(io.limit, bytes, now);
+        }
+    }
+
+    /// Somebody waits from `from` to `to` because too many bytes were moved.
+    pub fn note_io_delay(&self, from: Nanos, to: Nanos) {
+        if let Some(io) = &self.io {
+            io.delayed.add(from, to);
+            self.waits.add(from, to);
+        }
+    }
+
+    /// When somebody waited for that; nothing without a limit.
+    pub fn io_delays(&self) -> Option<&Spans> {
+        self.io.as_ref().map(|io| &io.delayed)
     }
 
     /// How often a thread or process was refused because there were too many.

@@ -22,6 +22,20 @@ impl<R: Resources> ProcessTable<R> {
         effects
     }
 
+    /// Lets no thread of `cell` go back to user mode, those born later among them, or lets all go on. Signals reach them all
+    /// the same: one that ends a process does.
+    pub fn freeze_cell(&self, cell: &Arc<Cell>, frozen: bool) -> Effects<R> {
+        let mut effects = Effects::new();
+        let mut tree = self.tree();
+        cell.set_frozen(frozen);
+        for_each_living(&mut tree, cell, |_, process| {
+            let kick = process.signals().hold_all();
+            effects.kick_threads(process, kick);
+        });
+        drop(tree);
+        effects
+    }
+
     /// Sends to every process of `cell`, as the kernel.
     pub fn signal_cell(&self, cell: &Arc<Cell>, signal: Signal) -> Effects<R> {
         let mut effects = Effects::new();

@@ -16,6 +16,7 @@ mod trace;
 
 mod cell;
 mod cell_members;
+mod cell_share;
 mod clone;
 mod credentials;
 mod effects;
@@ -59,6 +60,7 @@ mod violations;
 mod wait;
 
 pub use cell::{Cell, CellBoard, CellLimits};
+pub use cell_share::{CpuShare, PERIOD as CPU_PERIOD, Spans};
 pub use clone::{CloneCall, CloneFlags, CloneRequest};
 pub use credentials::{
     CapabilitySets, ExecCredentials, ExecRights, capset, credentials_for_exec, drop_bounding, lower_ambient,

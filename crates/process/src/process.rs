@@ -601,7 +601,7 @@ impl<R: Resources> Process<R> {
 
     /// Puts limits in force that were made from its own.
     pub(crate) fn replace_limits(&self, copy: ResourceLimits) {
-        if copy.binds() {
+        if copy.binds() || self.cell.as_ref().is_some_and(|cell| cell.limits_io()) {
             self.set_flag(ProcessFlag::Limited)
         } else {
             self.clear_flag(ProcessFlag::Limited)
@@ -619,13 +619,22 @@ impl<R: Resources> Process<R> {
 
     /// What the bandwidth limit says at `now` to more bytes: nothing, until those moved already are paid for.
     pub fn bandwidth_debt(&self, now: Nanos) -> LimitDecision {
-        let state = self.limits.lock();
-        let limit = state.limits.own(OwnResource::Bandwidth);
-        state.meters.as_ref().map_or(LimitDecision::Allow, |meters| meters.bandwidth.debt(limit, now))
+        let own = {
+            let state = self.limits.lock();
+            let limit = state.limits.own(OwnResource::Bandwidth);
+            state.meters.as_ref().map_or(LimitDecision::Allow, |meters| meters.bandwidth.debt(limit, now))
+        };
+        match (own, &self.cell) {
+            (LimitDecision::Allow, Some(cell)) => cell.io_debt(now),
+            _ => own,
+        }
     }
 
-    /// Charges the bandwidth limit with bytes that were moved.
+    /// Charges the bandwidth limit, and that of its cell, with bytes that were moved.
     pub fn spend_bandwidth(&self, bytes: u64, now: Nanos) {
+        if let Some(cell) = &self.cell {
+            cell.spend_io(bytes, now);
+        }
         let mut state = self.limits.lock();
         let limit = state.limits.own(OwnResource::Bandwidth);
         if limit.value != UNLIMITED {

@@ -12,7 +12,7 @@ use crate::thread::{NewThread, default_timer_slack, thread_name};
 use crate::tree::NONE;
 use crate::{
     Cell, Dumpable, Effects, FileTable, FsContext, Identity, ImageRanges, IsolationLevel, Places, Process,
-    ProcessError, ProcessTable, ResourceLimits, Resources, Result, Scheduling, Thread,
+    ProcessError, ProcessFlag, ProcessTable, ResourceLimits, Resources, Result, Scheduling, Thread,
 };
 
 /// What a process starts with that inherits from nobody; its rights are root's until it has a program.
@@ -77,9 +77,9 @@ impl<R: Resources> ProcessTable<R> {
             pid: Pid(number),
             generation: self.next_generation(number),
             created_at: now,
+            flags: if cell.as_ref().is_some_and(|cell| cell.limits_io()) { ProcessFlag::Limited as u32 } else { 0 },
             cell,
             pids: None,
-            flags: 0,
             exit_signal: Some(Signal::CHLD),
             dumpable: Dumpable::Yes,
             isolation: IsolationLevel::Process,

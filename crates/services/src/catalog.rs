@@ -85,15 +85,17 @@ impl Catalog {
     /// # Errors
     /// Every mistake of the set.
     pub fn resolve(previous: &Self, set: Vec<Definition>, bounds: Bounds) -> Result<Self, Vec<Mistake>> {
-        Self::resolve_with(previous, set, Vec::new(), bounds)
+        Self::resolve_with(previous, set, Vec::new(), bounds, &|definition| definition.scaling.count)
     }
 
-    /// As `resolve`; the `retired` keep their numbers, but nothing new can depend on them.
+    /// As `resolve`; the `retired` keep their numbers, but nothing new can depend on them, and they take no room from the new
+    /// set: they are on their way out. `count` says how many instances of a service there are to be.
     pub(crate) fn resolve_with(
         previous: &Self,
         mut set: Vec<Definition>,
         mut retired: Vec<Definition>,
         bounds: Bounds,
+        count: &dyn Fn(&Definition) -> u16,
     ) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         for definition in &set {
@@ -101,14 +103,14 @@ impl Catalog {
             mistakes.extend(
                 wrong.into_iter().map(|field| Mistake::new(&definition.name, ServiceError::InvalidDefinition(field))),
             );
-            let promised = definition.limits.memory_reserve.saturating_mul(definition.scaling.count.into());
+            let promised = definition.limits.memory_reserve.saturating_mul(count(definition).into());
             if promised > bounds.memory {
                 mistakes.push(Mistake::new(&definition.name, ServiceError::ResourceExhausted(Resource::Memory)));
             }
         }
         let kept = set.len();
         set.append(&mut retired);
-        let names = number(previous, &set, bounds, &mut mistakes);
+        let names = number(previous, &set, kept, bounds, count, &mut mistakes);
         let slots = names.values().map(|id| id.slot() + 1).max().unwrap_or(0);
         let mut edges = connect(&names, set.get(..kept).unwrap_or(&set), bounds, &mut mistakes);
         let ordering: Vec<(u16, u16)> =
@@ -267,16 +269,21 @@ impl Catalog {
 fn number(
     previous: &Catalog,
     set: &[Definition],
+    kept: usize,
     bounds: Bounds,
+    count: &dyn Fn(&Definition) -> u16,
     mistakes: &mut Vec<Mistake>,
 ) -> BTreeMap<Name, ServiceId> {
     let mut names = BTreeMap::new();
     let mut instances = 0u32;
     // A number is not given to another service while the old one may still have processes.
     let mut fresh = previous.definitions.len();
-    for definition in set {
-        instances += u32::from(definition.scaling.count);
-        let full = if names.len() >= usize::from(bounds.services) {
+    for (at, definition) in set.iter().enumerate() {
+        let leaves = at >= kept;
+        instances += if leaves { 0 } else { u32::from(count(definition)) };
+        let full = if leaves {
+            None
+        } else if names.len() >= usize::from(bounds.services) {
             Some(Capacity::Services)
         } else if instances > bounds.instances.into() {
             Some(Capacity::Instances)

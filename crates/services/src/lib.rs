@@ -57,7 +57,7 @@ pub use reconciler::{
 pub use replay::{Entry, EventLog, Input, ReplayError, replay};
 pub use state::{Cause, Event, Exit, Phase, ProbeResult, State};
 pub use table::{Effect, Guard, Next, Row, TABLE, Trigger};
-pub use victim::Usage;
+pub use victim::{Usage, Victim};
 pub use why::{Reason, Root};
 
 #[cfg(test)]

@@ -112,6 +112,8 @@ pub struct Reconciler {
     instances: Slots<Instance>,
     /// Slots not in use; all are, at first.
     free: Vec<InstanceId>,
+    /// Some instance of the set has no slot yet: services that are leaving still have it.
+    short: bool,
     /// For each edge, whether it pulls its dependency in.
     pulls: Vec<bool>,
     timers: Timers,
@@ -169,6 +171,7 @@ impl Reconciler {
             services: Slots::new(0, Service::default()),
             instances: Slots::new(instances, Instance::default()),
             free: (0..config.bounds.instances).rev().map(InstanceId).collect(),
+            short: false,
             pulls: Vec::new(),
             timers: Timers::new(instances),
             dirty_services: Worklist::default(),

@@ -14,12 +14,23 @@ pub struct Usage {
     pub bytes: u64,
 }
 
+/// Who must go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Victim {
+    /// Which life of which instance.
+    pub identity: Identity,
+    /// A critical service goes, or is lost with it.
+    pub critical: bool,
+    /// What that frees.
+    pub bytes: u64,
+}
+
 impl Reconciler {
     /// The best victim among cells: first those that free at least `need` bytes, then those without a critical service among
     /// the lost, then those above their promise, then those that take the fewest services along, then the largest.
     ///
     /// An instance with ready siblings takes nobody along. O(cells x edges); for emergencies, not for hot paths.
-    pub fn victim(&self, usage: &[Usage], need: u64) -> Option<Identity> {
+    pub fn victim(&self, usage: &[Usage], need: u64) -> Option<Victim> {
         usage
             .iter()
             .filter_map(|used| {
@@ -42,10 +53,10 @@ impl Reconciler {
                     u64::MAX - used.bytes,
                     used.instance,
                 );
-                Some((key, view.identity))
+                Some((key, Victim { identity: view.identity, critical: critical > 0, bytes: used.bytes }))
             })
             .min_by_key(|(key, _)| *key)
-            .map(|(_, identity)| identity)
+            .map(|(_, victim)| victim)
     }
 
     /// Services that would be lost with one instance of `id`.

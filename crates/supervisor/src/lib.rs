@@ -37,6 +37,6 @@ pub use notify::{Notice, parse_notice};
 pub use order::{Order, Pause};
 pub use output::Output;
 pub use services_lock::Services;
-pub use supervisor::{Settings, Supervisor};
+pub use supervisor::{Settings, SignOfLife, Supervisor};
 pub use text::{FILES, File};
 pub use world::{Facts, World};

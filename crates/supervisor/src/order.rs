@@ -3,11 +3,9 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
+use crate::{Launch, SignOfLife};
 use process::Cell;
 use services::{Ending, Identity};
-use types::Nanos;
-
-use crate::Launch;
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -25,7 +23,7 @@ pub enum Order {
     /// Say on the log who does not end, and why.
     Alarm(Arc<Cell>),
     /// Say how long it could run since then.
-    CheckRunnable(Arc<Cell>, Identity, Nanos),
+    CheckRunnable(Arc<Cell>, Identity, SignOfLife),
     /// Ask whether it is well.
     Probe(Box<Launch>),
     /// The end.

@@ -375,6 +375,8 @@ fn command(verb: Verb, id: ServiceId, mode: StopMode) -> Command {
         Verb::Hold => Command::Hold(id),
         Verb::Unhold => Command::Unhold(id),
         Verb::Roll => Command::Roll(id),
+        Verb::Pause => Command::Pause(id),
+        Verb::Resume => Command::Resume(id),
     }
 }
 

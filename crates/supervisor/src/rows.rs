@@ -20,8 +20,7 @@ impl Supervisor {
     pub(crate) fn rows(&self, world: &dyn World, now: Nanos, actor: Actor) -> Vec<Row> {
         let mut facts: BTreeMap<u64, Facts> = BTreeMap::new();
         world.census(&mut |cell, one| {
-            let sum = facts.entry(cell).or_default();
-            *sum = Facts { memory: sum.memory + one.memory, cpu: sum.cpu + one.cpu };
+            facts.entry(cell).or_default().add(one);
         });
         let mut services: Vec<_> =
             self.engine.catalog().services().filter(|(id, _)| self.may_see(actor, *id)).collect();

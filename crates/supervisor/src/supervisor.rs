@@ -63,9 +63,18 @@ pub(crate) struct Slot {
     /// How long its last life was.
     pub(crate) lived: Option<Nanos>,
     /// Its last sign of life.
-    alive_at: Nanos,
+    alive: SignOfLife,
     /// What it says of itself.
     pub(crate) notice: String,
+}
+
+/// When an instance was well, and for how long it had been kept from running until then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignOfLife {
+    /// When that was.
+    pub at: Nanos,
+    /// [`Cell::kept_waiting`] then.
+    pub waited: Nanos,
 }
 
 /// How a service first started.
@@ -74,6 +83,12 @@ pub(crate) struct Start {
     pub(crate) wanted: Option<Nanos>,
     pub(crate) spawned: Option<Nanos>,
     pub(crate) ready: Option<Nanos>,
+}
+
+impl Slot {
+    fn note_life(&mut self, now: Nanos) {
+        self.alive = SignOfLife { at: now, waited: self.cell.as_ref().map_or(Nanos::ZERO, |cell| cell.kept_waiting()) };
+    }
 }
 
 impl Supervisor {
@@ -168,7 +183,7 @@ impl Supervisor {
                 Notice::Ready => self.step(now, Event::Ready(identity)),
                 Notice::Alive => {
                     if let Some(slot) = self.slot_of(identity) {
-                        slot.alive_at = now;
+                        slot.alive = SignOfLife { at: now, waited: cell.kept_waiting() };
                     }
                     self.step(now, Event::Alive(identity));
                 }
@@ -322,7 +337,7 @@ impl Supervisor {
                 Action::Alarm(identity) => self.order(identity, Order::Alarm),
                 Action::Reload(identity) => self.order(identity, |cell| Order::SignalMain(cell, SIGHUP)),
                 Action::CheckRunnable(identity) => {
-                    let since = self.slot_of(identity).map_or(now, |slot| slot.alive_at);
+                    let since = self.slot_of(identity).map(|slot| slot.alive).unwrap_or_default();
                     self.order(identity, |cell| Order::CheckRunnable(cell, identity, since));
                 }
                 Action::Probe(identity) => {
@@ -332,7 +347,13 @@ impl Supervisor {
                 }
                 Action::Changed(service, identity, state, cause) => self.note(now, service, identity, state, cause),
                 Action::Pause(identity) => self.order(identity, |cell| Order::Pause(cell, Pause::Begin)),
-                Action::Resume(identity) => self.order(identity, |cell| Order::Pause(cell, Pause::End)),
+                Action::Resume(identity) => {
+                    // Standing still was no time in which it could have given a sign of life.
+                    if let Some(slot) = self.slot_of(identity) {
+                        slot.note_life(now);
+                    }
+                    self.order(identity, |cell| Order::Pause(cell, Pause::End));
+                }
                 Action::Escalate(service, what) => {
                     let name = self.name_of(service).unwrap_or("?");
                     log::error!("svc: {name} was given up, which means: {what:?}");
@@ -354,16 +375,27 @@ impl Supervisor {
 
     /// Makes the cell of a new life and orders its start.
     fn prepare(&mut self, now: Nanos, service: ServiceId, identity: Identity) -> Result<(), SpawnError> {
-        let limits = self.engine.catalog().definition(service).map(|definition| definition.limits).unwrap_or_default();
+        let definition = self.engine.catalog().definition(service);
+        let limits = definition.map(|definition| definition.limits).unwrap_or_default();
         let limits = CellLimits {
             tasks: limits.tasks.unwrap_or(u32::MAX),
             pages: limits.memory.map_or(u64::MAX, |bytes| bytes / PAGE_SIZE as u64),
+            cpu: limits.cpu,
+            io: limits.io,
+            watched: definition.is_some_and(|definition| definition.health.watchdog.is_some()),
         };
         let id = CellId { service, identity }.to_number();
         let cell = Cell::new(id, limits, &self.board, self.slots.len()).map_err(|_| NO_MEMORY)?;
         if let Some(slot) = self.slots.get_mut(usize::from(identity.instance.0)) {
             let lived = slot.lived;
-            *slot = Slot { cell: Some(cell), state: slot.state, born: now, alive_at: now, lived, ..Slot::default() };
+            *slot = Slot {
+                cell: Some(cell),
+                state: slot.state,
+                born: now,
+                alive: SignOfLife { at: now, waited: Nanos::ZERO },
+                lived,
+                ..Slot::default()
+            };
         }
         let launch = self.launch(identity).ok_or(NO_MEMORY)?;
         self.orders.push_back(Order::Spawn(Box::new(launch)));
@@ -382,7 +414,7 @@ impl Supervisor {
         let Some(slot) = self.slots.get_mut(usize::from(identity.instance.0)) else { return };
         let from = core::mem::replace(&mut slot.state, to);
         if to == State::Running {
-            slot.alive_at = now;
+            slot.note_life(now);
         }
         self.happenings.add(Happening { sequence: 0, time: now, service, identity, index, from, to, cause });
         self.note_start(now, service, to);

@@ -15,7 +15,7 @@ use services::{
 };
 use types::{Nanos, Uid};
 
-use crate::{CellId, Facts, File, Launch, Pause, Services, Settings, World};
+use crate::{CellId, Facts, File, Launch, Pause, Services, Settings, SignOfLife, World};
 
 /// Notes what it is told.
 #[derive(Default)]
@@ -69,8 +69,8 @@ impl World for Told {
         self.note(alloc::format!("kill {}", self.name(cell)));
     }
 
-    fn runnable(&self, _cell: &Arc<Cell>, since: Nanos) -> Nanos {
-        self.now().saturating_sub(since)
+    fn runnable(&self, _cell: &Arc<Cell>, since: SignOfLife) -> Nanos {
+        self.now().saturating_sub(since.at)
     }
 
     fn probe(&self, _launch: &Launch) -> ProbeResult {
@@ -86,14 +86,14 @@ impl World for Told {
     }
 
     fn facts(&self, _cell: &Arc<Cell>) -> Facts {
-        Facts { memory: 4096, cpu: Nanos(7) }
+        Facts { memory: 4096, cpu: Nanos(7), ..Facts::default() }
     }
 
     fn census(&self, visit: &mut dyn FnMut(u64, Facts)) {
         // Two processes in each cell.
         for cell in self.cells.lock().unwrap().values() {
-            visit(cell.id(), Facts { memory: 4096, cpu: Nanos(7) });
-            visit(cell.id(), Facts { memory: 4096, cpu: Nanos(7) });
+            visit(cell.id(), Facts { memory: 4096, cpu: Nanos(7), ..Facts::default() });
+            visit(cell.id(), Facts { memory: 4096, cpu: Nanos(7), ..Facts::default() });
         }
     }
 
@@ -389,7 +389,7 @@ fn a_quota_on_memory_kills_only_whom_it_shall() {
         bench.verb(Verb::Start, text);
         bench.settle();
         let cell = bench.cell(text);
-        assert_eq!(cell.memory().unwrap().limit(), 256);
+        assert_eq!(cell.memory().limit(), 256);
         bench.services.with(&bench.world, |supervisor| supervisor.over_memory(Nanos(1), &cell));
     }
     assert_eq!(bench.settle(), ["kill dies"]);

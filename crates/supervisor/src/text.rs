@@ -4,9 +4,10 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::{self, Write};
 
+use process::Spans;
 use services::wire::Direction;
 use services::{Actor, Identity, Name, ServiceId};
-use types::Nanos;
+use types::{Nanos, PAGE_SIZE};
 
 use crate::{CellId, Supervisor, World};
 
@@ -36,6 +37,12 @@ pub const FILES: [(&str, File); 6] = [
     ("usage", File::Usage),
     ("why", File::Why),
 ];
+
+/// How often, and for how long in all, a limit has kept somebody waiting; never where there is none.
+fn write_throttles(out: &mut dyn Write, what: &str, spans: Option<&Spans>) -> fmt::Result {
+    let (count, time) = spans.map_or((0, Nanos::ZERO), |spans| (spans.count(), spans.total()));
+    write!(out, "{what}_throttled {count} {what}_throttled_us {}", time.0 / 1000)
+}
 
 impl Supervisor {
     /// The first service whose number is `from` or higher, and its name, if `actor` may see it.
@@ -145,16 +152,15 @@ impl Supervisor {
         for view in self.instances(id) {
             let Some(cell) = self.cell(view.identity.instance) else { continue };
             let facts = world.facts(cell);
-            writeln!(
-                out,
-                "{} processes {} tasks {} refused {} memory {} cpu_us {}",
-                view.index,
-                cell.members(),
-                cell.tasks(),
-                cell.refused(),
-                facts.memory,
-                facts.cpu.0 / 1000
-            )?;
+            let (processes, tasks, refused) = (cell.members(), cell.tasks(), cell.refused());
+            write!(out, "{} processes {processes} tasks {tasks} refused {refused} ", view.index)?;
+            let peak = (cell.memory().peak() * PAGE_SIZE as u64).max(facts.memory);
+            write!(out, "memory {} memory_peak {peak} cpu_us {} ", facts.memory, facts.cpu.0 / 1000)?;
+            write!(out, "read {} written {} ", facts.read, facts.written)?;
+            write_throttles(out, "cpu", cell.cpu_share().map(|share| share.throttled()))?;
+            out.write_str(" ")?;
+            write_throttles(out, "io", cell.io_delays())?;
+            out.write_str("\n")?;
         }
         Ok(())
     }

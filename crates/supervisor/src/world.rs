@@ -7,8 +7,8 @@ use process::Cell;
 use services::{Ending, ProbeResult, SpawnError};
 use types::Nanos;
 
-use crate::Launch;
 use crate::order::Pause;
+use crate::{Launch, SignOfLife};
 
 /// What there is to see of a cell from outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,20 @@ pub struct Facts {
     pub memory: u64,
     /// Processor time, of those that ended as well.
     pub cpu: Nanos,
+    /// Bytes read, by those that ended as well.
+    pub read: u64,
+    /// Bytes written, the same.
+    pub written: u64,
+}
+
+impl Facts {
+    /// Takes those of another process in.
+    pub fn add(&mut self, other: Self) {
+        self.memory += other.memory;
+        self.cpu += other.cpu;
+        self.read += other.read;
+        self.written += other.written;
+    }
 }
 
 /// The kernel, as the supervisor sees it. Those that act are called without the supervisor's lock, those that look with it.
@@ -36,14 +50,14 @@ pub trait World: Send + Sync {
     /// Sends a signal to all processes of a cell, and lets stopped ones go on.
     fn signal_all(&self, cell: &Arc<Cell>, signal: u8);
 
-    /// Lets no process of a cell run, or all again.
+    /// Lets no process of a cell run, those born meanwhile among them, or all again.
     fn pause(&self, cell: &Arc<Cell>, pause: Pause);
 
     /// Kills all processes of a cell, so that none is born any more.
     fn kill(&self, cell: &Arc<Cell>);
 
     /// How long the cell could have run, or ran, since that moment: time that others took from it does not count.
-    fn runnable(&self, cell: &Arc<Cell>, since: Nanos) -> Nanos;
+    fn runnable(&self, cell: &Arc<Cell>, since: SignOfLife) -> Nanos;
 
     /// Asks whether an instance is well.
     fn probe(&self, launch: &Launch) -> ProbeResult;

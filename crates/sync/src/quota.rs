@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct Quota {
     used: AtomicU64,
+    peak: AtomicU64,
     limit: u64,
     refused: AtomicU64,
 }
@@ -13,18 +14,23 @@ pub struct Quota {
 impl Quota {
     /// Of that size.
     pub const fn new(limit: u64) -> Self {
-        Self { used: AtomicU64::new(0), limit, refused: AtomicU64::new(0) }
+        Self { used: AtomicU64::new(0), peak: AtomicU64::new(0), limit, refused: AtomicU64::new(0) }
     }
 
     /// Takes `count` if there are so many; all or nothing.
     #[must_use]
     pub fn take(&self, count: u64) -> bool {
         let add = |used: u64| used.checked_add(count).filter(|used| *used <= self.limit);
-        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok();
-        if !taken {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add) {
+            Ok(before) => {
+                self.peak.fetch_max(before.saturating_add(count), Ordering::Relaxed);
+                true
+            }
+            Err(_) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                false
+            }
         }
-        taken
     }
 
     /// Gives back what was taken.
@@ -35,6 +41,11 @@ impl Quota {
     /// What is taken.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// The most that was taken at once.
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
     }
 
     /// What can be taken at most.
@@ -77,5 +88,7 @@ mod tests {
         assert!(quota.take(1000) && !quota.take(1) && quota.take(0));
         assert!(!quota.take(u64::MAX), "no overflow");
         assert!(quota.refused() >= 2);
+        quota.give(600);
+        assert_eq!((quota.used(), quota.peak()), (400, 1000));
     }
 }

@@ -66,7 +66,7 @@ pub use mapped_files::MappedFiles;
 pub use missing::MissingCalls;
 pub use namespaces::{NamespaceSet, UtsNamespace};
 pub use native::CreatedProcesses;
-pub use own_limits::{ViolationLog, memory_limit_in_copy};
+pub use own_limits::{ViolationLog, held, memory_limit_in_copy};
 pub use platform::{FpuState, Hardware, KernelTask, NewThread, OutOfMemory, Platform, VectorState};
 pub use resources::{OpenFile, Process, Resources, Thread};
 pub use restart::RestartBlock;

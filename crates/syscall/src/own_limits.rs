@@ -4,6 +4,9 @@
 //! the process and kept in a log, `/proc/multios/violations`.
 
 use core::fmt::Write;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::Poll;
 
 use abi::linux::general as linux;
 use abi::{Errno, Signal};
@@ -42,9 +45,27 @@ struct Entry {
     at: Nanos,
     pid: Pid,
     name: [u8; NAME_LEN],
-    resource: OwnResource,
+    limit: Crossed,
     value: u64,
     decision: LimitDecision,
+}
+
+/// Which limit was crossed.
+#[derive(Clone, Copy)]
+enum Crossed {
+    /// One of the process.
+    Own(OwnResource),
+    /// Its cell's share of the CPUs.
+    CpuShare,
+}
+
+impl core::fmt::Display for Crossed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Own(resource) => write!(f, "{resource:?}"),
+            Self::CpuShare => f.write_str("CpuShare"),
+        }
+    }
 }
 
 impl Default for ViolationLog {
@@ -76,11 +97,11 @@ impl ViolationLog {
         let (kept, next) = *self.entries.lock();
         for at in 0..KEPT {
             let Some(Some(entry)) = kept.get((next + at) % KEPT) else { continue };
-            let Entry { at, pid, name, resource, value, decision } = entry;
+            let Entry { at, pid, name, limit, value, decision } = entry;
             let name = alloc::string::String::from_utf8_lossy(name);
             let name = name.trim_end_matches('\0').escape_default();
             let (seconds, micros) = (at.0 / 1_000_000_000, at.0 / 1000 % 1_000_000);
-            writeln!(out, "{seconds}.{micros:06} {pid} {name} {resource:?} {value} {decision:?}")?;
+            writeln!(out, "{seconds}.{micros:06} {pid} {name} {limit} {value} {decision:?}")?;
         }
         Ok(())
     }
@@ -100,7 +121,7 @@ impl System {
     ) -> SysResult<()> {
         process.violations().note(resource);
         let (at, pid, name) = (self.platform.now(), process.pid(), process.name());
-        self.violations.keep(Entry { at, pid, name, resource, value, decision });
+        self.violations.keep(Entry { at, pid, name, limit: Crossed::Own(resource), value, decision });
         let send = |signal| self.run(self.processes.signal_process(process, SigInfo::kernel(signal)));
         match decision {
             LimitDecision::Allow | LimitDecision::Throttle(_) => Ok(()),
@@ -136,6 +157,7 @@ pub(crate) const fn moves_bytes(number: u32) -> bool {
                 | linux::__NR_recvmmsg
                 | linux::__NR_sendfile
                 | linux::__NR_splice
+                | linux::__NR_tee
                 | linux::__NR_copy_file_range
         )
 }
@@ -156,6 +178,9 @@ impl Caller<'_> {
             }
             self.system.crossed(self.process, OwnResource::Bandwidth, 0, decision)?;
             let LimitDecision::Throttle(wait) = decision else { return Ok(()) };
+            if let Some(cell) = self.process.cell() {
+                cell.note_io_delay(now, now + wait);
+            }
             let sleep = Sleep::new(self.system, now + wait);
             interruptible(self.thread, sleep).await.map_err(|_| SysError::Restart(Restart::Sys))?;
         }
@@ -223,6 +248,77 @@ impl Caller<'_> {
     }
 }
 
+// ---- Shares of the CPUs
+
+/// Shortest time without a throttled moment before the next is recorded again.
+const QUIET: Nanos = Nanos::from_secs(1);
+
+/// Why a thread is kept from user mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// Its cell's share is used up until then.
+    Until(Nanos),
+    /// Its cell stands still.
+    Frozen,
+}
+
+impl Caller<'_> {
+    /// Whether the caller's cell lets it go back to user mode: if it asked to be asked.
+    pub(crate) fn may_return(self) -> bool {
+        !self.thread.signals().is_held() || self.kept().is_none()
+    }
+
+    #[cold]
+    fn kept(self) -> Option<Kept> {
+        // Forgotten first: what changes after the look is told again.
+        self.thread.signals().release();
+        let cell = self.process.cell()?;
+        let kept = if cell.is_frozen() {
+            Kept::Frozen
+        } else {
+            let now = self.system.platform.now();
+            let share = cell.cpu_share()?;
+            let until = share.exhausted(now)?;
+            let throttled = share.throttled();
+            if throttled.count() == 0 || now > throttled.until() + QUIET {
+                let (pid, name) = (self.process.pid(), self.process.name());
+                let (limit, value) = (Crossed::CpuShare, share.thousandths().into());
+                let decision = LimitDecision::Throttle(until - now);
+                self.system.violations.keep(Entry { at: now, pid, name, limit, value, decision });
+            }
+            if share.note_throttled(now, until) {
+                cell.note_wait(now, until);
+            }
+            Kept::Until(until)
+        };
+        self.thread.signals().hold();
+        Some(kept)
+    }
+}
+
+/// Waits until the caller's cell lets it go back to user mode, or there is a signal to look at.
+pub async fn held(caller: Caller<'_>) {
+    let mut sleep: Option<Sleep> = None;
+    core::future::poll_fn(|cx| {
+        if caller.thread.signals().has_deliverable() {
+            return Poll::Ready(());
+        }
+        // Whoever thaws the cell wakes the task.
+        match caller.kept() {
+            None => Poll::Ready(()),
+            Some(Kept::Frozen) => {
+                sleep = None;
+                Poll::Pending
+            }
+            Some(Kept::Until(until)) => {
+                let sleep = sleep.insert(Sleep::new(caller.system, until));
+                Pin::new(sleep).poll(cx)
+            }
+        }
+    })
+    .await;
+}
+
 // ---- Processes
 
 /// Whether call `number` may make a process.
@@ -258,9 +354,8 @@ pub(crate) async fn await_creation(caller: Caller<'_>, number: u32, args: [u64; 
 
 /// A page fault at the limit on memory. Whether the access is to be tried again.
 pub(crate) fn memory_limit(caller: Caller<'_>) -> bool {
-    if let Some(cell) = caller.process.cell()
-        && let Some(quota) = cell.memory()
-    {
+    if let Some(cell) = caller.process.cell() {
+        let quota = cell.memory();
         if quota.used() >= quota.limit() {
             crate::services::over_memory(caller.system, cell);
             return false;

@@ -71,6 +71,10 @@ pub trait Platform: Send + Sync {
     fn lend(&self, thread: &Thread, urgency: Option<u32>) {
         let _ = (thread, urgency);
     }
+    /// Whether `thread` could run just now, but waits for a CPU. Only looked at, it does not wake.
+    fn waits_for_cpu(&self, _thread: &Thread) -> bool {
+        false
+    }
     /// CPUs that run programs.
     fn online(&self) -> CpuSet;
     /// The CPU the caller runs on.

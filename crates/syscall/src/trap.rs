@@ -29,6 +29,8 @@ pub enum Next {
     Exit,
     /// The process is stopped: [`parked`], and [`attend`] once more.
     Stopped,
+    /// Its cell does not let it go on: [`held`](crate::held), and [`attend`] once more.
+    Held,
 }
 
 /// What must follow a served trap.
@@ -110,7 +112,7 @@ pub fn attend(caller: Caller<'_>, registers: &mut Registers<'_>) -> Next {
     loop {
         let Some(delivery) = caller.process.signals().next_deliverable(caller.thread.signals()) else {
             finish_interrupted(registers.context, None);
-            return Next::User;
+            return if caller.may_return() { Next::User } else { Next::Held };
         };
         match delivery {
             Delivery::Handler(mut caught) => {

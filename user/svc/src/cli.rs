@@ -137,6 +137,8 @@ fn operating() -> Vec<Command> {
         Command::new("reload").about("Tells a service to read its configuration again").arg(name()),
         Command::new("reset").about("Forgets the failures of a service, so that it is tried again").arg(name()),
         Command::new("roll").about("Restarts the instances of a service one after the other").arg(name()),
+        Command::new("pause").about("Lets all processes of a service stand still").arg(name()),
+        Command::new("resume").about("Lets a paused service go on").arg(name()),
     ]
 }
 

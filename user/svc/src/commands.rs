@@ -106,7 +106,7 @@ impl<'a> App<'a> {
             "audit" => self.audit(matches),
             "boot" => self.boot(),
             "cat" => self.cat(matches),
-            "start" | "stop" | "restart" | "reload" | "reset" | "roll" | "hold" | "unhold" => {
+            "start" | "stop" | "restart" | "reload" | "reset" | "roll" | "hold" | "unhold" | "pause" | "resume" => {
                 self.control(verb, matches)
             }
             "enable" => self.enable(matches),

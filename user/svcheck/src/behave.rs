@@ -4,6 +4,8 @@ use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::strain;
+
 pub(crate) fn be(words: &[String]) -> ExitCode {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
     match word(0) {
@@ -52,10 +54,10 @@ pub(crate) fn be(words: &[String]) -> ExitCode {
         "tasks" => tasks(),
         "memory" if word(1) == "share" => share(),
         "memory" => memory(word(1).parse().unwrap_or(0)),
-        other => {
+        other => strain::be(words).unwrap_or_else(|| {
             eprintln!("no behaviour {other}");
             ExitCode::from(125)
-        }
+        }),
     }
 }
 

@@ -7,6 +7,8 @@ mod behave;
 mod control;
 mod escapes;
 mod groups;
+mod limits;
+mod strain;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
         return behave::be(words.get(1..).unwrap_or_default());
     }
     for word in &words {
-        if !groups::run(word) {
+        if !groups::run(word) && !limits::run(word) {
             println!("FAIL no group {word}");
             return ExitCode::from(2);
         }

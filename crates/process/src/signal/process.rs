@@ -206,6 +206,13 @@ impl ProcessSignals {
         first
     }
 
+    /// All its threads have to ask their cell before they go back to user mode.
+    pub fn hold_all(&self) -> Kick {
+        let state = self.state.lock();
+        state.threads.iter().for_each(|thread| thread.hold());
+        Kick::All
+    }
+
     /// Whether the process is ending.
     pub fn is_exiting(&self) -> bool {
         self.state.lock().exiting

@@ -20,11 +20,13 @@ pub(super) const EXIT: u32 = 4;
 pub(super) const RESTORE: u32 = 8;
 /// The thread is stopped. Not a reason to look, but cleared by what continues it.
 pub(super) const STOPPED: u32 = 16;
+/// The thread's cell may not let it go back to user mode: to be asked before. Ends no wait.
+const HELD: u32 = 32;
 
 /// Reasons to end a wait early.
 const INTERRUPTING: u32 = SIGNAL | STOP | EXIT;
 /// Reasons to look at signals before user mode.
-const ATTENTION: u32 = INTERRUPTING | RESTORE;
+const ATTENTION: u32 = INTERRUPTING | RESTORE | HELD;
 
 /// Signal state of one thread; shared by the thread and by the [`super::ProcessSignals`] it is attached to.
 #[derive(Debug)]
@@ -142,6 +144,24 @@ impl ThreadSignals {
     #[inline]
     pub fn is_stopped(&self) -> bool {
         self.bits.load(Ordering::Acquire) & STOPPED != 0
+    }
+
+    /// Its cell is to be asked before it goes back to user mode.
+    pub fn hold(&self) {
+        let _state = self.state.lock();
+        self.raise(HELD);
+    }
+
+    /// The cell is about to be asked: what it says from now on is told anew.
+    pub fn release(&self) {
+        let _state = self.state.lock();
+        self.clear(HELD);
+    }
+
+    /// Whether its cell is to be asked before it goes back to user mode.
+    #[inline]
+    pub fn is_held(&self) -> bool {
+        self.bits.load(Ordering::Acquire) & HELD != 0
     }
 
     /// The signals it blocks.

@@ -9,8 +9,8 @@ use types::{CpuSet, Credentials, Nanos, Pid};
 
 use crate::testing::{Plain, PlainThread, Random, World};
 use crate::{
-    Cell, CellBoard, CellLimits, CloneFlags, ExitStatus, Places, ProcessError, ProcessFlag, ResourceLimits,
-    SpawnRequest,
+    Cell, CellBoard, CellLimits, CloneFlags, ExitStatus, LimitDecision, LimitPolicy, OwnLimit, OwnResource, Places,
+    ProcessError, ProcessFlag, ResourceLimits, SpawnRequest, UNLIMITED,
 };
 
 struct Cells {
@@ -275,4 +275,76 @@ fn no_racing_fork_survives_a_kill() {
         assert!(cells.world.table.check().is_ok());
     }
     assert!(forks > 1000, "only {forks} forks raced");
+}
+
+#[test]
+fn a_frozen_cell_holds_all_its_threads_and_nobody_else() {
+    let cells = Cells::new();
+    let (cell, other) = (cells.cell(7, 10), cells.cell(8, 10));
+    let (main, stranger) = (cells.spawn(&cell), cells.spawn(&other));
+    let child = cells.world.fork(&main);
+    cells.world.table.freeze_cell(&cell, true).run();
+    for thread in [&main, &child] {
+        let signals = thread.signals();
+        assert!(signals.is_held() && signals.needs_attention() && !signals.has_deliverable(), "no wait ends for it");
+    }
+    assert!(cell.is_frozen() && !stranger.signals().is_held() && !other.is_frozen());
+    // Who was asked is told anew of the next change.
+    main.signals().release();
+    assert!(!main.signals().needs_attention());
+    cells.world.table.freeze_cell(&cell, false).run();
+    assert!(main.signals().is_held() && !cell.is_frozen(), "to look once more");
+    // A kill reaches those that stand still.
+    cells.world.table.freeze_cell(&cell, true).run();
+    cells.world.table.kill_cell(&cell).run();
+    for thread in [&main, &child] {
+        assert!(thread.signals().must_exit());
+        cells.world.settle(thread);
+    }
+    assert_eq!((cells.news(), cell.members()), (alloc::vec![7], 0));
+}
+
+#[test]
+fn the_limit_on_bytes_is_one_for_all_processes_of_a_cell() {
+    let cells = Cells::new();
+    let limits = CellLimits { io: Some(1000), ..CellLimits::default() };
+    let cell = Cell::new(7, limits, &cells.board, 16).unwrap();
+    let main = cells.spawn(&cell);
+    let child = cells.world.fork(&main);
+    let now = Nanos::from_secs(100);
+    assert!(main.process().is_limited() && child.process().is_limited(), "they have to ask");
+    assert_eq!(child.process().bandwidth_debt(now), LimitDecision::Allow);
+    main.process().spend_bandwidth(1500, now);
+    assert_eq!(child.process().bandwidth_debt(now), LimitDecision::Throttle(Nanos::from_millis(500)));
+    assert_eq!(main.process().bandwidth_debt(now + Nanos::from_millis(500)), LimitDecision::Allow);
+    // Limits of its own, set and lifted, do not free it from asking.
+    main.process()
+        .change_limits(|limits| limits.set_own(OwnResource::Heap, OwnLimit { value: 1, ..NONE }, true))
+        .unwrap();
+    main.process().change_limits(|limits| limits.set_own(OwnResource::Heap, NONE, true)).unwrap();
+    assert!(main.process().is_limited());
+    cell.note_io_delay(now, now + Nanos::from_millis(500));
+    let delays = cell.io_delays().unwrap();
+    assert_eq!((delays.count(), delays.total()), (1, Nanos::from_millis(500)));
+    assert!(!cells.spawn(&cells.cell(8, 10)).process().is_limited());
+}
+
+const NONE: OwnLimit = OwnLimit { value: UNLIMITED, policy: LimitPolicy::Fail };
+
+#[test]
+fn a_metered_cell_knows_for_how_long_it_could_not_run() {
+    let cells = Cells::new();
+    let limits = CellLimits { cpu: Some(500), watched: true, ..CellLimits::default() };
+    let cell = Cell::new(7, limits, &cells.board, 16).unwrap();
+    assert!(cell.is_metered() && !cells.cell(8, 1).is_metered());
+    let ms = Nanos::from_millis;
+    // Ran from 10 to 12 after a wait of 8.
+    cell.note_run(ms(10), ms(8), ms(12));
+    assert_eq!((cell.kept_waiting(), cell.ran_at()), (ms(8), ms(12)));
+    // Another thread of it ran until 12: it was kept from running for 3 only, whatever this one has waited.
+    cell.note_run(ms(15), ms(14), ms(16));
+    assert_eq!(cell.kept_waiting(), ms(11));
+    cell.note_wait(ms(20), ms(30));
+    cell.note_wait(ms(25), ms(35));
+    assert_eq!(cell.kept_waiting(), ms(26), "what overlaps counts once");
 }

@@ -375,6 +375,7 @@ impl Reconciler {
             return Err(self.wrong_state(id));
         }
         self.services[id].count = count;
+        self.services[id].scaled = Some(count);
         self.populate(id, count);
         Ok(())
     }

@@ -84,15 +84,32 @@ impl Reconciler {
         self.history.forget(id);
         self.free.push(id);
         self.touch_dependents(service);
+        if self.short {
+            self.fill();
+        }
     }
 
-    /// Adds instances until there are `count`; the caller has checked that there are slots.
+    /// There is a slot again: for an instance that found none.
+    fn fill(&mut self) {
+        self.short = false;
+        for slot in 0..self.services.len() as u16 {
+            let service = crate::id::ServiceId(slot);
+            if !self.services[service].retired && self.catalog.definition(service).is_some() {
+                self.populate(service, self.services[service].count);
+            }
+        }
+    }
+
+    /// Adds instances until there are `count`, as far as there are slots; the others come when those leave who have them.
     pub(super) fn populate(&mut self, service: crate::id::ServiceId, count: u16) {
         for index in 0..count {
             if self.instance_at(service, index).is_some() {
                 continue;
             }
-            let Some(id) = self.free.pop() else { return };
+            let Some(id) = self.free.pop() else {
+                self.short = true;
+                break;
+            };
             let generation = self.instances[id].generation;
             let next = self.services[service].first;
             self.instances[id] = super::Instance {

@@ -28,7 +28,8 @@ impl Reconciler {
             .map(|(_, old)| old.clone())
             .collect();
         let names: Vec<_> = gone.iter().map(|definition| definition.name.clone()).collect();
-        let catalog = Catalog::resolve_with(&self.catalog, set, gone, self.config.bounds)?;
+        let count = |definition: &Definition| self.count_of(definition);
+        let catalog = Catalog::resolve_with(&self.catalog, set, gone, self.config.bounds, &count)?;
         self.advance(now);
         self.keep_previous();
         let old = core::mem::take(&mut self.catalog);
@@ -37,6 +38,18 @@ impl Reconciler {
         self.part_rivals(actions);
         self.settle(actions);
         Ok(())
+    }
+
+    /// How many instances a service of the new set has: as many as an operator has asked for (`Command::Scale`), while its
+    /// definition says what it said then.
+    fn count_of(&self, definition: &Definition) -> u16 {
+        let wish = definition.scaling.count;
+        let Some(id) = self.catalog.find(definition.name.as_str()) else { return wish };
+        let before = self.catalog.definition(id).map(|before| before.scaling.count);
+        match self.services[id].scaled {
+            Some(scaled) if !self.services[id].retired && before == Some(wish) => scaled,
+            _ => wish,
+        }
     }
 
     /// The first load: takes what fits together, and says what was set aside.
@@ -168,8 +181,10 @@ impl Reconciler {
     fn adopt(&mut self, catalog: Catalog, old: &Catalog, retired: &[crate::definition::Name]) {
         let slots = catalog.slots();
         let mut services = Slots::new(slots, Service::default());
+        self.short = false;
         for (id, definition) in catalog.services() {
-            let known = old.definition(id).is_some_and(|old| old.name == definition.name);
+            let before = old.definition(id).filter(|old| old.name == definition.name);
+            let known = before.is_some();
             let mut service = if known { self.services[id].clone() } else { Service::default() };
             if !known || service.retired {
                 // What is installed in a target is pulled in by it.
@@ -180,7 +195,10 @@ impl Reconciler {
             service.retired = retired.contains(&definition.name);
             service.pulled = 0;
             service.roll = None;
-            service.count = if service.retired { 0 } else { definition.scaling.count };
+            let wish = definition.scaling.count;
+            let same = before.is_some_and(|before| before.scaling.count == wish);
+            service.scaled = service.scaled.filter(|_| same && !service.retired);
+            service.count = if service.retired { 0 } else { service.scaled.unwrap_or(wish) };
             services[id] = service;
         }
         self.services = services;

@@ -28,6 +28,8 @@ pub(super) struct Service {
     pub(super) milestone: bool,
     /// Instances to run.
     pub(super) count: u16,
+    /// As many as an operator has asked for, if one has.
+    pub(super) scaled: Option<u16>,
     pub(super) first: Option<InstanceId>,
     /// Times in a row that it was lost although wanted.
     pub(super) blinks: u8,

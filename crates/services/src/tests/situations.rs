@@ -381,3 +381,73 @@ fn a_plan_is_what_then_happens() {
     assert!(bench.engine.plan(Command::Start(web)).is_empty());
     assert_eq!(bench.engine.why_started(db), vec![db], "it is enabled itself");
 }
+
+#[test]
+fn a_reload_keeps_what_an_operator_has_scaled_until_the_definition_says_otherwise() {
+    let with = |count: u16| {
+        let mut web = daemon("web");
+        web.scaling.count = count;
+        web
+    };
+    let mut bench = Bench::new(vec![with(2)]);
+    let (id, count) = (bench.id("web"), |bench: &Bench| bench.engine.instances(bench.id("web")).count());
+    bench.command(Command::Scale(id, 5)).unwrap();
+    bench.all_ready();
+    let load = |bench: &mut Bench, set| {
+        bench.actions.clear();
+        bench.engine.load(bench.now, set, &mut bench.actions)
+    };
+    load(&mut bench, vec![with(2), daemon("other")]).unwrap();
+    assert_eq!((count(&bench), bench.engine.service(id).unwrap().count), (5, 5), "another file has changed");
+    let mut described = with(2);
+    described.description = "new".into();
+    load(&mut bench, vec![described]).unwrap();
+    assert_eq!(bench.engine.service(id).unwrap().count, 5, "the file has changed, not the number");
+    load(&mut bench, vec![with(3)]).unwrap();
+    assert_eq!(bench.engine.service(id).unwrap().count, 3, "the number has");
+    load(&mut bench, vec![with(3)]).unwrap();
+    assert_eq!(bench.engine.service(id).unwrap().count, 3, "what was scaled before that is forgotten");
+    // What is kept counts: it may leave no room for others.
+    bench.command(Command::Scale(id, 1000)).unwrap();
+    let mut many = daemon("many");
+    many.scaling.count = 100;
+    let full = ServiceError::CapacityExhausted(crate::Capacity::Instances);
+    let mistakes = load(&mut bench, vec![with(3), many]).unwrap_err();
+    assert_eq!(mistakes.iter().map(|mistake| mistake.error).collect::<Vec<_>>(), [full]);
+}
+
+#[test]
+fn a_new_set_takes_the_place_of_one_that_is_leaving() {
+    let bounds = crate::Bounds { instances: 8, services: 2, ..crate::Bounds::default() };
+    let config = crate::Config { bounds, ..crate::Config::default() };
+    let with = |text: &str, count: u16| {
+        let mut one = daemon(text);
+        one.scaling.count = count;
+        one
+    };
+    let mut bench = Bench::with(config, vec![with("old", 6), with("idle", 2)]);
+    let idle = bench.id("idle");
+    bench.command(Command::Stop(idle, StopMode::Alone)).unwrap();
+    let stopping: Vec<Identity> = bench.engine.instances(idle).map(|view| view.identity).collect();
+    stopping.into_iter().for_each(|identity| _ = bench.step(Event::Empty(identity, Some(Exit::Status(0)))));
+    bench.all_ready();
+    let old: Vec<Identity> = bench.engine.instances(bench.id("old")).map(|view| view.identity).collect();
+    bench.actions.clear();
+    bench.engine.load(bench.now, vec![with("new", 5), with("more", 3)], &mut bench.actions).unwrap();
+    let have = |bench: &Bench, text: &str| bench.engine.instances(bench.id(text)).count();
+    // What was down has left at once; the others have their places until they are down.
+    assert!(bench.engine.instances(idle).next().is_none());
+    assert_eq!(have(&bench, "new") + have(&bench, "more"), 2);
+    assert_eq!(bench.engine.instances(bench.id("old")).count(), 6);
+    for (gone, identity) in old.into_iter().enumerate() {
+        bench.step(Event::Empty(identity, Some(Exit::Status(0))));
+        assert_eq!(have(&bench, "new") + have(&bench, "more"), 3 + gone, "one leaves, one comes");
+    }
+    bench.all_ready();
+    let running =
+        |text: &str| bench.engine.instances(bench.id(text)).filter(|view| view.state == State::Running).count();
+    assert_eq!((running("new"), running("more")), (5, 3));
+    // A set that is too large is so whoever leaves.
+    let mistakes = bench.engine.load(bench.now, vec![with("x", 5), with("y", 4)], &mut bench.actions).unwrap_err();
+    assert_eq!(mistakes[0].error, ServiceError::CapacityExhausted(crate::Capacity::Instances));
+}

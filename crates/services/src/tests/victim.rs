@@ -71,8 +71,9 @@ fn the_victim_is_the_one_that_trying_everybody_finds() {
             };
             let best = usage.iter().map(cost).min().unwrap();
             let found = engine.victim(&usage, need).unwrap();
-            let chosen = usage.iter().find(|used| used.instance == found.instance).unwrap();
+            let chosen = usage.iter().find(|used| used.instance == found.identity.instance).unwrap();
             assert_eq!(cost(chosen), best, "seed {seed}, need {need}");
+            assert_eq!((found.critical, found.bytes), (best.0, chosen.bytes));
             asked += 1;
             choices += u64::from(usage.iter().any(|used| cost(used) != best));
         }

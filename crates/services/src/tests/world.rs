@@ -588,7 +588,7 @@ impl World {
             .collect();
         for _ in 0..=self.random.below(3) {
             let need = self.random.below(1000);
-            let Some(victim) = self.engine.victim(&usage, need) else { return };
+            let Some(victim) = self.engine.victim(&usage, need).map(|found| found.identity) else { return };
             if super::victim::takes_a_critical_one(&self.engine, victim.instance)
                 && usage.iter().any(|used| !super::victim::takes_a_critical_one(&self.engine, used.instance))
             {

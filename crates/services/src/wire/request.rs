@@ -138,13 +138,24 @@ pub enum Verb {
     Unhold,
     /// Restart its instances one after the other.
     Roll,
+    /// Let it stand still.
+    Pause,
+    /// Let it go on.
+    Resume,
 }
 
 impl Verb {
     /// The role that it needs.
     pub const fn role(self) -> Role {
         match self {
-            Self::Start | Self::Stop | Self::Restart | Self::Reload | Self::Reset | Self::Roll => Role::Operate,
+            Self::Start
+            | Self::Stop
+            | Self::Restart
+            | Self::Reload
+            | Self::Reset
+            | Self::Roll
+            | Self::Pause
+            | Self::Resume => Role::Operate,
             Self::Enable | Self::Disable | Self::Hold | Self::Unhold => Role::Configure,
         }
     }
@@ -203,6 +214,8 @@ choice!(Verb {
     7 => Hold,
     8 => Unhold,
     9 => Roll,
+    10 => Pause,
+    11 => Resume,
 });
 choice!(Direction { 0 => Needs, 1 => NeededBy });
 choice!(LoadMode { 0 => Boot, 1 => Replace, 2 => Check });

@@ -258,7 +258,7 @@ impl Loader {
             credentials: thread.credentials(),
             no_new_privs: thread.no_new_privs(),
             limits: super::resource::space_limits(process),
-            quota: process.cell().and_then(|cell| cell.memory()).cloned(),
+            quota: process.cell().map(|cell| cell.memory().clone()),
             randomize: system.randomize && process.personality() & NO_RANDOMIZE == 0,
         }
     }

@@ -233,6 +233,7 @@ pub(crate) async fn sys_tee(caller: Caller<'_>, input: u64, output: u64, len: u6
     if Arc::ptr_eq(source, target) {
         return Err(Errno::EINVAL.into());
     }
+    let len = caller.room(Way::Write, len)?;
     if from.wait(caller, PollEvents::READABLE, || Ok(source.peek(&mut [0])? as u64)).await? == 0 {
         return Ok(0);
     }
@@ -255,6 +256,8 @@ pub(crate) async fn sys_tee(caller: Caller<'_>, input: u64, output: u64, len: u6
         })
         .await;
     caller.signal_failed_write(&outcome);
+    // The same bytes, in another pipe: nothing was read away.
+    caller.charge_io(Way::Write, *outcome.as_ref().unwrap_or(&0));
     outcome
 }
 

@@ -173,7 +173,7 @@ fn image(system: &'static System, launch: &Launch, thread: &Arc<Thread>, standin
         credentials: credentials(definition),
         no_new_privs: definition.security.no_new_privileges,
         limits: space_limits(process),
-        quota: launch.cell.memory().cloned(),
+        quota: Some(launch.cell.memory().clone()),
         randomize: system.randomize,
     };
     let path = program(definition).as_bytes();

@@ -7,9 +7,9 @@ use core::fmt::Write;
 
 use abi::Signal;
 use hal::PowerAction;
-use process::Cell;
+use process::{Cell, ProcessState};
 use services::{Ending, ProbeResult, SpawnError};
-use supervisor::{Facts, Launch, Pause, World};
+use supervisor::{Facts, Launch, Pause, SignOfLife, World};
 use types::{Nanos, PAGE_SIZE};
 
 use super::spawn;
@@ -34,9 +34,29 @@ impl KernelWorld {
     }
 }
 
+impl KernelWorld {
+    /// Whether some thread of a cell could run just now and none does.
+    fn is_starved(&self, cell: &Arc<Cell>) -> bool {
+        let (mut running, mut waiting) = (false, false);
+        for process in self.members(cell) {
+            for thread in process.threads().unwrap_or_default() {
+                running |= thread.state() == ProcessState::Running;
+                waiting |= self.0.platform.waits_for_cpu(&thread);
+            }
+        }
+        waiting && !running
+    }
+}
+
 fn facts(process: &Process) -> Facts {
     let pages = process.space().map_or(0, |space| space.resident_pages());
-    Facts { memory: pages * PAGE_SIZE as u64, cpu: process.usage().cpu_time() }
+    let usage = process.usage();
+    Facts {
+        memory: pages * PAGE_SIZE as u64,
+        cpu: usage.cpu_time(),
+        read: usage.read_bytes.get(),
+        written: usage.write_bytes.get(),
+    }
 }
 
 impl World for KernelWorld {
@@ -62,16 +82,20 @@ impl World for KernelWorld {
     }
 
     fn pause(&self, cell: &Arc<Cell>, pause: Pause) {
-        let signal = if pause == Pause::Begin { Signal::STOP } else { Signal::CONT };
-        self.0.run(self.0.processes.signal_cell(cell, signal));
+        self.0.run(self.0.processes.freeze_cell(cell, pause == Pause::Begin));
     }
 
     fn kill(&self, cell: &Arc<Cell>) {
         self.0.run(self.0.processes.kill_cell(cell));
     }
 
-    fn runnable(&self, _cell: &Arc<Cell>, since: Nanos) -> Nanos {
-        self.now().saturating_sub(since)
+    fn runnable(&self, cell: &Arc<Cell>, since: SignOfLife) -> Nanos {
+        // One that waits has not told yet for how long: since the cell was last seen to run.
+        let waits_since = if self.is_starved(cell) { cell.ran_at() } else { Nanos(u64::MAX) };
+        let now = self.now();
+        let waits = now.saturating_sub(waits_since.max(since.at));
+        let waited = cell.kept_waiting().saturating_sub(since.waited);
+        now.saturating_sub(since.at).saturating_sub(waited + waits)
     }
 
     fn probe(&self, launch: &Launch) -> ProbeResult {
@@ -97,11 +121,9 @@ impl World for KernelWorld {
     }
 
     fn facts(&self, cell: &Arc<Cell>) -> Facts {
-        let mut sum = Facts { memory: 0, cpu: cell.ended_usage().cpu_time() };
-        for process in self.members(cell) {
-            let one = facts(&process);
-            sum = Facts { memory: sum.memory + one.memory, cpu: sum.cpu + one.cpu };
-        }
+        let ended = cell.ended_usage();
+        let mut sum = Facts { memory: 0, cpu: ended.cpu_time(), read: ended.read_bytes, written: ended.write_bytes };
+        self.members(cell).iter().for_each(|process| sum.add(facts(process)));
         sum
     }
 

@@ -21,6 +21,8 @@ impl App<'_> {
             "reset" => Verb::Reset,
             "hold" => Verb::Hold,
             "unhold" => Verb::Unhold,
+            "pause" => Verb::Pause,
+            "resume" => Verb::Resume,
             _ => Verb::Roll,
         };
         let waits = matches!(verb, Verb::Start | Verb::Stop | Verb::Restart);
