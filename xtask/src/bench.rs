@@ -5,6 +5,7 @@
 //! `bench latency` and `bench throughput` measure the scheduler: how late who wakes runs, and how much more two CPUs do than one.
 
 mod latency;
+mod services;
 mod throughput;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ enum Times {
     Latency(latency::LatencyArgs),
     /// How much more several CPUs get done than one, and how much more on Linux
     Throughput(throughput::ThroughputArgs),
+    /// How long services take, and how long their restart takes other supervisors on Linux
+    Services(services::ServicesArgs),
 }
 
 type Figures = BTreeMap<String, u64>;
@@ -70,6 +73,7 @@ pub fn bench(args: &BenchArgs) -> Result<u8> {
     match &args.times {
         Some(Times::Latency(args)) => return latency::bench(args),
         Some(Times::Throughput(args)) => return throughput::bench(args),
+        Some(Times::Services(args)) => return services::bench(args),
         None => {}
     }
     let machine = Machine { smp: 1, mem: MEMORY, icount: true, ..Machine::default() };

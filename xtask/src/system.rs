@@ -178,6 +178,23 @@ const COMMANDS: &[(&str, Case)] = &[
         ensure!(run.log.contains("svc: nothing is left"), "the services did not stop first:\n{}", run.log);
         Ok(())
     }),
+    ("services stop in 30 s and 5 s", |machine| {
+        // The default's times, one in ten deaf to SIGTERM. Time without work passes at once when instructions are counted.
+        for smp in [1, 4] {
+            let machine = Machine { smp, icount: true, ..machine.clone() };
+            let run = program(&machine, &["/bin/svcheck", "shutdown-real"], Stdin::Empty, &[])?;
+            let after = |text: &str, words: &str| {
+                let at = text.find(words)? + words.len();
+                text[at..].split_whitespace().next()?.trim_end_matches(']').parse::<f64>().ok()
+            };
+            let asked = after(&run.output, "asked to end at");
+            let gone =
+                run.log.lines().find(|line| line.contains("svc: nothing is left")).and_then(|line| after(line, "["));
+            let took = asked.zip(gone).map(|(asked, gone)| gone - asked);
+            ensure!(took.is_some_and(|took| took > 34.9 && took <= 36.0), "{took:?}\n{}\n{}", run.output, run.log);
+        }
+        Ok(())
+    }),
     ("services stop before a poweroff", |machine| {
         let run = shell(machine, "svcheck leave && poweroff -f; sleep 100; echo after")?;
         expect(&run, Outcome::Exited(0), "ok all run\n0 failed\n")?;

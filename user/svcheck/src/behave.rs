@@ -9,7 +9,11 @@ use crate::strain;
 pub(crate) fn be(words: &[String]) -> ExitCode {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
     match word(0) {
-        "good" => idle(),
+        "good" => {
+            // Heard only where somebody asks for it.
+            notify("READY=1");
+            idle()
+        }
         "print" => {
             println!("hello from {}", std::env::var("SVC_NAME").unwrap_or_default());
             eprintln!("instance {}", std::env::var("SVC_INSTANCE").unwrap_or_default());
@@ -27,8 +31,11 @@ pub(crate) fn be(words: &[String]) -> ExitCode {
         "mute" => idle(),
         "ignore" => {
             ignore_term();
+            notify("READY=1");
             idle()
         }
+        "herd" => crate::figures::herd(word(1).parse().unwrap_or(1)),
+        "subject" => crate::faults::be(),
         "escape" => escape(word(1)),
         "variant" => crate::escapes::main(word(1)),
         "variant-on" => crate::escapes::go_on(word(1), word(2)),

@@ -128,7 +128,16 @@ pub(crate) fn control(verb: Verb, name: &str, mode: StopMode) -> Request {
     Request::Control { verb, name: self::name(name), mode }
 }
 
-pub(crate) fn wait(seconds: u64, mut done: impl FnMut() -> bool) -> bool {
+pub(crate) fn wait(seconds: u64, done: impl FnMut() -> bool) -> bool {
+    wait_by(Duration::from_millis(2), seconds, done)
+}
+
+/// For what many are on their way to: looking takes time from them.
+pub(crate) fn wait_slowly(seconds: u64, done: impl FnMut() -> bool) -> bool {
+    wait_by(Duration::from_millis(30), seconds, done)
+}
+
+fn wait_by(step: Duration, seconds: u64, mut done: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     loop {
         if done() {
@@ -137,7 +146,7 @@ pub(crate) fn wait(seconds: u64, mut done: impl FnMut() -> bool) -> bool {
         if begun.elapsed() > Duration::from_secs(seconds) {
             return false;
         }
-        sleep(Duration::from_millis(2));
+        sleep(step);
     }
 }
 

@@ -8,6 +8,7 @@ use services::{Definition, RestartPolicy};
 use types::Nanos;
 
 use crate::control::{Control, service};
+use crate::draw::Draw;
 use crate::{expect, expect_eq};
 
 /// Services, and instances of each, that try at the same time.
@@ -89,28 +90,9 @@ fn processes() -> BTreeSet<u32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).collect()
 }
 
-fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()).is_some_and(|state| !"ZX".contains(state))
-}
-
-/// Numbers from a seed.
-#[derive(Clone, Copy)]
-struct Draw(u64);
-
-impl Draw {
-    fn next(&mut self) -> u64 {
-        // splitmix64
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, limit: u32) -> u32 {
-        (self.next() % u64::from(limit)) as u32
-    }
 }
 
 // ---- what the trees do

@@ -5,7 +5,10 @@
 
 mod behave;
 mod control;
+mod draw;
 mod escapes;
+mod faults;
+mod figures;
 mod groups;
 mod limits;
 mod strain;
