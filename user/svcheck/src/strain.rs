@@ -15,7 +15,7 @@ pub(crate) fn be(words: &[String]) -> Option<ExitCode> {
         "beat" => beat(number(1), number(2)),
         "hang" => hang(word(1)),
         "breed" => breed(),
-        _ => return None,
+        _ => None,
     }
 }
 
