@@ -404,7 +404,8 @@ pub(crate) fn detour_all() {
 
 /// A copy of the vector registers of the thread that this CPU runs. `None`: no memory.
 pub(crate) fn copy_of_registers() -> Option<FpuArea> {
-    current()?.with_fpu(|area| area.try_clone())
+    let slot = current()?;
+    if slot.fpu_live.get() { FpuArea::of_registers() } else { slot.with_fpu(|area| area.try_clone()) }
 }
 
 /// The thread that this CPU serves.

@@ -8,7 +8,7 @@ use types::{Capabilities, Nanos, Pid, Tid};
 
 use crate::process::{GroupExit, NewProcess};
 use crate::signal::HandlerSharing;
-use crate::thread::{NewThread, TakenResources};
+use crate::thread::{Heritage, NewThread, TakenResources};
 use crate::tree::List;
 use crate::{
     Effects, Identity, LimitDecision, OwnResource, PidNamespace, Process, ProcessError, ProcessFlag, ProcessState,
@@ -264,11 +264,10 @@ impl<R: Resources> ProcessTable<R> {
     ) -> Result<Arc<Thread<R>>> {
         let flags = request.flags;
         let now = request.now;
-        let files = parent.files().ok_or(ProcessError::InvalidState)?;
+        let Heritage { files, fs, namespaces, filter, name } = parent.heritage().ok_or(ProcessError::InvalidState)?;
         let files = if flags.contains(CloneFlags::FILES) { files } else { files.try_clone_shared()? };
-        let fs = parent.fs().ok_or(ProcessError::InvalidState)?;
         let fs = if flags.contains(CloneFlags::FS) { fs } else { Arc::new(fs.duplicate()) };
-        let namespaces = request.namespaces.unwrap_or_else(|| parent.namespaces());
+        let namespaces = request.namespaces.unwrap_or(namespaces);
         // A new thread in the same memory cannot use the old one's alternate stack; a vfork child may, its parent sleeps.
         let same_memory = flags.contains(CloneFlags::VM) && !flags.contains(CloneFlags::VFORK);
         let tid = Tid(number);
@@ -289,8 +288,8 @@ impl<R: Resources> ProcessTable<R> {
             fs,
             identity,
             namespaces,
-            filter: parent.filter(),
-            name: parent.name(),
+            filter,
+            name,
             scheduling: parent.scheduling().for_child(),
             affinity: parent.affinity(),
             timer_slack: parent.timer_slack(),

@@ -274,7 +274,7 @@ impl<F: Clone> FileTable<F> {
     /// `NoMemory`.
     pub fn try_clone_except(&self, first: u32, last: u32) -> Result<Self> {
         let mut copy = Files::new();
-        self.copy_to(&mut copy, first..=last)?;
+        self.copy_to(&mut copy, |fd| !(first..=last).contains(&fd))?;
         Ok(Self::with(copy))
     }
 
@@ -286,20 +286,20 @@ impl<F: Clone> FileTable<F> {
         let mut copy = Arc::new(Self::new());
         // Nobody else has it yet.
         let table = Arc::get_mut(&mut copy).ok_or(ProcessError::NoMemory)?;
-        #[expect(clippy::reversed_empty_ranges, reason = "none is left out")]
-        self.copy_to(table.files.get_mut(), 1..=0)?;
+        self.copy_to(table.files.get_mut(), |_| true)?;
         Ok(copy)
     }
 
-    /// Copies the open files outside `left_out` to an empty table.
-    fn copy_to(&self, copy: &mut Files<F>, left_out: core::ops::RangeInclusive<u32>) -> Result<()> {
+    /// Copies the open files whose numbers `keep` says yes to, to an empty table.
+    #[inline]
+    fn copy_to(&self, copy: &mut Files<F>, keep: impl Fn(u32) -> bool) -> Result<()> {
         // Memory is reserved without the lock; the table may grow meanwhile, then again.
         loop {
             let slots = {
                 let files = self.files.lock();
                 let slots = files.used_slots();
                 if slots <= copy.slots.capacity() && slots.div_ceil(BITS) <= copy.words.capacity() {
-                    copy.copy_from(&files, slots, left_out);
+                    copy.copy_from(&files, slots, &keep);
                     break;
                 }
                 slots
@@ -318,15 +318,16 @@ pub struct ClosedFiles<F> {
 }
 
 impl<F: Clone> Files<F> {
-    /// Fills this table, which is empty and has the room, with the open files of `from` outside `left_out`, all of them
+    /// Fills this table, which is empty and has the room, with the open files of `from` that `keep` says yes to, all of them
     /// below `slots`.
-    fn copy_from(&mut self, from: &Self, slots: usize, left_out: core::ops::RangeInclusive<u32>) {
+    #[inline]
+    fn copy_from(&mut self, from: &Self, slots: usize, keep: &impl Fn(u32) -> bool) {
         for (at, word) in from.words.iter().take(slots.div_ceil(BITS)).enumerate() {
             let mut taken = 0;
             let numbers = at * BITS..slots.min((at + 1) * BITS);
             let source = from.slots.get(numbers).unwrap_or_default();
             self.slots.extend(source.iter().enumerate().map(|(bit, slot)| {
-                let file = if left_out.contains(&((at * BITS + bit) as u32)) { None } else { slot.clone() };
+                let file = slot.clone().filter(|_| keep((at * BITS + bit) as u32));
                 taken |= u64::from(file.is_some()) << bit;
                 file
             }));

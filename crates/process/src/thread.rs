@@ -79,6 +79,15 @@ struct Shared<R: Resources> {
     name: [u8; NAME_LEN],
 }
 
+/// What a new thread has from its maker.
+pub(crate) struct Heritage<R: Resources> {
+    pub(crate) files: Arc<FileTable<R::File>>,
+    pub(crate) fs: Arc<FsContext<R::Path>>,
+    pub(crate) namespaces: R::Namespaces,
+    pub(crate) filter: Option<R::Filter>,
+    pub(crate) name: [u8; NAME_LEN],
+}
+
 /// What an ending thread gives back; dropped when no lock is held.
 pub(crate) struct TakenResources<R: Resources> {
     pub(crate) files: Option<Arc<FileTable<R::File>>>,
@@ -458,6 +467,18 @@ impl<R: Resources> Thread<R> {
     /// Its descriptor table; nothing once it has ended.
     pub fn files(&self) -> Option<Arc<FileTable<R::File>>> {
         self.shared.lock().files.clone()
+    }
+
+    /// What a new thread has from this one, to be shared or copied; nothing once it has ended.
+    pub(crate) fn heritage(&self) -> Option<Heritage<R>> {
+        let shared = self.shared.lock();
+        Some(Heritage {
+            files: shared.files.clone()?,
+            fs: shared.fs.clone()?,
+            namespaces: shared.namespaces.clone(),
+            filter: shared.filter.clone(),
+            name: shared.name,
+        })
     }
 
     /// Its working directory, root and umask; nothing once it has ended.

@@ -288,6 +288,12 @@ impl<T> Entity<T> {
         Nanos(ran)
     }
 
+    /// Of a new task: begins with a [`Credit::debt`].
+    pub(crate) fn begin_with(&self, debt: u16) {
+        self.credit.set(Credit::of_debt(debt).to_bits());
+        self.apply();
+    }
+
     /// Credit for a sleep.
     #[cold]
     pub(crate) fn slept(&self, time: Nanos) {

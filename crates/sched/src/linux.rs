@@ -52,6 +52,9 @@ impl Role {
 /// # Errors
 /// `InvalidPolicy`: no such policy, or a static priority that does not fit it. `UnsupportedPolicy`: SCHED_DEADLINE, SCHED_EXT.
 pub fn policy_from_linux(policy: u32, priority: u32, nice: i8, role: Role) -> Result<Policy, SchedError> {
+    if policy == SCHED_NORMAL && priority == 0 {
+        return Ok(Policy::new(role.class()).nice(nice));
+    }
     let real_time = matches!(policy, SCHED_FIFO | SCHED_RR);
     if !(if real_time { (1..=99).contains(&priority) } else { priority == 0 }) {
         return Err(SchedError::InvalidPolicy);

@@ -171,7 +171,8 @@ impl Policy {
     pub(crate) fn place(self, credit: Credit) -> Place {
         let key = Key::new(self.class, self.class.rules().level(self, credit));
         let rank = if matches!(self.class, Class::System) { self.rank } else { 0 };
-        Place(u16::from(key.0) << RANK_BITS | u16::from(rank) | (self.flavour as u16) << FLAVOUR_SHIFT)
+        let debt = credit.debt() << DEBT_SHIFT;
+        Place(u16::from(key.0) << RANK_BITS | u16::from(rank) | debt | (self.flavour as u16) << FLAVOUR_SHIFT)
     }
 
     /// As one word; the bits from [`Policy::BITS`] on are free.
@@ -193,9 +194,10 @@ impl Policy {
 /// Ranks in a level of System.
 pub(crate) const RANKS: u8 = 1 << RANK_BITS;
 const RANK_BITS: u32 = 6;
+const DEBT_SHIFT: u32 = 11;
 const FLAVOUR_SHIFT: u32 = 14;
 
-/// Where a task waits: key and, in System, rank; and how it behaves there.
+/// Where a task waits: key and, in System, rank; and how it behaves there, and whether it is a hog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(u16);
 
@@ -222,6 +224,12 @@ impl Place {
     #[inline]
     pub(crate) const fn key(self) -> Key {
         Key((self.0 >> RANK_BITS & 31) as u8)
+    }
+
+    /// [`Credit::debt`], unless the place is lent.
+    #[inline]
+    pub(crate) const fn debt(self) -> u16 {
+        self.0 >> DEBT_SHIFT & 3
     }
 
     #[inline]

@@ -228,6 +228,16 @@ impl<T: Schedulable> RunQueue<T> {
         Ok(())
     }
 
+    /// A new task whose maker, which runs here, is a hog begins as one: with fresh credit for each child a hog would stay above its
+    /// level for as long as it makes some.
+    #[inline]
+    pub(crate) fn begin_as_maker(&self, entity: &Entity<T>) {
+        let debt = self.current.place.debt();
+        if debt != 0 && self.current.identity != 0 {
+            entity.begin_with(debt);
+        }
+    }
+
     /// Queues a new task in the front, if its level is the front's and nobody of that waits elsewhere: then it is behind all.
     pub(crate) fn push_new(&mut self, task: Arc<T>, at: Nanos) -> Result<(), Arc<T>> {
         let (entity, front) = (task.entity(), self.sole_front);

@@ -12,6 +12,10 @@ use super::{MXCSR_MASK, components, size};
 /// What `xsave` demands.
 const ALIGN: usize = 64;
 
+/// What `fxsave` and `xsave` leave as it was, at least in part: control words and x87 registers; from the end of the SSE registers to
+/// the end of the header.
+const PARTLY_SAVED: [core::ops::Range<usize>; 2] = [0..160, 416..FXSAVE_SIZE + 64];
+
 /// A program's floating-point and vector state, outside the registers. Always one that the CPU can load.
 pub struct FpuArea {
     // `size()` bytes, which stays as it is once there are areas.
@@ -47,6 +51,31 @@ impl FpuArea {
         // SAFETY: both have this length, and the new one is nobody else's.
         unsafe { bytes.copy_from_nonoverlapping(self.bytes, size()) };
         Some(Self { bytes })
+    }
+
+    /// A copy of the registers, for fork. `None`: no memory.
+    pub fn of_registers() -> Option<Self> {
+        /// x87 and SSE; those and AVX, which follows at once: no holes between components.
+        const WITHOUT_HOLES: [u64; 3] = [0, 3, 7];
+        let layout = layout(size())?;
+        let mut area = if WITHOUT_HOLES.contains(&components()) {
+            // SAFETY: the size is not zero.
+            let bytes = NonNull::new(unsafe { alloc(layout) })?;
+            for part in PARTLY_SAVED {
+                let len = part.end.min(layout.size()).saturating_sub(part.start);
+                // SAFETY: the area has 512 bytes at least.
+                let start = unsafe { bytes.add(part.start) };
+                // SAFETY: within the area, which is nobody else's.
+                unsafe { start.write_bytes(0, len) };
+            }
+            Self { bytes }
+        } else {
+            // SAFETY: the size is not zero.
+            Self { bytes: NonNull::new(unsafe { alloc_zeroed(layout) })? }
+        };
+        // Writes all the rest.
+        area.save();
+        Some(area)
     }
 
     /// Back to the state of a fresh program, for exec.

@@ -49,4 +49,18 @@ impl Credit {
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
+
+    /// How far it is used up: 0, 1 for a hog, 2 for one that has none left.
+    pub(crate) const fn debt(self) -> u16 {
+        self.is_hog() as u16 + self.is_empty() as u16
+    }
+
+    /// What is left to a task with that debt at most: a hog's first sleep makes it an ordinary task.
+    pub(crate) const fn of_debt(debt: u16) -> Self {
+        match debt {
+            0 => Self::NEUTRAL,
+            1 => Self(Self::FULL.0 / 4 - 1),
+            _ => Self(0),
+        }
+    }
 }

@@ -95,7 +95,10 @@ impl<T: Schedulable> Scheduler<T> {
         let mut queue = shared.queue.lock();
         let short = match arrival {
             Arrival::Woken => queue.push_woken(task, at),
-            Arrival::New => queue.push_new(task, at),
+            Arrival::New => {
+                queue.begin_as_maker(task.entity());
+                queue.push_new(task, at)
+            }
             _ => Err(task),
         };
         let Err(task) = short else {
@@ -112,6 +115,11 @@ impl<T: Schedulable> Scheduler<T> {
     #[inline(never)]
     fn place_among(&self, task: Arc<T>, here: CpuId, arrival: Arrival, at: Nanos) -> Placement {
         let entity = task.entity();
+        if arrival == Arrival::New
+            && let Ok(shared) = self.cpu(here)
+        {
+            shared.queue.lock().begin_as_maker(entity);
+        }
         let allowed = self.note_confinement(entity);
         let own = self.mark(here);
         if allowed.contains(here) && own.threshold() == Urgency::NONE && own.waiting.load(Relaxed) == 0 {

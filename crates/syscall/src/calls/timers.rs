@@ -132,7 +132,12 @@ pub(super) fn arm(system: &'static System, process: &Arc<Process>) {
 }
 
 /// Looks after RLIMIT_CPU of a process that has just been given one, or was born with one.
+#[inline]
 pub(crate) fn watch_cpu_limit(system: &'static System, process: &Arc<Process>) {
+    // No soft limit, no hard one.
+    if process.limit(Resource::CpuSeconds) == UNLIMITED && !process.is_limited() {
+        return;
+    }
     if next_cpu_limit(process, Nanos::ZERO).is_some() {
         arm(system, process);
     }

@@ -128,6 +128,33 @@ fn slices_end_by_class() {
 }
 
 #[test]
+fn what_a_hog_makes_begins_as_a_hog() {
+    let usual = Policy::new(Class::User);
+    for cpus in [1, 2] {
+        let bench = scheduler(cpus);
+        let hog = spawn(&bench, usual, Nanos(0));
+        let _ = bench.schedule(CPU, Nanos(0));
+        let make = |policy: Policy, now| {
+            let made = bench.add_task(policy, CpuSet(u64::MAX));
+            let _ = bench.unblock(made, now);
+            (bench.effective_key(made) != policy.key()).then(|| bench.effective_key(made))
+        };
+        let now = Nanos::from_millis(40);
+        let _ = bench.preempt(CPU, now);
+        assert_eq!(bench.current(CPU), Some(hog), "alone");
+        let fallen = bench.effective_key(hog);
+        assert!(fallen > usual.key());
+        assert_eq!(make(usual, now), Some(fallen));
+        assert_eq!(make(usual.flavour(Flavour::Fixed), now), None, "it never falls");
+        let service = Policy::new(Class::Service);
+        assert!(make(service, now).is_none_or(|key| key > service.key() && key.class() == Class::Service));
+        let _ = bench.block(CPU, now);
+        assert_ne!(bench.current(CPU), Some(hog));
+        assert_eq!(make(usual.flavour(Flavour::Fixed), now), None);
+    }
+}
+
+#[test]
 fn hogs_fall_and_sleepers_rise() {
     let bench = scheduler(1);
     let hog = spawn(&bench, Policy::new(Class::Interactive), Nanos(0));
