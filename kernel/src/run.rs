@@ -159,7 +159,7 @@ fn live(
     async move {
         let mut restart = None;
         // Whether there is a signal, or an interrupted call to decide about.
-        let mut attend = true;
+        let mut attend = slot.thread.signals().needs_attention();
         loop {
             if attend {
                 match self::attend(system, &slot, &mut context, &mut restart) {
@@ -242,6 +242,7 @@ fn live(
                         Serving::Answered(result) => break 'served (Some(result), Some(bases)),
                         Serving::Settled => break 'served (None, Some(bases)),
                         Serving::Call(waiting) => (waiting, true),
+                        Serving::Vfork(release) => break 'served (Some(release.await), None),
                         Serving::Fault(waiting) => (waiting, false),
                     };
                     let result = waiting.await;

@@ -5,6 +5,7 @@ use core::future::Future;
 use core::pin::Pin;
 
 use crate::SysResult;
+use crate::calls::clone::VforkRelease;
 
 /// What remains of a call that waits. In memory of its own, so that only the thread that waits pays, and for this call alone.
 pub type Waiting<'a> = Pin<Box<dyn Future<Output = SysResult> + Send + 'a>>;
@@ -15,6 +16,8 @@ pub enum Call<'a> {
     Done(SysResult),
     /// It has something to wait for, or may have.
     Waits(Waiting<'a>),
+    /// It waits for the child of a vfork, for which it needs no memory.
+    AwaitsChild(VforkRelease<'a>),
 }
 
 impl<'a> Call<'a> {
@@ -27,6 +30,7 @@ impl<'a> Call<'a> {
         match self {
             Self::Done(result) => result,
             Self::Waits(rest) => rest.await,
+            Self::AwaitsChild(release) => release.await,
         }
     }
 }

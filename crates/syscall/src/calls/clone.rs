@@ -169,15 +169,6 @@ fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wan
     let number = caller.process.shown(thread.tid().0);
     let own_number = child.shown(thread.tid().0);
 
-    let mut start = *registers.context;
-    start.rax = 0;
-    start.orig_rax = u64::MAX;
-    if wanted.stack != 0 {
-        start.rsp = wanted.stack;
-    }
-    if flags.contains(CloneFlags::SETTLS) {
-        start.fs_base = wanted.tls;
-    }
     let memory = caller.memory();
     let prepare = || -> SysResult<()> {
         if flags.contains(CloneFlags::PIDFD) {
@@ -201,7 +192,16 @@ fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wan
     if !flags.contains(CloneFlags::THREAD) {
         super::timers::watch_cpu_limit(caller.system, &child);
     }
-    let new = NewThread { process: child.clone(), thread: thread.clone(), start, vector: VectorState::OfCaller };
+    let (process, start) = (child.clone(), *registers.context);
+    let mut new = NewThread { process, thread: thread.clone(), start, vector: VectorState::OfCaller };
+    new.start.rax = 0;
+    new.start.orig_rax = u64::MAX;
+    if wanted.stack != 0 {
+        new.start.rsp = wanted.stack;
+    }
+    if flags.contains(CloneFlags::SETTLS) {
+        new.start.fs_base = wanted.tls;
+    }
     if caller.system.platform.start_thread(new).is_err() {
         caller.system.run(caller.system.processes.abandon(&thread));
         return Err(Errno::ENOMEM.into());
@@ -212,7 +212,7 @@ fn clone(caller: Caller<'_>, registers: &mut Registers<'_>, call: CloneCall, wan
 /// The end of all four calls: with `VFORK` a wait for the child.
 pub(crate) fn finish(caller: Caller<'_>, made: SysResult<Made>) -> Call<'_> {
     match made {
-        Ok(Made { number, vfork: Some(child) }) => Call::waits(Release { caller, child, number }),
+        Ok(Made { number, vfork: Some(child) }) => Call::AwaitsChild(VforkRelease { caller, child, number }),
         Ok(Made { number, vfork: None }) => Call::Done(Ok(u64::from(number))),
         Err(error) => Call::Done(Err(error)),
     }
@@ -220,13 +220,13 @@ pub(crate) fn finish(caller: Caller<'_>, made: SysResult<Made>) -> Call<'_> {
 
 /// Sleeps until the child of a vfork has executed a program or ended. Only the end of the own process ends it early: a stop
 /// or a handler has to wait, for the child runs on this thread's stack.
-struct Release<'a> {
+pub struct VforkRelease<'a> {
     caller: Caller<'a>,
     child: Arc<Process>,
     number: u32,
 }
 
-impl Future for Release<'_> {
+impl Future for VforkRelease<'_> {
     type Output = SysResult;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<SysResult> {
