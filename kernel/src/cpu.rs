@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use hal::Timer;
+use hal::{Cpu as _, Timer};
 use hal_x86_64::{Machine, cpu, interrupts};
 use syscall::System;
 use types::{CpuId, MAX_CPUS, Nanos};
@@ -49,7 +49,7 @@ pub(crate) fn run(system: &'static System) -> ! {
         executor.run(here, Machine.now());
         entry::release_dead_space();
         if scheduler.enter_idle(here) {
-            arm(here, system.timers.next_deadline());
+            arm(here, next_timer(system));
             // A timer that somebody armed between the two lines has sent this CPU an interrupt or armed its own CPU.
             let spent = spent(here);
             let since = Machine.now();
@@ -71,7 +71,7 @@ pub(crate) fn serve_interrupt(system: &'static System) {
         armed(here).store(u64::MAX, Ordering::Relaxed);
         note_interrupt(here, now);
         let again = crate::executor().tick(here, now, entry::charge_current());
-        system.timers.expire(now);
+        system.timers.expire(now, system.wall_clock.offset());
         system.load.sample(now, crate::executor().running() as u64);
         tick_within(here, again);
     }
@@ -98,10 +98,23 @@ pub(crate) fn arm_timer(deadline: Nanos) {
     }
 }
 
+/// When the nearest timer of this CPU is due.
+fn next_timer(system: &'static System) -> Option<Nanos> {
+    system.timers.next_deadline(system.wall_clock.offset())
+}
+
+/// Real time has been set: CPUs that sleep, this one later, look again when their timers of it are due; those that run
+/// something look at their next tick.
+pub(crate) fn real_time_was_set() {
+    let here = cpu::current();
+    cpu::online().iter().filter(|cpu| *cpu != here).for_each(|cpu| Machine.reschedule(cpu));
+    tick_within(here, Nanos::ZERO);
+}
+
 /// While threads run, the timer comes after `time` at the latest.
 fn tick_within(here: CpuId, time: Nanos) {
     let end = Machine.now() + time;
-    let next = crate::system().and_then(|system| system.timers.next_deadline()).map_or(end, |timer| timer.min(end));
+    let next = crate::system().and_then(next_timer).map_or(end, |timer| timer.min(end));
     if next.0 < armed(here).load(Ordering::Relaxed) {
         arm_running(here, next);
     }

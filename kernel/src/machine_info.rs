@@ -1,11 +1,12 @@
 //! Figures of the machine for /proc.
 
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-use hal_x86_64::cpu;
 use hal_x86_64::features::{self, Features};
+use hal_x86_64::{cpu, interrupts, stats};
 use syscall::MachineInfo;
 use vfs::proc::{CpuInfo, CpuTimes};
 
@@ -96,7 +97,39 @@ impl MachineInfo for Info {
             "cpus" => observation::cpus(out),
             "latency" => observation::latency(out),
             "schedstat" => observation::schedstat(out),
+            "interrupts" => interrupts(out),
             _ => Ok(()),
         }
     }
+}
+
+/// Vectors of the kernel's own, as /proc/interrupts names them.
+const OWN_INTERRUPTS: [(u8, &str, &str); 5] = [
+    (interrupts::TIMER, "LOC", "Local timer interrupts"),
+    (interrupts::RESCHEDULE, "RES", "Rescheduling interrupts"),
+    (interrupts::SHOOTDOWN, "TLB", "TLB shootdowns"),
+    (interrupts::APIC_ERROR, "ERR", "Errors of local APICs"),
+    (interrupts::SPURIOUS, "SPU", "Spurious interrupts"),
+];
+
+/// Text of /proc/interrupts: how often each CPU took which.
+fn interrupts(out: &mut dyn Write) -> fmt::Result {
+    write!(out, "          ")?;
+    for cpu in cpu::online().iter() {
+        write!(out, " {:<10}", format!("CPU{}", cpu.0))?;
+    }
+    writeln!(out)?;
+    let counts = |vector: u8| cpu::online().iter().map(move |cpu| stats::interrupt_stats(cpu, vector));
+    let line = |out: &mut dyn Write, name: &str, vector: u8, what: &str| {
+        write!(out, "{name:>4}:")?;
+        counts(vector).try_for_each(|count| write!(out, " {count:>10}"))?;
+        writeln!(out, "   {what}")
+    };
+    for number in 0..interrupts::IRQ_COUNT {
+        let vector = interrupts::IRQ_BASE + number;
+        if counts(vector).sum::<u64>() != 0 {
+            line(out, &number.to_string(), vector, "IO-APIC")?;
+        }
+    }
+    OWN_INTERRUPTS.iter().try_for_each(|(vector, name, what)| line(out, name, *vector, what))
 }

@@ -50,6 +50,10 @@ impl Platform for Kernel {
         crate::cpu::arm_timer(deadline);
     }
 
+    fn real_time_was_set(&self) {
+        crate::cpu::real_time_was_set();
+    }
+
     fn copy_in(&self, _space: &AddressSpace, from: u64, to: &mut [u8]) -> usize {
         let len = to.len();
         user_copy::copy_in(to, from).map_or_else(|left| len - left, |()| len)

@@ -39,5 +39,5 @@ pub use quota::Quota;
 pub use rank::Rank;
 pub use spin::{LazyLock, Once};
 pub use spin_lock::{SpinGuard, SpinLock};
-pub use timer_queue::{TimerQueue, TimerToken};
+pub use timer_queue::{Moment, TimerQueue, TimerToken};
 pub use wait_queue::{WaitQueue, WaitToken, WaitUntil};

@@ -1,10 +1,14 @@
 //! Real time: the monotonic clock plus an offset that clock_settime(2) moves.
 
+use alloc::sync::Weak;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI64, Ordering};
 
 use abi::{Timespec, Timeval};
+use sync::{Moment, Rank, SpinLock};
 use types::Nanos;
-use vfs::Timestamp;
+use vfs::timerfd::TimerFd;
+use vfs::{Timestamp, VfsError};
 
 use crate::Platform;
 
@@ -16,6 +20,15 @@ pub struct WallClock {
     platform: &'static dyn Platform,
     /// Nanoseconds since 1970 at boot.
     offset: &'static AtomicI64,
+    watchers: SpinLock<Watchers>,
+}
+
+/// Timers that are cancelled when the clock is set. Some may be gone.
+#[derive(Default)]
+struct Watchers {
+    timers: Vec<Weak<TimerFd>>,
+    /// So many go through them just now: they keep their places.
+    telling: u32,
 }
 
 impl WallClock {
@@ -23,7 +36,7 @@ impl WallClock {
     /// added to that one, in nanoseconds.
     pub fn new(platform: &'static dyn Platform, offset: &'static AtomicI64, at_boot: i64) -> Self {
         offset.store(at_boot.saturating_mul(SECOND), Ordering::Relaxed);
-        Self { platform, offset }
+        Self { platform, offset, watchers: SpinLock::new(Rank::INODE, Watchers::default()) }
     }
 
     /// Nanoseconds since 1970.
@@ -36,9 +49,50 @@ impl WallClock {
         self.offset.store(ns.saturating_sub(self.platform.now().0 as i64), Ordering::Relaxed);
     }
 
-    /// The monotonic moment at which this clock will show `ns`; a moment before boot counts as boot.
-    pub fn to_monotonic(&self, ns: i64) -> Nanos {
-        Nanos(u64::try_from(ns.saturating_sub(self.offset.load(Ordering::Relaxed))).unwrap_or(0))
+    /// How far it is ahead of the monotonic clock, in nanoseconds.
+    pub fn offset(&self) -> i64 {
+        self.offset.load(Ordering::Relaxed)
+    }
+
+    /// The monotonic time of a moment, if this clock is not set until then.
+    pub fn to_monotonic(&self, moment: Moment) -> Nanos {
+        moment.as_monotonic(self.offset())
+    }
+
+    /// Will cancel `timer`, which was not here before, whenever the clock is set.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub(crate) fn watch(&self, timer: Weak<TimerFd>) -> Result<(), VfsError> {
+        let mut watchers = self.watchers.lock();
+        let Watchers { timers, telling } = &mut *watchers;
+        if timers.len() == timers.capacity() {
+            if *telling == 0 {
+                timers.retain(|timer| timer.strong_count() != 0);
+            }
+            // As many again, so that this is seldom.
+            let more = timers.len() + 1;
+            timers.try_reserve(more).map_err(|_| VfsError::NoMemory)?;
+        }
+        timers.push(timer);
+        Ok(())
+    }
+
+    /// Cancels the timers that want it: the clock has been set.
+    pub(crate) fn tell_watchers(&self) {
+        self.watchers.lock().telling += 1;
+        for next in 0.. {
+            // One at a time: it wakes others, which is not done under a lock.
+            let mut watchers = self.watchers.lock();
+            let Some(timer) = watchers.timers.get(next).map(Weak::upgrade) else {
+                watchers.telling -= 1;
+                return;
+            };
+            drop(watchers);
+            if let Some(timer) = timer {
+                timer.cancel();
+            }
+        }
     }
 
     /// Seconds since 1970 at boot.

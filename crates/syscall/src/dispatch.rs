@@ -6,8 +6,8 @@ use abi::Errno;
 use abi::linux::general as linux;
 
 use crate::calls::{
-    clone, exec, files, futex, ids, info, inspect, memory, memory_lock, namespaces, pidfd, poll, posix_timers, power,
-    prctl, process, resource, seccomp, signal, sysv, time, timers,
+    adjtimex, clone, exec, files, futex, ids, info, inspect, memory, memory_lock, namespaces, pidfd, poll,
+    posix_timers, power, prctl, process, resource, seccomp, signal, sysv, time, timers,
 };
 use crate::{Call, Caller, Registers, RestartBlock, SysError, SysResult, own_limits, shortage};
 
@@ -135,6 +135,8 @@ pub fn dispatch_now(caller: Caller<'_>, number: u64, args: [u64; 6]) -> Option<S
         linux::__NR_times => time::sys_times(caller, a),
         linux::__NR_time => time::sys_time(caller, a),
         linux::__NR_clock_settime => time::sys_clock_settime(caller, a, b),
+        linux::__NR_adjtimex => adjtimex::sys_adjtimex(caller, a),
+        linux::__NR_clock_adjtime => adjtimex::sys_clock_adjtime(caller, a, b),
         linux::__NR_clock_gettime => time::sys_clock_gettime(caller, a, b),
         linux::__NR_clock_getres => time::sys_clock_getres(caller, a, b),
 

@@ -46,7 +46,7 @@ pub trait MachineInfo: Send + Sync {
     fn switches(&self) -> u64;
     /// Threads that run or are ready.
     fn running(&self) -> u32;
-    /// Text under /proc/multios by name: counters of the kernel's own.
+    /// Text of the file of /proc/multios of that name: counters of the kernel's own; and that of /proc/interrupts.
     fn report(&self, name: &str, out: &mut dyn Write) -> core::fmt::Result {
         let _ = (name, out);
         Ok(())
@@ -54,8 +54,8 @@ pub trait MachineInfo: Send + Sync {
 }
 
 /// Names of the files whose text [`MachineInfo::report`] gives.
-pub const REPORTS: [&str; 6] =
-    ["multios/kernel", "multios/boot", "multios/nodes", "multios/cpus", "multios/latency", "schedstat"];
+pub const REPORTS: [&str; 7] =
+    ["multios/kernel", "multios/boot", "multios/nodes", "multios/cpus", "multios/latency", "schedstat", "interrupts"];
 
 /// What the kernel brings for the file systems.
 pub struct Machine {

@@ -21,6 +21,8 @@ pub trait Platform: Send + Sync {
     }
     /// Asks that timers be looked at again at `deadline` at the latest.
     fn arm_timer(&self, deadline: Nanos);
+    /// Asks every CPU to look again when its timers of real time are due.
+    fn real_time_was_set(&self) {}
     /// Copies from the memory of `space`, which is the caller's; returns bytes copied before a fault.
     fn copy_in(&self, space: &AddressSpace, from: u64, to: &mut [u8]) -> usize;
     /// Copies to the memory of `space`, which is the caller's; returns bytes copied before a fault.

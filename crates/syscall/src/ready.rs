@@ -6,6 +6,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
 use smallvec::SmallVec;
+use sync::Moment;
 use sync::WaitToken;
 use types::Nanos;
 use vfs::PollEvents;
@@ -72,11 +73,22 @@ pub(crate) enum Waited<T> {
 }
 
 /// Repeats `attempt` while it answers EAGAIN and the caller is willing to wait for `file`.
-pub(crate) async fn wait_for<T>(
+pub(crate) fn wait_for<'a, T: 'a>(
+    caller: Caller<'a>,
+    file: &'a OpenFile,
+    events: PollEvents,
+    deadline: Option<Nanos>,
+    attempt: impl FnMut() -> SysResult<T> + 'a,
+) -> impl Future<Output = Waited<T>> + 'a {
+    wait_until(caller, file, events, deadline.map(Moment::monotonic), attempt)
+}
+
+/// The same until a moment of either clock.
+pub(crate) async fn wait_until<T>(
     caller: Caller<'_>,
     file: &OpenFile,
     events: PollEvents,
-    deadline: Option<Nanos>,
+    deadline: Option<Moment>,
     mut attempt: impl FnMut() -> SysResult<T>,
 ) -> Waited<T> {
     let retry = Retry::new(file, events, || match attempt() {

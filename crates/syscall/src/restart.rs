@@ -1,5 +1,6 @@
 //! What `restart_syscall` needs to go on with a call that a signal without handler interrupted.
 
+use sync::Moment;
 use types::Nanos;
 
 /// An interrupted call that goes on with the time that is left.
@@ -29,8 +30,8 @@ pub enum RestartBlock {
         operation: u32,
         /// Expected value.
         value: u32,
-        /// Monotonic end.
-        deadline: Nanos,
+        /// Its end.
+        deadline: Moment,
         /// Wake-up mask.
         bitset: u32,
     },

@@ -3,12 +3,14 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicI32, AtomicU64};
+use core::task::Waker;
 
 use memory::{Frames, FutexKey};
 use process::futex::FutexTable;
 use process::{ProcessManagerConfig, ProcessTable};
-use sync::{Once, TimerQueue};
+use sync::{Moment, Once, TimerQueue, TimerToken};
 
+use crate::calls::timers;
 use crate::{
     CreatedProcesses, FileSystems, LoadAverage, MappedFiles, MissingCalls, Platform, Resources, ServiceRoom,
     UtsNamespace, ViolationLog, WallClock,
@@ -54,4 +56,25 @@ pub struct System {
     pub services: ServiceRoom,
     /// The kernel command line.
     pub command_line: String,
+}
+
+impl System {
+    /// Wakes `waker` at `moment`, by a timer of this CPU.
+    pub(crate) fn wake_at(&self, moment: impl Into<Moment>, waker: Waker) -> TimerToken {
+        let moment = moment.into();
+        let (token, nearest) = self.timers.insert(moment, waker);
+        if nearest {
+            self.platform.arm_timer(self.wall_clock.to_monotonic(moment));
+        }
+        token
+    }
+
+    /// Real time has been set: its timers are looked at again, and those who want to know are told.
+    pub(crate) fn real_time_was_set(&'static self) {
+        self.platform.real_time_was_set();
+        self.wall_clock.tell_watchers();
+        for process in self.processes.processes().filter(|process| process.existing_timers().is_some()) {
+            timers::expire(self, &process);
+        }
+    }
 }

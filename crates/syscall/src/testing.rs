@@ -292,7 +292,7 @@ impl World {
     /// Lets time pass and timers go off.
     pub(crate) fn advance(&self, by: Nanos) {
         self.platform.now.fetch_add(by.0, Ordering::SeqCst);
-        self.system.timers.expire(self.platform.now());
+        self.system.timers.expire(self.platform.now(), self.system.wall_clock.offset());
     }
 
     /// Types at the console.

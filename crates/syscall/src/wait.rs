@@ -4,8 +4,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use sync::TimerToken;
-use types::Nanos;
+use sync::{Moment, TimerToken};
 
 use crate::{System, Thread};
 
@@ -32,7 +31,7 @@ pub fn interruptible<F: Future + Unpin>(
 /// Awaits `future` until `deadline`; its output is `None` when the time is over. No deadline means for ever.
 pub fn until<F: Future + Unpin>(
     system: &'static System,
-    deadline: Option<Nanos>,
+    deadline: Option<impl Into<Moment>>,
     mut future: F,
 ) -> impl Future<Output = Option<F::Output>> + Unpin {
     let mut sleep = deadline.map(|deadline| Sleep::new(system, deadline));
@@ -57,17 +56,17 @@ pub(crate) async fn give_way(system: &'static System) {
     .await;
 }
 
-/// Ends at a moment of the monotonic clock.
+/// Ends at a moment of either clock.
 pub struct Sleep {
     system: &'static System,
-    deadline: Nanos,
+    deadline: Moment,
     token: Option<TimerToken>,
 }
 
 impl Sleep {
     /// A sleep until `deadline`.
-    pub fn new(system: &'static System, deadline: Nanos) -> Self {
-        Self { system, deadline, token: None }
+    pub fn new(system: &'static System, deadline: impl Into<Moment>) -> Self {
+        Self { system, deadline: deadline.into(), token: None }
     }
 }
 
@@ -75,7 +74,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.system.platform.now() >= self.deadline {
+        if self.system.platform.now() >= self.system.wall_clock.to_monotonic(self.deadline) {
             return Poll::Ready(());
         }
         // A sleep is polled again by its own timer or because something else woke the task: one timer is enough, but the
@@ -83,11 +82,7 @@ impl Future for Sleep {
         if let Some(token) = self.token.take() {
             self.system.timers.remove(token);
         }
-        let (token, nearest) = self.system.timers.insert(self.deadline, cx.waker().clone());
-        self.token = Some(token);
-        if nearest {
-            self.system.platform.arm_timer(self.deadline);
-        }
+        self.token = Some(self.system.wake_at(self.deadline, cx.waker().clone()));
         Poll::Pending
     }
 }

@@ -9,6 +9,7 @@
 
 use alloc::sync::{Arc, Weak};
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use sync::{Rank, SpinLock, WaitQueue};
 use types::Nanos;
@@ -17,11 +18,16 @@ use crate::{File, FileType, Metadata, PollEvents, Result, VfsError, anonymous};
 
 /// The clock a timer runs by, and whoever calls [`TimerFd::expire`] when it is due.
 pub trait TimerClock: Send + Sync {
-    /// Now.
-    fn now(&self) -> Nanos;
+    /// Now, as times of that base count it. What is relative does not change when the clock is set.
+    fn now(&self, base: TimerBase) -> Nanos;
     /// Calls [`TimerFd::expire`] at `deadline`, and no more at the one asked for before; `None`: not at all. Called in
     /// no lock. Doing it late or once too often does no harm.
-    fn arm(&self, timer: &Weak<TimerFd>, deadline: Option<Nanos>);
+    fn arm(&self, timer: &Weak<TimerFd>, deadline: Option<(Nanos, TimerBase)>);
+    /// Calls [`TimerFd::cancel`] from now on whenever the clock is set. Asked for once.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    fn watch(&self, timer: &Weak<TimerFd>) -> Result<()>;
 }
 
 /// A timer's setting: time to the next expiry (zero: disarmed) and period (zero: once).
@@ -42,11 +48,22 @@ pub enum TimerBase {
     Absolute,
 }
 
+/// What becomes of a timer with [`TimerBase::Absolute`] when its clock is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSet {
+    /// Nothing but that it is due earlier or later.
+    GoOn,
+    /// Who waits for it is told (TFD_TIMER_CANCEL_ON_SET).
+    Cancel,
+}
+
 /// A timer behind a descriptor.
 pub struct TimerFd {
     this: Weak<Self>,
     clock: Arc<dyn TimerClock>,
     number: u64,
+    /// The clock tells when it is set.
+    watched: AtomicBool,
     state: SpinLock<State>,
     readable: Arc<WaitQueue>,
 }
@@ -60,9 +77,19 @@ struct State {
     ticks: u64,
     /// The deadline was reached and is counted in `ticks`.
     expired: bool,
+    /// What the deadline counts from.
+    base: TimerBase,
+    on_set: OnSet,
+    /// The clock was set since somebody was told.
+    cancelled: bool,
 }
 
 impl State {
+    /// Whether somebody has to be told that the clock was set, who is told by that.
+    fn take_cancelled(&mut self) -> bool {
+        self.on_set == OnSet::Cancel && core::mem::take(&mut self.cancelled)
+    }
+
     /// Counts the deadline if it was reached; whether it was just now.
     fn advance(&mut self, now: Nanos) -> bool {
         let due = !self.expired && self.deadline.is_some_and(|deadline| deadline <= now);
@@ -89,58 +116,93 @@ impl State {
         self.deadline = Some(deadline.saturating_add(Nanos(periods)));
     }
 
-    fn armed(&self) -> Option<Nanos> {
-        self.deadline.filter(|_| !self.expired)
+    fn armed(&self) -> Option<(Nanos, TimerBase)> {
+        self.deadline.filter(|_| !self.expired).map(|deadline| (deadline, self.base))
     }
 }
 
 impl TimerFd {
     /// A disarmed timer of that clock.
     pub fn new(clock: Arc<dyn TimerClock>) -> Arc<Self> {
-        let state = State { deadline: None, interval: Nanos::ZERO, ticks: 0, expired: false };
+        let state = State {
+            deadline: None,
+            interval: Nanos::ZERO,
+            ticks: 0,
+            expired: false,
+            base: TimerBase::Relative,
+            on_set: OnSet::GoOn,
+            cancelled: false,
+        };
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             clock,
             number: anonymous::next_ino(),
+            watched: AtomicBool::new(false),
             state: SpinLock::new(Rank::PIPE, state),
             readable: Arc::new(WaitQueue::new()),
         })
     }
 
     /// timerfd_settime(2): arms or disarms it; what it was set to. Expiries not read yet are forgotten.
-    pub fn set(&self, setting: TimerSetting, base: TimerBase) -> TimerSetting {
-        let now = self.clock.now();
-        let (old, deadline) = {
+    ///
+    /// # Errors
+    /// `NoMemory`, nothing has changed; `Cancelled`, it is set: the clock was set before.
+    pub fn set(&self, setting: TimerSetting, base: TimerBase, on_set: OnSet) -> Result<TimerSetting> {
+        let on_set = if base == TimerBase::Absolute { on_set } else { OnSet::GoOn };
+        if on_set == OnSet::Cancel && !self.watched.swap(true, Ordering::Relaxed) {
+            self.clock.watch(&self.this).inspect_err(|_| self.watched.store(false, Ordering::Relaxed))?;
+        }
+        let now = self.clock.now(base);
+        let (old, deadline, cancelled) = {
             let mut state = self.state.lock();
-            let old = Self::setting(&mut state, now);
+            let old = self.setting(&mut state);
             let deadline = match (setting.value, base) {
                 (Nanos::ZERO, _) => None,
                 (value, TimerBase::Relative) => Some(now.saturating_add(value)),
                 (value, TimerBase::Absolute) => Some(value),
             };
-            *state = State { deadline, interval: setting.interval, ticks: 0, expired: false };
-            (old, deadline)
+            let cancelled = on_set == OnSet::Cancel && deadline.is_some() && state.cancelled;
+            let interval = setting.interval;
+            let still = state.cancelled && !cancelled;
+            *state = State { deadline, interval, ticks: 0, expired: false, base, on_set, cancelled: still };
+            (old, deadline, cancelled)
         };
-        self.clock.arm(&self.this, deadline);
+        self.clock.arm(&self.this, deadline.map(|deadline| (deadline, base)));
         if deadline.is_some_and(|deadline| deadline <= now) {
             self.expire();
         }
-        old
+        if cancelled { Err(VfsError::Cancelled) } else { Ok(old) }
+    }
+
+    /// The clock was set.
+    pub fn cancel(&self) {
+        let tell = {
+            let mut state = self.state.lock();
+            let tell = state.on_set == OnSet::Cancel;
+            if tell {
+                state.cancelled = true;
+                state.ticks = state.ticks.saturating_add(1);
+            }
+            tell
+        };
+        if tell {
+            self.readable.wake_all();
+        }
     }
 
     /// timerfd_gettime(2).
     pub fn get(&self) -> TimerSetting {
-        let now = self.clock.now();
         let (setting, armed) = {
             let mut state = self.state.lock();
-            let setting = Self::setting(&mut state, now);
+            let setting = self.setting(&mut state);
             (setting, state.armed())
         };
         self.clock.arm(&self.this, armed);
         setting
     }
 
-    fn setting(state: &mut State, now: Nanos) -> TimerSetting {
+    fn setting(&self, state: &mut State) -> TimerSetting {
+        let now = self.clock.now(state.base);
         state.advance(now);
         state.rearm(now);
         let value = state.deadline.map_or(Nanos::ZERO, |deadline| Nanos(deadline.saturating_sub(now).0.max(1)));
@@ -149,13 +211,16 @@ impl TimerFd {
 
     /// When [`TimerFd::expire`] must be called next.
     pub fn next_deadline(&self) -> Option<Nanos> {
-        self.state.lock().armed()
+        self.state.lock().armed().map(|(deadline, _)| deadline)
     }
 
     /// Looks at the clock and wakes readers if the timer is due.
     pub fn expire(&self) {
-        let now = self.clock.now();
-        let due = self.state.lock().advance(now);
+        let due = {
+            let mut state = self.state.lock();
+            let now = self.clock.now(state.base);
+            state.advance(now)
+        };
         if due {
             self.readable.wake_all();
         }
@@ -165,19 +230,22 @@ impl TimerFd {
 impl File for TimerFd {
     fn read(&self, _offset: u64, out: &mut [u8]) -> Result<usize> {
         let slot = out.first_chunk_mut::<8>().ok_or(VfsError::InvalidArgument)?;
-        let now = self.clock.now();
         let (ticks, armed) = {
             let mut state = self.state.lock();
+            let now = self.clock.now(state.base);
             state.advance(now);
             if state.ticks == 0 {
                 return Err(VfsError::WouldBlock);
             }
+            let cancelled = state.take_cancelled();
             state.rearm(now);
-            (core::mem::take(&mut state.ticks), state.armed())
+            let ticks = core::mem::take(&mut state.ticks);
+            (if cancelled { Err(VfsError::Cancelled) } else { Ok(ticks) }, state.armed())
         };
         if armed.is_some() {
             self.clock.arm(&self.this, armed);
         }
+        let ticks = ticks?;
         *slot = ticks.to_le_bytes();
         Ok(8)
     }
@@ -187,8 +255,8 @@ impl File for TimerFd {
     }
 
     fn poll(&self) -> PollEvents {
-        let now = self.clock.now();
         let mut state = self.state.lock();
+        let now = self.clock.now(state.base);
         state.advance(now);
         if state.ticks > 0 { PollEvents::IN } else { PollEvents::empty() }
     }
@@ -212,21 +280,30 @@ impl File for TimerFd {
 mod tests {
     use super::*;
     use crate::testing::Random;
-    use core::sync::atomic::{AtomicU64, Ordering};
+    use core::sync::atomic::AtomicU64;
 
     #[derive(Default)]
     struct FakeClock {
         now: AtomicU64,
         armed: AtomicU64,
+        /// By how much what is absolute is ahead.
+        offset: AtomicU64,
+        watched: AtomicU64,
     }
 
     impl TimerClock for FakeClock {
-        fn now(&self) -> Nanos {
-            Nanos(self.now.load(Ordering::SeqCst))
+        fn now(&self, base: TimerBase) -> Nanos {
+            let offset = if base == TimerBase::Absolute { self.offset.load(Ordering::SeqCst) } else { 0 };
+            Nanos(self.now.load(Ordering::SeqCst) + offset)
         }
 
-        fn arm(&self, _timer: &Weak<TimerFd>, deadline: Option<Nanos>) {
-            self.armed.store(deadline.map_or(0, |deadline| deadline.0), Ordering::SeqCst);
+        fn arm(&self, _timer: &Weak<TimerFd>, deadline: Option<(Nanos, TimerBase)>) {
+            self.armed.store(deadline.map_or(0, |(deadline, _)| deadline.0), Ordering::SeqCst);
+        }
+
+        fn watch(&self, _timer: &Weak<TimerFd>) -> Result<()> {
+            self.watched.fetch_add(1, Ordering::SeqCst);
+            Ok(())
         }
     }
 
@@ -248,12 +325,12 @@ mod tests {
     #[test]
     fn a_timer_expires_once_or_again_and_again() {
         let (clock, timer) = timer();
-        timer.set(setting(100, 0), TimerBase::Relative);
+        timer.set(setting(100, 0), TimerBase::Relative, OnSet::GoOn).unwrap();
         assert_eq!(clock.armed.load(Ordering::SeqCst), 1100);
         assert_eq!(read(&timer), Err(VfsError::WouldBlock));
         clock.now.store(1100, Ordering::SeqCst);
         assert_eq!((read(&timer), timer.get()), (Ok(1), setting(0, 0)));
-        timer.set(setting(1150, 10), TimerBase::Absolute);
+        timer.set(setting(1150, 10), TimerBase::Absolute, OnSet::GoOn).unwrap();
         assert_eq!(timer.get(), setting(50, 10));
         clock.now.store(1175, Ordering::SeqCst);
         timer.expire();
@@ -261,15 +338,42 @@ mod tests {
         assert_eq!(timer.poll(), PollEvents::IN);
         assert_eq!(read(&timer), Ok(3));
         assert_eq!(clock.armed.load(Ordering::SeqCst), 1180);
-        assert_eq!(timer.set(setting(0, 0), TimerBase::Relative), setting(5, 10));
+        assert_eq!(timer.set(setting(0, 0), TimerBase::Relative, OnSet::GoOn), Ok(setting(5, 10)));
         assert_eq!((clock.armed.load(Ordering::SeqCst), timer.poll()), (0, PollEvents::empty()));
     }
 
     #[test]
     fn a_moment_in_the_past_is_due_at_once() {
         let (_, timer) = timer();
-        timer.set(setting(1, 0), TimerBase::Absolute);
+        timer.set(setting(1, 0), TimerBase::Absolute, OnSet::GoOn).unwrap();
         assert_eq!((timer.poll(), read(&timer)), (PollEvents::IN, Ok(1)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_moves_what_is_absolute_and_cancels_on_demand() {
+        let (clock, timer) = timer();
+        timer.set(setting(50, 0), TimerBase::Relative, OnSet::Cancel).unwrap();
+        clock.offset.store(500, Ordering::SeqCst);
+        timer.cancel();
+        assert_eq!((timer.poll(), timer.get().value), (PollEvents::empty(), Nanos(50)), "a span stays one");
+        timer.set(setting(2000, 0), TimerBase::Absolute, OnSet::GoOn).unwrap();
+        assert_eq!(timer.get().value, Nanos(500));
+        timer.cancel();
+        assert_eq!(timer.poll(), PollEvents::empty());
+        for _ in 0..2 {
+            timer.set(setting(2000, 0), TimerBase::Absolute, OnSet::Cancel).unwrap();
+            timer.cancel();
+            assert_eq!((timer.poll(), read(&timer)), (PollEvents::IN, Err(VfsError::Cancelled)));
+            assert_eq!(read(&timer), Err(VfsError::WouldBlock), "it is told once");
+            clock.now.fetch_add(100, Ordering::SeqCst);
+        }
+        assert_eq!(clock.watched.load(Ordering::SeqCst), 1);
+        timer.cancel();
+        let again = timer.set(setting(2000, 0), TimerBase::Absolute, OnSet::Cancel);
+        assert_eq!((again, timer.get().value), (Err(VfsError::Cancelled), Nanos(300)));
+        clock.offset.store(10_000, Ordering::SeqCst);
+        timer.expire();
+        assert_eq!(read(&timer), Ok(1));
     }
 
     #[test]
@@ -278,7 +382,7 @@ mod tests {
             let mut random = Random::new(seed);
             let (clock, timer) = timer();
             let (first, period) = (1 + random.below(50), 1 + random.below(20));
-            timer.set(setting(first, period), TimerBase::Relative);
+            timer.set(setting(first, period), TimerBase::Relative, OnSet::GoOn).unwrap();
             let mut counted = 0;
             let mut now = 1000;
             for _ in 0..200 {

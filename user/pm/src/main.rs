@@ -1,10 +1,11 @@
 //! `pm`: MultiOS's native calls (`int 0x80`) from ring 3.
 //!
 //! `pm guide [EXAMPLE]` runs the integration guide's examples with real processes, `pm check` calls everything, bad
-//! pointers included, `pm limits` crosses every limit, `pm isolation` raises levels of isolation, `pm sizes` measures what a
+//! pointers included, `pm limits` crosses every limit, `pm clock` sets the clock, `pm isolation` raises levels of isolation, `pm sizes` measures what a
 //! process costs, `pm fuzz` makes random calls; `pm exit N`, `pm sleep`, `pm isolation-level` are what the examples execute.
 
 mod check;
+mod clock;
 #[expect(clippy::indexing_slicing, reason = "an example that fails ends")]
 #[path = "../../../crates/process/examples/guide/examples.rs"]
 mod examples;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         ["guide"] => ExitCode::from(u8::from(!examples::run(&Native, None))),
         ["guide", only] => ExitCode::from(u8::from(!examples::run(&Native, Some(only)))),
         ["check"] => check::run(),
+        ["clock"] => clock::run(),
         ["limits"] => limits::run(),
         ["isolation"] => isolation::run(),
         ["isolation-level"] => gate::exit(isolation::level()),
@@ -46,7 +48,7 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "usage: pm guide [EXAMPLE] | check | limits | isolation | sizes | fuzz CALLS SEED WORKERS | exit N | sleep | spin"
+                "usage: pm guide [EXAMPLE] | check | limits | clock | isolation | sizes | fuzz CALLS SEED WORKERS | exit N | sleep | spin"
             );
             ExitCode::from(2)
         }

@@ -7,11 +7,11 @@ use core::task::Waker;
 use abi::linux::general as linux;
 use abi::{Errno, Itimerspec, SigSet};
 use process::signal::SigInfo;
-use sync::{Rank, SpinLock, TimerToken, WaitQueue};
+use sync::{Moment, Rank, SpinLock, TimerToken, WaitQueue};
 use types::Nanos;
 use vfs::eventfd::{EventFd, EventFdMode};
 use vfs::signalfd::{SignalFd, SignalRecord, SignalSource};
-use vfs::timerfd::{TimerBase, TimerClock, TimerFd, TimerSetting};
+use vfs::timerfd::{OnSet, TimerBase, TimerClock, TimerFd, TimerSetting};
 
 use crate::clock::{nanos, timespec};
 use crate::{Caller, OpenFile, Process, SysResult, System, Thread};
@@ -42,29 +42,34 @@ struct Driver {
 }
 
 impl TimerClock for Driver {
-    fn now(&self) -> Nanos {
-        match self.kind {
-            ClockKind::Monotonic => self.system.platform.now(),
-            ClockKind::Real => Nanos(self.system.wall_clock.now_ns() as u64),
+    fn now(&self, base: TimerBase) -> Nanos {
+        match (self.kind, base) {
+            (ClockKind::Real, TimerBase::Absolute) => {
+                Nanos(u64::try_from(self.system.wall_clock.now_ns()).unwrap_or(0))
+            }
+            // A span of real time does not change when the clock is set.
+            _ => self.system.platform.now(),
         }
     }
 
-    fn arm(&self, timer: &Weak<TimerFd>, deadline: Option<Nanos>) {
-        let token = deadline.map(|deadline| {
-            let deadline = match self.kind {
-                ClockKind::Monotonic => deadline,
-                ClockKind::Real => self.system.wall_clock.to_monotonic(i64::try_from(deadline.0).unwrap_or(i64::MAX)),
+    fn arm(&self, timer: &Weak<TimerFd>, deadline: Option<(Nanos, TimerBase)>) {
+        let token = deadline.map(|(deadline, base)| {
+            let moment = match (self.kind, base) {
+                (ClockKind::Real, TimerBase::Absolute) => Moment::real(deadline),
+                _ => Moment::monotonic(deadline),
             };
-            let waker = Waker::from(Arc::new(Expiry(timer.clone())));
-            let (token, nearest) = self.system.timers.insert(deadline, waker);
-            if nearest {
-                self.system.platform.arm_timer(deadline);
-            }
-            token
+            self.system.wake_at(moment, Waker::from(Arc::new(Expiry(timer.clone()))))
         });
         let old = core::mem::replace(&mut *self.token.lock(), token);
         if let Some(old) = old {
             self.system.timers.remove(old);
+        }
+    }
+
+    fn watch(&self, timer: &Weak<TimerFd>) -> vfs::Result<()> {
+        match self.kind {
+            ClockKind::Monotonic => Ok(()),
+            ClockKind::Real => self.system.wall_clock.watch(timer.clone()),
         }
     }
 }
@@ -116,7 +121,8 @@ pub(crate) fn sys_timerfd_settime(caller: Caller<'_>, fd: u64, flags: u64, new: 
     let file = caller.file(fd)?;
     let timer = file.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
     let base = if flags & linux::TFD_TIMER_ABSTIME != 0 { TimerBase::Absolute } else { TimerBase::Relative };
-    let before = timer.set(setting, base);
+    let on_set = if flags & linux::TFD_TIMER_CANCEL_ON_SET != 0 { OnSet::Cancel } else { OnSet::GoOn };
+    let before = timer.set(setting, base, on_set)?;
     caller.memory().write_opt(old, &itimerspec(before))?;
     Ok(0)
 }

@@ -12,6 +12,7 @@ use process::futex::{
     death_action,
 };
 use process::signal::Restart;
+use sync::Moment;
 use types::{Nanos, Tid};
 
 use crate::clock::nanos;
@@ -61,7 +62,7 @@ pub(crate) async fn sys_futex(
     let real_time = operation & linux::FUTEX_CLOCK_REALTIME != 0;
     match operation & linux::FUTEX_CMD_MASK as u32 {
         linux::FUTEX_WAIT => {
-            let deadline = read_timeout(caller, timeout)?.map(|span| caller.system.platform.now() + span);
+            let deadline = read_timeout(caller, timeout)?.map(|span| (caller.system.platform.now() + span).into());
             wait(
                 caller,
                 restart,
@@ -106,7 +107,7 @@ pub(crate) struct WaitArguments {
     pub(crate) address: u64,
     pub(crate) operation: u32,
     pub(crate) value: u32,
-    pub(crate) deadline: Option<Nanos>,
+    pub(crate) deadline: Option<Moment>,
     pub(crate) bitset: u32,
 }
 
@@ -271,7 +272,7 @@ impl PiThreads for Threads<'_> {
     }
 }
 
-async fn lock_pi(caller: Caller<'_>, address: u64, scope: FutexScope, deadline: Option<Nanos>) -> SysResult {
+async fn lock_pi(caller: Caller<'_>, address: u64, scope: FutexScope, deadline: Option<Moment>) -> SysResult {
     let key = caller.space.futex_key(address, scope)?;
     let word = Word { space: caller.space, address };
     let urgency = caller.system.platform.urgency(caller.thread);
@@ -329,10 +330,9 @@ fn read_timeout(caller: Caller<'_>, address: u64) -> SysResult<Option<Nanos>> {
     Ok(Some(nanos(caller.memory().read(address)?).ok_or(Errno::EINVAL)?))
 }
 
-pub(super) fn absolute(caller: Caller<'_>, address: u64, real_time: bool) -> SysResult<Option<Nanos>> {
+pub(super) fn absolute(caller: Caller<'_>, address: u64, real_time: bool) -> SysResult<Option<Moment>> {
     let time = read_timeout(caller, address)?;
-    let wall = &caller.system.wall_clock;
-    Ok(time.map(|time| if real_time { wall.to_monotonic(time.0 as i64) } else { time }))
+    Ok(time.map(if real_time { Moment::real } else { Moment::monotonic }))
 }
 
 /// Bytes of `struct robust_list_head`.

@@ -6,7 +6,7 @@ use abi::linux::general as linux;
 use abi::{Errno, Signal, abi_struct};
 use process::Resource;
 use process::signal::{Restart, SigInfo};
-use types::Nanos;
+use sync::Moment;
 use vfs::PollEvents;
 use vfs::mqueue::{MessageQueue, Notice, PRIORITIES, QueueRequest, QueueSize};
 
@@ -14,7 +14,7 @@ use super::fd::owner_of;
 use super::futex::absolute;
 use super::open::Reserved;
 use super::posix_timers::Sigevent;
-use crate::ready::{Waited, unless_blocked, wait_for};
+use crate::ready::{Waited, unless_blocked, wait_until};
 use crate::{Caller, OpenFile, SysError, SysResult};
 
 abi_struct! {
@@ -181,13 +181,13 @@ async fn patiently<T>(
     caller: Caller<'_>,
     file: &OpenFile,
     events: PollEvents,
-    deadline: Option<Nanos>,
+    deadline: Option<Moment>,
     mut attempt: impl FnMut() -> SysResult<T>,
 ) -> SysResult<T> {
     if let Some(outcome) = unless_blocked(file, attempt()) {
         return outcome;
     }
-    match wait_for(caller, file, events, deadline, attempt).await {
+    match wait_until(caller, file, events, deadline, attempt).await {
         Waited::Done(outcome) => outcome,
         Waited::Interrupted => Err(SysError::Restart(Restart::Sys)),
         Waited::TimedOut => Err(Errno::ETIMEDOUT.into()),

@@ -1,6 +1,7 @@
 //! The calls, one file per family.
 
-pub(crate) mod attributes;
+pub(crate) mod adjtimex;
+mod attributes;
 pub(crate) mod buffers;
 pub(crate) mod clone;
 pub(crate) mod epoll;

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use abi::linux::general as linux;
 use abi::{Errno, Timespec, Timeval, Tms};
 use process::signal::Restart;
+use sync::Moment;
 use types::{Capabilities, Nanos, Pid, Tid};
 
 use crate::clock::{nanos, timespec, timespec_of_ns};
@@ -178,11 +179,8 @@ pub(crate) async fn sys_clock_nanosleep(
     let system = caller.system;
     match clock {
         Clock::ProcessCpu(_) | Clock::ThreadCpu(_) => Err(Errno::EOPNOTSUPP.into()),
-        Clock::Real if absolute => {
-            let deadline = system.wall_clock.to_monotonic(time.0 as i64);
-            sleep_absolute(caller, deadline).await
-        }
-        Clock::Monotonic if absolute => sleep_absolute(caller, time).await,
+        Clock::Real if absolute => sleep_absolute(caller, Moment::real(time)).await,
+        Clock::Monotonic if absolute => sleep_absolute(caller, time.into()).await,
         Clock::Real | Clock::Monotonic => {
             sleep_relative(caller, restart, system.platform.now() + time, remaining).await
         }
@@ -222,17 +220,18 @@ async fn sleep_relative(
     Err(SysError::Restart(Restart::Block))
 }
 
-async fn sleep_absolute(caller: Caller<'_>, deadline: Nanos) -> SysResult {
+async fn sleep_absolute(caller: Caller<'_>, deadline: Moment) -> SysResult {
     match interruptible(caller.thread, Sleep::new(caller.system, deadline)).await {
         Ok(()) => Ok(0),
         Err(_) => Err(SysError::Restart(Restart::NoHand)),
     }
 }
 
-fn set_real_time(caller: Caller<'_>, time: Nanos) -> SysResult {
+pub(super) fn set_real_time(caller: Caller<'_>, time: Nanos) -> SysResult {
     if !caller.capable(Capabilities::SYS_TIME) {
         return Err(Errno::EPERM.into());
     }
     caller.system.wall_clock.set_ns(i64::try_from(time.0).map_err(|_| Errno::EINVAL)?);
+    caller.system.real_time_was_set();
     Ok(0)
 }

@@ -120,14 +120,10 @@ pub(super) fn arm(system: &'static System, process: &Arc<Process>) {
     if timers.armed.is_some_and(|(armed, _)| armed <= deadline) {
         return;
     }
-    let (token, first) = system.timers.insert(deadline, waker);
-    let old = timers.armed.replace((deadline, token));
+    let old = timers.armed.replace((deadline, system.wake_at(deadline, waker)));
     drop(timers);
     if let Some((_, token)) = old {
         system.timers.remove(token);
-    }
-    if first {
-        system.platform.arm_timer(deadline);
     }
 }
 

@@ -124,10 +124,7 @@ impl Host<Resources> for KernelHost {
             }
             Change::Doomed(process, deadline) => {
                 let doom = Doom { system: self.system, process: Arc::downgrade(process) };
-                let (_, first) = self.system.timers.insert(deadline, Waker::from(Arc::new(doom)));
-                if first {
-                    self.system.platform.arm_timer(deadline);
-                }
+                self.system.wake_at(deadline, Waker::from(Arc::new(doom)));
             }
         }
     }
