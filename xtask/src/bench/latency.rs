@@ -1,7 +1,8 @@
 //! `cargo xtask bench latency`: how late a task runs after what it waits for has come, beside eight that compute and beside a storm of forks.
 //!
-//! By QEMU's `-icount`, as the costs: a nanosecond is an instruction, so the host's load does not show. With several CPUs QEMU
-//! runs them in turn then, and a wake-up of another CPU is as late as that one's turn; on both kernels.
+//! By QEMU's `-icount`, as the costs: a nanosecond is an instruction, so the host's load does not show. With several CPUs in real
+//! time, since QEMU would run them in turn otherwise, and a wake-up of another CPU would be as late as that one's turn: then it takes
+//! a host with as many CPUs that does nothing else.
 
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ pub struct LatencyArgs {
     /// Keep what was measured on Linux as the recorded figures
     #[arg(long, requires = "linux")]
     record: bool,
-    /// Number of CPUs; only for one are there recorded figures
+    /// Number of CPUs; with several, times are real ones, and no figures of Linux are recorded
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     smp: u32,
     /// Wake-ups of each kind
@@ -40,7 +41,7 @@ const STATISTICS: [(&str, &str); 4] = [("median", "median"), ("p99", "99 %"), ("
 
 /// The command; nonzero when a wake-up beside a load is later than on Linux.
 pub fn bench(args: &LatencyArgs) -> Result<u8> {
-    let machine = Machine { smp: args.smp, mem: MEMORY, icount: true, ..Machine::default() };
+    let machine = Machine { smp: args.smp, mem: MEMORY, icount: args.smp == 1, ..Machine::default() };
     machine.need_tools()?;
     let usual = args.smp == 1 && args.wakes == 10_000;
     ensure!(usual || !args.record, "what is recorded is 10,000 wake-ups on one CPU");
