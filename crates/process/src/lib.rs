@@ -82,7 +82,7 @@ pub use limits::{
 pub use manager::{
     Change, Host, Loaded, ProcessInfo, ProcessManager, ProcessManagerConfig, ProcessStats, ProcessSummary, Termination,
 };
-pub use permission::{may_inspect, may_limit, may_schedule, may_signal};
+pub use permission::{may_inspect, may_limit, may_schedule, may_signal, within_walls};
 pub use pid_namespace::{MAX_PID_LEVEL, PidNamespace};
 pub use priority::{
     CRITICAL_RT_PRIORITY, NICE_MAX, NICE_MIN, PriorityClass, PriorityLevel, Scheduling, SchedulingPolicy,

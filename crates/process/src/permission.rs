@@ -3,7 +3,9 @@
 use abi::Signal;
 use types::{Capabilities, Credentials};
 
-use crate::Dumpable;
+use alloc::sync::Arc;
+
+use crate::{Dumpable, IsolationLevel, Process, Resources};
 
 /// Whether `sender` may send `signal` (none: only ask) to a process with the rights of `target` (kill(2)).
 #[must_use]
@@ -23,6 +25,18 @@ pub fn may_inspect(viewer: &Credentials, target: &Credentials, dumpable: Dumpabl
     let same_user = [target.euid, target.suid, target.ruid].iter().all(|uid| *uid == viewer.ruid);
     let same_group = [target.egid, target.sgid, target.rgid].iter().all(|gid| *gid == viewer.rgid);
     same_user && same_group && dumpable == Dumpable::Yes && viewer.permitted.contains(target.permitted)
+}
+
+/// Whether `viewer` may look into `target` at all, whatever its rights: who is kept apart does not look over its walls, into
+/// processes with lower ones or those of another service.
+#[must_use]
+pub fn within_walls<R: Resources>(viewer: &Process<R>, target: &Process<R>) -> bool {
+    let own_cell = || match (viewer.cell(), target.cell()) {
+        (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+        (own, _) => own.is_none(),
+    };
+    let level = viewer.isolation();
+    level == IsolationLevel::Process || target.isolation() >= level && own_cell()
 }
 
 /// Whether `caller` may change priority, policy or affinity of a process with the rights of `target`

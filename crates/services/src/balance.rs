@@ -16,6 +16,9 @@ const EJECT_AFTER: u8 = 5;
 const EJECT_FOR: Nanos = Nanos::from_secs(30);
 /// But never longer.
 const EJECT_MOST: Nanos = Nanos::from_secs(300);
+/// While it did one piece of work, each of the others may have done so many for it to be as fast as they are: equals come to
+/// a few when all share one CPU.
+const ARREARS: u64 = 6;
 /// A new instance begins with this share, in thousandths.
 const FIRST_SHARE: u64 = 100;
 
@@ -38,6 +41,30 @@ struct Member {
     failures: u8,
     ejections: u8,
     ejected_until: Nanos,
+    /// The pick of the balancer that chose it last.
+    chosen: u64,
+    /// Pieces of work that it got, counted from what the others had when it came.
+    given: u64,
+    /// The most that anybody had got when it was given its last one.
+    others: u64,
+}
+
+impl Member {
+    /// One more piece of work, the balancer's `pick`th; the others have got `most` at most. What it has got now.
+    fn give(&mut self, pick: u64, most: u64) -> u64 {
+        self.in_flight = self.in_flight.saturating_add(1);
+        (self.chosen, self.others) = (pick, most);
+        self.given += 1;
+        self.given
+    }
+
+    /// A piece of work is done, or another's. Who took as long as others took for several is slow: it makes up for nothing.
+    fn settle(&mut self, most: u64) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if self.in_flight == 0 && most.saturating_sub(self.others) > ARREARS {
+            self.given = most;
+        }
+    }
 }
 
 /// How a piece of work ended.
@@ -47,6 +74,19 @@ pub enum Work {
     Done,
     /// By the instance's fault (reset before the first byte, too long in the queue).
     Failed,
+    /// Not at all: another one does it, and that one gets the next for it.
+    Moved,
+    /// Not in time: another one does it.
+    Late,
+}
+
+/// What a choice is made from.
+#[derive(Clone, Copy)]
+struct Pick<'a> {
+    now: Nanos,
+    there: &'a dyn Fn(Identity) -> bool,
+    /// Faulty ones are used as well.
+    panic: bool,
 }
 
 /// The published instances of one service.
@@ -56,13 +96,16 @@ pub struct Balancer {
     slow_start: Nanos,
     members: Vec<Member>,
     turn: usize,
+    picks: u64,
+    /// What the one got that got most.
+    most: u64,
     random: u64,
 }
 
 impl Balancer {
     /// No instance yet; room for `capacity`.
     pub fn new(policy: Balance, slow_start: Nanos, capacity: usize, seed: u64) -> Self {
-        Self { policy, slow_start, members: Vec::with_capacity(capacity), turn: 0, random: seed | 1 }
+        Self { policy, slow_start, members: Vec::with_capacity(capacity), turn: 0, picks: 0, most: 0, random: seed | 1 }
     }
 
     /// How it chooses.
@@ -75,6 +118,11 @@ impl Balancer {
         let more = usize::from(count).saturating_sub(self.members.len());
         // Without room an instance gets no work, and is not lost.
         let _ = self.members.try_reserve(more);
+    }
+
+    /// Makes room for one more instance, if memory allows.
+    pub fn make_room_for_one(&mut self) {
+        let _ = self.members.try_reserve(1);
     }
 
     /// Takes in an instance.
@@ -96,6 +144,9 @@ impl Balancer {
             failures: 0,
             ejections: 0,
             ejected_until: Nanos::ZERO,
+            chosen: 0,
+            given: self.most,
+            others: self.most,
         });
         Ok(())
     }
@@ -113,6 +164,29 @@ impl Balancer {
         }
     }
 
+    /// Whether an instance is published.
+    pub fn has(&self, identity: Identity) -> bool {
+        self.members.iter().any(|member| member.identity == identity)
+    }
+
+    /// What is in flight at an instance, if it is published.
+    pub fn in_flight(&self, identity: Identity) -> Option<u32> {
+        self.members.iter().find(|member| member.identity == identity).map(|member| member.in_flight)
+    }
+
+    /// An instance takes a piece of work for which it was not picked: counts it as in flight there.
+    pub fn take(&mut self, identity: Identity) {
+        self.picks += 1;
+        if let Some(member) = self.members.iter_mut().find(|member| member.identity == identity) {
+            self.most = self.most.max(member.give(self.picks, self.most));
+        }
+    }
+
+    /// When the first of those that are passed over is so no longer.
+    pub fn next_return(&self, now: Nanos) -> Option<Nanos> {
+        self.members.iter().map(|member| member.ejected_until).filter(|until| *until > now).min()
+    }
+
     /// Instances that are passed over.
     pub fn ejected(&self, now: Nanos) -> usize {
         self.members.iter().filter(|member| member.ejected_until > now).count()
@@ -122,30 +196,40 @@ impl Balancer {
     ///
     /// When less than half are sound, all are used: the fault is not theirs.
     pub fn pick(&mut self, now: Nanos, caller: Caller) -> Option<Identity> {
+        self.pick_among(now, caller, &|_| true)
+    }
+
+    /// As [`Balancer::pick`], of those that are `there`.
+    pub fn pick_among(&mut self, now: Nanos, caller: Caller, there: &dyn Fn(Identity) -> bool) -> Option<Identity> {
         let panic = self.ejected(now) * 2 > self.members.len();
-        let place = match self.policy {
-            Balance::Least => self.least(now, panic, None),
-            Balance::LocalCpu => self.least(now, panic, Some(caller.cpu)).or_else(|| self.least(now, panic, None)),
+        let sound = Pick { now, there, panic };
+        // If those that are left out for their faults are all that is there, they are used.
+        let place = self.place(caller, sound).or_else(|| self.place(caller, Pick { panic: true, ..sound }))?;
+        self.picks += 1;
+        let member = self.members.get_mut(place)?;
+        self.most = self.most.max(member.give(self.picks, self.most));
+        Some(member.identity)
+    }
+
+    fn place(&mut self, caller: Caller, pick: Pick<'_>) -> Option<usize> {
+        match self.policy {
+            Balance::Least => self.least(pick, None),
+            Balance::LocalCpu => self.least(pick, Some(caller.cpu)).or_else(|| self.least(pick, None)),
             Balance::TwoChoices => {
-                let (a, b) = (self.sound(now, panic)?, self.sound(now, panic)?);
-                Some(if self.cost(a, now) <= self.cost(b, now) { a } else { b })
+                let (a, b) = (self.sound(pick)?, self.sound(pick)?);
+                Some(if self.cost(a, pick.now) <= self.cost(b, pick.now) { a } else { b })
             }
             Balance::RoundRobin => {
                 let n = self.members.len();
-                let place = (0..n).map(|step| (self.turn + step) % n).find(|&place| self.usable(place, now, panic))?;
+                let place = (0..n).map(|step| (self.turn + step) % n).find(|&place| self.usable(place, pick))?;
                 self.turn = place + 1;
                 Some(place)
             }
             // Rendezvous hashing (Thaler and Ravishankar 1998): only the callers of a lost instance move.
-            Balance::Hash => {
-                (0..self.members.len()).filter(|&place| self.usable(place, now, panic)).max_by_key(|&place| {
-                    self.members.get(place).map(|member| mix(caller.hash, member.identity.instance.0.into()))
-                })
-            }
-        }?;
-        let member = self.members.get_mut(place)?;
-        member.in_flight = member.in_flight.saturating_add(1);
-        Some(member.identity)
+            Balance::Hash => (0..self.members.len()).filter(|&place| self.usable(place, pick)).max_by_key(|&place| {
+                self.members.get(place).map(|member| mix(caller.hash, member.identity.instance.0.into()))
+            }),
+        }
     }
 
     /// A piece of work has ended.
@@ -154,9 +238,11 @@ impl Balancer {
         let ejected = self.ejected(now);
         let all = self.members.len();
         let Some(member) = self.members.iter_mut().find(|member| member.identity == identity) else { return };
-        member.in_flight = member.in_flight.saturating_sub(1);
+        member.settle(self.most);
         match work {
             Work::Done => member.failures = 0,
+            Work::Moved => member.given = member.given.saturating_sub(1),
+            Work::Late => {}
             Work::Failed => {
                 member.failures = member.failures.saturating_add(1);
                 // Never the last one, and never more than a tenth.
@@ -175,37 +261,25 @@ impl Balancer {
         self.members.iter().map(|member| (member.identity, member.in_flight))
     }
 
-    fn usable(&self, place: usize, now: Nanos, panic: bool) -> bool {
-        self.members.get(place).is_some_and(|member| panic || member.ejected_until <= now)
+    fn usable(&self, place: usize, pick: Pick<'_>) -> bool {
+        let sound = |member: &Member| pick.panic || member.ejected_until <= pick.now;
+        self.members.get(place).is_some_and(|member| sound(member) && (pick.there)(member.identity))
     }
 
-    /// The least cost, of those that wait on `cpu` if one is given; among equals a random one.
-    fn least(&mut self, now: Nanos, panic: bool, cpu: Option<u16>) -> Option<usize> {
-        let (mut best, mut equals) = (None, 0u64);
-        for place in 0..self.members.len() {
-            let elsewhere = cpu.is_some() && self.members.get(place).is_none_or(|member| member.cpu != cpu);
-            if elsewhere || !self.usable(place, now, panic) {
-                continue;
-            }
-            let cost = self.cost(place, now);
-            match best {
-                Some((least, _)) if cost > least => {}
-                Some((least, _)) if cost == least => {
-                    equals += 1;
-                    if self.draw().is_multiple_of(equals) {
-                        best = Some((cost, place));
-                    }
-                }
-                _ => (best, equals) = (Some((cost, place)), 1),
-            }
-        }
-        best.map(|(_, place)| place)
+    /// The least cost, of those that wait on `cpu` if one is given; among equals the one that got least, or whose turn was longest ago.
+    fn least(&self, pick: Pick<'_>, cpu: Option<u16>) -> Option<usize> {
+        let waits_there = |member: &Member| cpu.is_none() || member.cpu == cpu;
+        let places = (0..self.members.len()).filter(|&place| self.usable(place, pick));
+        places
+            .filter_map(|place| Some((place, self.members.get(place).filter(|member| waits_there(member))?)))
+            .min_by_key(|(place, member)| (self.cost(*place, pick.now), member.given, member.chosen))
+            .map(|(place, _)| place)
     }
 
-    fn sound(&mut self, now: Nanos, panic: bool) -> Option<usize> {
-        let count = (0..self.members.len()).filter(|&place| self.usable(place, now, panic)).count();
+    fn sound(&mut self, pick: Pick<'_>) -> Option<usize> {
+        let count = (0..self.members.len()).filter(|&place| self.usable(place, pick)).count();
         let which = self.draw().checked_rem(count as u64)? as usize;
-        (0..self.members.len()).filter(|&place| self.usable(place, now, panic)).nth(which)
+        (0..self.members.len()).filter(|&place| self.usable(place, pick)).nth(which)
     }
 
     /// What one more piece of work would weigh: a starting instance counts what it has several times.
@@ -213,6 +287,8 @@ impl Balancer {
         let Some(member) = self.members.get(place) else { return u64::MAX };
         let age = now.saturating_sub(member.since).0;
         let grown = age.saturating_mul(1000).checked_div(self.slow_start.0).unwrap_or(1000).clamp(FIRST_SHARE, 1000);
+        // In steps: those that started together are equals, and take turns.
+        let grown = grown / FIRST_SHARE * FIRST_SHARE;
         (u64::from(member.in_flight) + 1) * 1_000_000 / grown
     }
 

@@ -9,7 +9,7 @@ use process::Cell;
 use services::wire::Unit;
 use services::{Identity, Readiness};
 
-use crate::Output;
+use crate::{Balancing, Output};
 
 /// Where notifications go: an abstract Unix socket of the kernel's own.
 pub const NOTIFY_NAME: &str = "multios/notify";
@@ -27,6 +27,8 @@ pub struct Launch {
     pub unit: Arc<Unit>,
     /// Where its standard output and error go.
     pub output: Arc<Output>,
+    /// Who of the service gets the next connection.
+    pub balancing: Arc<Balancing>,
 }
 
 impl Launch {

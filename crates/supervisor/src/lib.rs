@@ -13,6 +13,8 @@ extern crate alloc;
 extern crate std;
 
 mod access;
+mod balance_news;
+mod balancing;
 mod cell_id;
 mod explain;
 mod happenings;
@@ -30,6 +32,7 @@ mod tests;
 mod text;
 mod world;
 
+pub use balancing::Balancing;
 pub use cell_id::CellId;
 pub use happenings::Watch;
 pub use launch::{Launch, NOTIFY_NAME};

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use crate::{Launch, SignOfLife};
 use process::Cell;
-use services::{Ending, Identity};
+use services::{Ending, Identity, Name};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub enum Order {
     CheckRunnable(Arc<Cell>, Identity, SignOfLife),
     /// Ask whether it is well.
     Probe(Box<Launch>),
+    /// Who of that service takes work has changed: what waits at its sockets is given out anew.
+    Arrange(Name),
     /// The end.
     End(Ending),
 }

@@ -176,6 +176,7 @@ impl Supervisor {
                 let number = loaded.is_ok().then(|| self.sets.take(self.engine.catalog(), units));
                 if let Some(number) = number {
                     self.log.note(now, Input::Load(number));
+                    self.adapt_balance(now);
                 }
                 self.absorb(now, actions);
                 self.finish(now);
@@ -190,6 +191,7 @@ impl Supervisor {
                 aside.append(&mut self.engine.boot(now, definitions, &mut actions));
                 let number = self.sets.take(self.engine.catalog(), units);
                 self.log.note(now, Input::Boot(number));
+                self.adapt_balance(now);
                 self.absorb(now, actions);
                 self.finish(now);
                 Ok(Reply::Loaded { number, aside })

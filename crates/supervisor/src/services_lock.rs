@@ -103,6 +103,7 @@ impl Services {
                 self.supervisor.lock().probed(world.now(), launch.identity, result);
             }
             Order::Pause(cell, pause) => world.pause(&cell, pause),
+            Order::Arrange(service) => world.arrange(&service),
             Order::End(ending) => world.end(ending),
         }
     }

@@ -13,6 +13,7 @@ use services::{
 };
 use types::{Nanos, PAGE_SIZE};
 
+use crate::balance_news::Balancings;
 use crate::happenings::{Happening, Happenings};
 use crate::sets::Sets;
 use crate::{CellId, Launch, Notice, Order, Output, Pause, Watch, parse_notice};
@@ -38,7 +39,7 @@ pub struct Supervisor {
     pub(crate) engine: Reconciler,
     // There but while a step uses it.
     actions: Option<Actions>,
-    orders: VecDeque<Order>,
+    pub(crate) orders: VecDeque<Order>,
     /// Starts that could not even be ordered.
     failed: VecDeque<(Identity, SpawnError)>,
     board: Arc<CellBoard>,
@@ -48,6 +49,7 @@ pub struct Supervisor {
     pub(crate) starts: Vec<Start>,
     /// What the reconciler was told.
     pub(crate) log: EventLog,
+    pub(crate) balancings: Balancings,
 }
 
 /// What is known of an instance beside what the reconciler knows.
@@ -116,6 +118,7 @@ impl Supervisor {
             happenings,
             starts: Vec::new(),
             log: EventLog::new(LOG),
+            balancings: Balancings::default(),
         }
     }
 
@@ -129,11 +132,17 @@ impl Supervisor {
         if self.engine.next_deadline().is_some_and(|due| due <= now) {
             self.step(now, Event::Tick);
         }
+        if self.balancings.is_due(now) {
+            self.finish(now);
+        }
     }
 
     /// When to catch up at the latest.
     pub fn next_deadline(&self) -> Option<Nanos> {
-        if self.orders.is_empty() { self.engine.next_deadline() } else { Some(Nanos::ZERO) }
+        if !self.orders.is_empty() {
+            return Some(Nanos::ZERO);
+        }
+        [self.engine.next_deadline(), self.balancings.next_deadline()].into_iter().flatten().min()
     }
 
     /// The next thing to do.
@@ -277,6 +286,7 @@ impl Supervisor {
             (slot.cell, slot.main_reported) = (None, false);
             slot.lived = Some(now.saturating_sub(slot.born));
             self.step(now, Event::Empty(identity, exit));
+            self.balancings.forget(CellId::of(cell));
         } else if let Some(end) = end
             && !slot.main_reported
         {
@@ -297,7 +307,7 @@ impl Supervisor {
         self.finish(now);
     }
 
-    fn step_once(&mut self, now: Nanos, event: Event) {
+    pub(crate) fn step_once(&mut self, now: Nanos, event: Event) {
         let Some(mut actions) = self.take_actions() else { return };
         self.log.note(now, Input::Event(event));
         self.engine.step(now, event, &mut actions);
@@ -311,6 +321,7 @@ impl Supervisor {
             match self.failed.pop_front() {
                 Some((identity, error)) => self.step_once(now, Event::SpawnFailed(identity, error)),
                 None if self.engine.has_pending() && !self.engine.is_frozen() => self.step_once(now, Event::Tick),
+                None if self.balancings.is_due(now) => self.look_at_balance(now),
                 None => return,
             }
         }
@@ -360,8 +371,8 @@ impl Supervisor {
                 }
                 Action::Level(level) => log::warn!("svc: the system is now in state {level:?}"),
                 Action::Halted(ending) => self.orders.push_back(Order::End(ending)),
-                // Who gets work is asked of the state when there is work.
-                Action::Publish(..) | Action::Unpublish(..) => {}
+                Action::Publish(service, identity) => self.publish(now, service, identity),
+                Action::Unpublish(service, identity) => self.unpublish(service, identity),
             }
         }
         self.actions = Some(actions);
@@ -406,7 +417,9 @@ impl Supervisor {
         let (service, view) = self.engine.instance(identity.instance)?;
         let cell = self.slot_of(identity)?.cell.clone()?;
         let (unit, output) = self.sets.loaded(service)?;
-        Some(Launch { identity, index: view.index, cell, unit, output })
+        let index = view.index;
+        let balancing = self.balancing(service)?;
+        Some(Launch { identity, index, cell, unit, output, balancing })
     }
 
     fn note(&mut self, now: Nanos, service: ServiceId, identity: Identity, to: State, cause: Cause) {

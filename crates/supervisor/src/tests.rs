@@ -77,6 +77,10 @@ impl World for Told {
         ProbeResult::Pass
     }
 
+    fn arrange(&self, service: &Name) {
+        self.note(alloc::format!("arrange {service}"));
+    }
+
     fn end(&self, ending: Ending) {
         self.note(alloc::format!("end {ending:?}"));
     }
@@ -453,6 +457,7 @@ fn the_environment_says_who_it_is_and_cannot_be_forged() {
         cell: Cell::new(id.to_number(), process::CellLimits::default(), &board, 1).unwrap(),
         unit: Arc::new(Unit::bare(definition)),
         output: Arc::new(crate::Output::new("a".into(), 1, Arc::default())),
+        balancing: Arc::new(crate::Balancing::new(Default::default(), 1, Arc::default())),
     };
     let expected = [
         "SVC_NAME=a",

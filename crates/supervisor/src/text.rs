@@ -6,7 +6,7 @@ use core::fmt::{self, Write};
 
 use process::Spans;
 use services::wire::Direction;
-use services::{Actor, Identity, Name, ServiceId};
+use services::{Actor, Identity, ServiceId};
 use types::{Nanos, PAGE_SIZE};
 
 use crate::{CellId, Supervisor, World};
@@ -60,12 +60,6 @@ impl Supervisor {
     /// The name of a service.
     pub fn name_of(&self, id: ServiceId) -> Option<&str> {
         self.engine.catalog().definition(id).map(|definition| definition.name.as_str())
-    }
-
-    /// The number under which a service, not one of its instances, is stamped on connections.
-    pub fn service_number(&self, name: &Name) -> Option<u64> {
-        let service = self.engine.catalog().find(name.as_str())?;
-        Some(CellId { service, identity: Identity::default() }.to_number())
     }
 
     /// What a stamp says, in words.

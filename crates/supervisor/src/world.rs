@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use process::Cell;
-use services::{Ending, ProbeResult, SpawnError};
+use services::{Ending, Name, ProbeResult, SpawnError};
 use types::Nanos;
 
 use crate::order::Pause;
@@ -61,6 +61,9 @@ pub trait World: Send + Sync {
 
     /// Asks whether an instance is well.
     fn probe(&self, launch: &Launch) -> ProbeResult;
+
+    /// Gives out anew what waits at the sockets of a service.
+    fn arrange(&self, service: &Name);
 
     /// Everything has stopped.
     fn end(&self, ending: Ending);

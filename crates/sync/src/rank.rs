@@ -86,6 +86,10 @@ impl Rank {
     pub const IPC: Self = Self(52);
     /// System V IPC: one object.
     pub const IPC_OBJECT: Self = Self(53);
+    /// A listening socket that several share.
+    pub const SHARED_LISTENER: Self = Self(54);
+    /// Who of a service gets the next piece of work.
+    pub const BALANCER: Self = Self(55);
     /// An address space.
     pub const ADDRESS_SPACE: Self = Self(60);
     /// Pages of a file.

@@ -101,10 +101,16 @@ impl ProcSource for Processes {
     }
 
     fn may_inspect(&self, pid: Pid, caller: &VfsCaller<'_>) -> bool {
-        if caller.pid == pid || caller.credentials.capable(Capabilities::SYS_PTRACE) {
+        if caller.pid == pid {
             return true;
         }
         let Some(process) = self.process(pid) else { return false };
+        if self.process(caller.pid).is_some_and(|viewer| !process::within_walls(&viewer, &process)) {
+            return false;
+        }
+        if caller.credentials.capable(Capabilities::SYS_PTRACE) {
+            return true;
+        }
         let target = process.identity().credentials;
         let (uid, gid) = (caller.credentials.fsuid, caller.credentials.fsgid);
         [target.ruid, target.euid, target.suid] == [uid; 3]

@@ -50,6 +50,20 @@ pub(crate) fn be(words: &[String]) -> ExitCode {
             idle()
         }
         "serve" => serve(),
+        "find" => {
+            println!("{}", crate::discovery::look_up(words.get(1..).unwrap_or_default()));
+            idle()
+        }
+        "tell" => crate::messages::tell(word(1)),
+        "speak" => {
+            crate::messages::speak();
+            ExitCode::SUCCESS
+        }
+        "look" => {
+            crate::apart::look_around();
+            idle()
+        }
+        "work" => crate::server::work(word(1)),
         "listen" => {
             std::thread::sleep(Duration::from_millis(100));
             listen()

@@ -40,6 +40,17 @@ pub(crate) fn run(group: &str) -> bool {
         "rights" => rights(),
         "quota" => quota(),
         "sockets" => sockets(),
+        "discovery" => crate::discovery::discovery(),
+        "look-up" => {
+            let names = ["sql", "admin", "store"].map(String::from);
+            println!("{}", crate::discovery::look_up(&names));
+        }
+        "native-as-user" => println!("{}", crate::discovery::native_as_user()),
+        "messages" => crate::messages::messages(),
+        "apart" => crate::apart::apart(),
+        "balance" => crate::balance::policies(),
+        "balance-faults" => crate::balance::faults(),
+        "balance-shutdown" => crate::balance::shutdown(),
         "proc" => proc_files(),
         "replay" => replay(),
         "replay-hex" => replay_hex(),

@@ -3,14 +3,19 @@
 //!
 //! Each check prints a line that begins with `ok` or `FAIL`; the exit status says whether all were ok.
 
+mod apart;
+mod balance;
 mod behave;
 mod control;
+mod discovery;
 mod draw;
 mod escapes;
 mod faults;
 mod figures;
 mod groups;
 mod limits;
+mod messages;
+mod server;
 mod strain;
 
 use std::process::ExitCode;

@@ -74,7 +74,8 @@ impl<'a, R: Resources, H: Host<R>> ProcessManager<'a, R, H> {
         self.permit(target, |caller| {
             let blank = target.parent_pid() == caller.pid() && !target.has_flag(ProcessFlag::Executed);
             let dumpable = if blank { Dumpable::Yes } else { target.dumpable() };
-            crate::may_inspect(&caller.credentials(), &target.identity().credentials, dumpable)
+            crate::within_walls(caller.process(), target)
+                && crate::may_inspect(&caller.credentials(), &target.identity().credentials, dumpable)
         })
     }
 }

@@ -5,7 +5,7 @@ use core::cmp::Ordering;
 
 use abi::linux::general as linux;
 use abi::{Errno, IoVec};
-use process::may_inspect;
+use process::{may_inspect, within_walls};
 use types::Tid;
 
 use super::buffers::{Buffers, STEP, with_step};
@@ -103,7 +103,8 @@ fn inspected(caller: Caller<'_>, number: u64) -> SysResult<Arc<Thread>> {
     let thread = caller.system.processes.thread(Tid(number as u32)).ok_or(Errno::ESRCH)?;
     let own = Arc::ptr_eq(thread.process(), caller.process);
     let target = thread.process();
-    if !own && !may_inspect(&caller.thread.credentials(), &target.identity().credentials, target.dumpable()) {
+    let rights = || may_inspect(&caller.thread.credentials(), &target.identity().credentials, target.dumpable());
+    if !(own || within_walls(caller.process, target) && rights()) {
         return Err(Errno::EPERM.into());
     }
     Ok(thread)

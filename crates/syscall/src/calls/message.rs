@@ -538,6 +538,11 @@ impl Receiving {
                 &[caller.process.shown(pid.0), uid.0, gid.0].map(u32::to_le_bytes).concat(),
             )?;
         }
+        if socket.passes_security()
+            && let Some(cell) = received.ancillary.credentials.and_then(|sender| sender.cell)
+        {
+            control.put(net::SCM_SECURITY, crate::services::label(caller.system, cell).as_bytes())?;
+        }
         if !received.ancillary.files.is_empty() {
             control.put_files(received.ancillary.files, flags)?;
         }

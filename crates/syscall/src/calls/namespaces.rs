@@ -136,6 +136,10 @@ fn join(caller: Caller<'_>, wanted: CloneFlags, to: &NamespaceSet, pids: Option<
         return Err(Errno::EINVAL.into());
     }
     caller.require(Capabilities::SYS_ADMIN)?;
+    if caller.process.isolation() != IsolationLevel::Process {
+        // Levels only rise: who is kept apart does not go over to the views of others.
+        return Err(Errno::EPERM.into());
+    }
     let mut set = NamespaceSet::clone(&caller.thread.namespaces());
     let mut moves_to: Option<Location> = None;
     if wanted.contains(CloneFlags::NEWUTS) {

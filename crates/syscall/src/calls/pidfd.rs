@@ -5,8 +5,8 @@ use core::fmt;
 
 use abi::Errno;
 use abi::linux::general as linux;
-use process::may_inspect;
 use process::signal::SigInfo;
+use process::{may_inspect, within_walls};
 use sync::WaitQueue;
 use types::{Pid, Tid};
 use vfs::{File, Metadata, PollEvents, VfsError};
@@ -104,7 +104,8 @@ pub(crate) fn sys_pidfd_getfd(caller: Caller<'_>, pidfd: u64, fd: u64, flags: u6
     }
     let (process, _) = target(caller, pidfd)?;
     let own = caller.thread.credentials();
-    if !may_inspect(&own, &process.identity().credentials, process.dumpable()) {
+    let rights = || may_inspect(&own, &process.identity().credentials, process.dumpable());
+    if !(within_walls(caller.process, &process) && rights()) {
         return Err(Errno::EPERM.into());
     }
     let threads = process.threads()?;

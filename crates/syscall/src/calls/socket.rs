@@ -272,6 +272,7 @@ pub(crate) fn sys_getsockopt(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
         }
         net::SO_ACCEPTCONN => number(socket.is_listening().into()),
         net::SO_PASSCRED => number(socket.passes_credentials().into()),
+        net::SO_PASSSEC => number(socket.passes_security().into()),
         net::SO_PEERCRED => {
             let PeerCredentials { pid: Pid(pid), uid: Uid(uid), gid: Gid(gid), .. } = socket.peer_credentials();
             [caller.process.shown(pid), uid, gid].map(u32::to_le_bytes).concat()
@@ -321,6 +322,7 @@ pub(crate) fn sys_setsockopt(caller: Caller<'_>, args: [u64; 6]) -> SysResult {
     };
     match name as u32 {
         net::SO_PASSCRED => socket.set_passes_credentials(number != 0),
+        net::SO_PASSSEC => socket.set_passes_security(number != 0),
         net::SO_RCVTIMEO => socket.set_receive_timeout(time()?),
         net::SO_SNDTIMEO => socket.set_send_timeout(time()?),
         // Taken, and without effect on a Unix socket here.

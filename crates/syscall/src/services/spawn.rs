@@ -211,7 +211,7 @@ fn open_files(system: &'static System, launch: &Launch, thread: &Arc<Thread>, st
         add(Arc::new(OutputFile(launch.output.clone())), linux::O_WRONLY, fd)?;
     }
     for (at, listen) in (FIRST_SOCKET..).zip(&launch.unit.definition.listen) {
-        let socket = system.services.sockets.of(system, standing, &launch.unit.definition, listen)?;
+        let socket = system.services.sockets.of(system, standing, launch, listen)?;
         add(socket, linux::O_RDWR, at)?;
     }
     if let Readiness::Descriptor(number) = launch.unit.definition.ready {

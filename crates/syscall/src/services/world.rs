@@ -8,7 +8,7 @@ use core::fmt::Write;
 use abi::Signal;
 use hal::PowerAction;
 use process::{Cell, ProcessState};
-use services::{Ending, ProbeResult, SpawnError};
+use services::{Ending, Name, ProbeResult, SpawnError};
 use supervisor::{Facts, Launch, Pause, SignOfLife, World};
 use types::{Nanos, PAGE_SIZE};
 
@@ -65,7 +65,12 @@ impl World for KernelWorld {
     }
 
     fn spawn(&self, launch: &Launch) -> Result<(), SpawnError> {
-        spawn::spawn(self.0, launch)
+        let result = spawn::spawn(self.0, launch);
+        if self.0.services.sockets.take_made() {
+            // Another set may have been loaded while this start was on its way.
+            self.0.close_sockets();
+        }
+        result
     }
 
     fn signal_main(&self, cell: &Arc<Cell>, signal: u8) {
@@ -100,6 +105,10 @@ impl World for KernelWorld {
 
     fn probe(&self, launch: &Launch) -> ProbeResult {
         spawn::probe(self.0, launch)
+    }
+
+    fn arrange(&self, service: &Name) {
+        self.0.services.sockets.arrange(service);
     }
 
     fn end(&self, ending: Ending) {

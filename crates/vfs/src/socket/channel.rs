@@ -213,6 +213,7 @@ impl Channel {
             return Err(error);
         }
         state.queued += cost;
+        state.last_sender = Some(sender);
         state.messages.push_back(message);
         Ok(data.len())
     }
@@ -251,6 +252,11 @@ impl Channel {
     pub(super) fn is_empty(&self) -> bool {
         let state = self.state.lock();
         state.ring.is_empty() && state.messages.is_empty()
+    }
+
+    /// Whether anything was ever sent.
+    pub(super) fn was_used(&self) -> bool {
+        self.state.lock().last_sender.is_some()
     }
 
     pub(super) fn is_writable(&self) -> bool {

@@ -13,120 +13,19 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use abi::linux::net;
 use sync::{Once, Rank, SpinLock, WaitQueue};
 
 use super::address::Address;
 use super::channel::{Channel, Framing, PeerCredentials, Received, Take};
 use super::in_flight::{self, Cargo};
+use super::kind::{Shutdown, SocketKind};
+use super::message::{DatagramSink, Outgoing, ReceiveMode};
 use super::names::AbstractNames;
+use super::shared_listener::{Distributor, Outcome, SharedListener, Ticket};
 use crate::{Attachment, Location, OpenFile, PollEvents, Result, VfsError, anonymous};
 
 /// Most connections that wait to be accepted (Linux: net.core.somaxconn).
 const MAX_BACKLOG: usize = 4096;
-
-/// Semantics of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SocketKind {
-    /// A stream of bytes between two.
-    Stream,
-    /// Messages from anybody.
-    Datagram,
-    /// Messages between two.
-    SeqPacket,
-}
-
-impl SocketKind {
-    /// From the arguments of socket(2), flags removed.
-    ///
-    /// # Errors
-    /// [`VfsError::AddressFamilyNotSupported`] for anything but AF_UNIX, [`VfsError::SocketTypeNotSupported`],
-    /// [`VfsError::ProtocolNotSupported`].
-    pub const fn from_raw(family: u32, kind: u32, protocol: u32) -> Result<Self> {
-        if family != net::AF_UNIX {
-            return Err(VfsError::AddressFamilyNotSupported);
-        }
-        if protocol != 0 && protocol != net::AF_UNIX {
-            return Err(VfsError::ProtocolNotSupported);
-        }
-        match kind {
-            net::SOCK_STREAM => Ok(Self::Stream),
-            // As Linux: a raw Unix socket is a datagram socket.
-            net::SOCK_DGRAM | net::SOCK_RAW => Ok(Self::Datagram),
-            net::SOCK_SEQPACKET => Ok(Self::SeqPacket),
-            _ => Err(VfsError::SocketTypeNotSupported),
-        }
-    }
-
-    /// SO_TYPE.
-    pub const fn to_raw(self) -> u32 {
-        match self {
-            Self::Stream => net::SOCK_STREAM,
-            Self::Datagram => net::SOCK_DGRAM,
-            Self::SeqPacket => net::SOCK_SEQPACKET,
-        }
-    }
-
-    const fn framing(self) -> Framing {
-        match self {
-            Self::Stream => Framing::Bytes,
-            Self::Datagram | Self::SeqPacket => Framing::Messages,
-        }
-    }
-}
-
-/// Which directions shutdown(2) ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shutdown {
-    /// Receiving.
-    Read,
-    /// Sending.
-    Write,
-    /// Both.
-    Both,
-}
-
-impl Shutdown {
-    /// From shutdown(2)'s argument.
-    ///
-    /// # Errors
-    /// [`VfsError::InvalidArgument`].
-    pub const fn from_raw(how: u32) -> Result<Self> {
-        match how {
-            net::SHUT_RD => Ok(Self::Read),
-            net::SHUT_WR => Ok(Self::Write),
-            net::SHUT_RDWR => Ok(Self::Both),
-            _ => Err(VfsError::InvalidArgument),
-        }
-    }
-
-    const fn reads(self) -> bool {
-        matches!(self, Self::Read | Self::Both)
-    }
-
-    const fn writes(self) -> bool {
-        matches!(self, Self::Write | Self::Both)
-    }
-}
-
-/// What to send besides the bytes.
-pub struct Outgoing<'a> {
-    /// To that socket instead of the peer (datagrams).
-    pub to: Option<&'a Arc<Socket>>,
-    /// Descriptors to send along.
-    pub files: Vec<Arc<OpenFile>>,
-    /// The sender.
-    pub credentials: PeerCredentials,
-}
-
-/// Whether received data stays queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReceiveMode {
-    /// It does not.
-    Take,
-    /// It does (MSG_PEEK).
-    Peek,
-}
 
 /// A Unix socket; dropping it closes it.
 pub struct Socket {
@@ -141,19 +40,14 @@ pub struct Socket {
     room: Arc<WaitQueue>,
     /// SO_PASSCRED.
     pass_credentials: AtomicBool,
+    /// SO_PASSSEC.
+    pass_security: AtomicBool,
     /// SO_RCVTIMEO and SO_SNDTIMEO, nanoseconds, 0 for none.
     timeouts: [AtomicU64; 2],
     /// Who takes datagrams in place of the mailbox.
     sink: Once<Arc<dyn DatagramSink>>,
-}
-
-/// Somebody in the kernel who takes what is sent to a datagram socket at once, while its sender is at it.
-pub trait DatagramSink: Send + Sync {
-    /// Takes a datagram; its length.
-    ///
-    /// # Errors
-    /// The sender's.
-    fn take(&self, data: &[u8]) -> Result<usize>;
+    /// Who shall hear of its end: it was accepted from one of several.
+    pub(super) ticket: Once<Ticket>,
 }
 
 struct State {
@@ -166,8 +60,24 @@ enum Stage {
     Fresh,
     Connecting,
     Connected(Connection),
-    Listening { backlog: usize, pending: VecDeque<Arc<Socket>>, credentials: PeerCredentials, closed: bool },
-    Datagram { mailbox: Arc<Channel>, peer: Option<Weak<Socket>>, write_closed: bool },
+    Listening {
+        backlog: usize,
+        pending: VecDeque<Arc<Socket>>,
+        credentials: PeerCredentials,
+        closed: bool,
+    },
+    Datagram {
+        mailbox: Arc<Channel>,
+        peer: Option<Weak<Socket>>,
+        write_closed: bool,
+    },
+    /// Has the name that several accept from.
+    Shared(Arc<SharedListener>),
+    /// Accepts from it.
+    Acceptor {
+        listener: Arc<SharedListener>,
+        number: u64,
+    },
 }
 
 #[derive(Clone)]
@@ -207,8 +117,10 @@ impl Socket {
                 writable,
                 room: queue(),
                 pass_credentials: AtomicBool::new(false),
+                pass_security: AtomicBool::new(false),
                 timeouts: [const { AtomicU64::new(0) }; 2],
                 sink: Once::new(),
+                ticket: Once::new(),
             }
         })
     }
@@ -311,6 +223,7 @@ impl Socket {
         let peer = match &self.state.lock().stage {
             Stage::Connected(connection) => return connection.peer_credentials,
             Stage::Listening { credentials, .. } => return *credentials,
+            Stage::Shared(listener) | Stage::Acceptor { listener, .. } => return listener.credentials,
             Stage::Datagram { peer: Some(peer), .. } => peer.clone(),
             _ => return PeerCredentials::NONE,
         };
@@ -325,7 +238,7 @@ impl Socket {
         if self.kind == SocketKind::Datagram {
             return Err(VfsError::NotSupported);
         }
-        let wanted = usize::try_from(backlog).unwrap_or(MAX_BACKLOG).min(MAX_BACKLOG);
+        let wanted = most_waiting(backlog);
         {
             let mut state = self.state.lock();
             if !state.address.is_named() {
@@ -333,6 +246,12 @@ impl Socket {
             }
             match &mut state.stage {
                 Stage::Listening { backlog, .. } => *backlog = wanted,
+                Stage::Shared(listener) | Stage::Acceptor { listener, .. } => {
+                    let listener = listener.clone();
+                    drop(state);
+                    listener.set_backlog(wanted);
+                    return Ok(());
+                }
                 stage @ Stage::Fresh => {
                     let pending = VecDeque::new();
                     *stage = Stage::Listening { backlog: wanted, pending, credentials, closed: false };
@@ -342,6 +261,50 @@ impl Socket {
         }
         self.room.wake_all();
         Ok(())
+    }
+
+    /// In place of [`Socket::listen`]: several shall accept, each by a socket of its own ([`Socket::acceptor`]), and
+    /// `distributor` says who gets what.
+    ///
+    /// # Errors
+    /// As [`Socket::listen`].
+    pub fn share(
+        &self,
+        backlog: u32,
+        credentials: PeerCredentials,
+        distributor: Arc<dyn Distributor>,
+    ) -> Result<Arc<SharedListener>> {
+        if self.kind == SocketKind::Datagram {
+            return Err(VfsError::NotSupported);
+        }
+        let mut state = self.state.lock();
+        let address = state.address.clone();
+        if !address.is_named() || !matches!(state.stage, Stage::Fresh) {
+            return Err(VfsError::InvalidArgument);
+        }
+        let room = self.room.clone();
+        let listener = SharedListener::new(distributor, address, credentials, room, most_waiting(backlog));
+        state.stage = Stage::Shared(listener.clone());
+        Ok(listener)
+    }
+
+    /// A socket that accepts those connections to `shared` that are for `number`.
+    ///
+    /// # Errors
+    /// [`VfsError::NoMemory`]; [`VfsError::InvalidArgument`] for one that is not shared.
+    pub fn acceptor(shared: &Self, number: u64) -> Result<Arc<Self>> {
+        let listener = match &shared.state.lock().stage {
+            Stage::Shared(listener) => listener.clone(),
+            _ => return Err(VfsError::InvalidArgument),
+        };
+        let socket = Self::new(shared.kind, shared.owner);
+        listener.join(number, socket.readable.clone())?;
+        {
+            let mut state = socket.state.lock();
+            state.address = listener.address.clone();
+            state.stage = Stage::Acceptor { listener, number };
+        }
+        Ok(socket)
     }
 
     /// connect(2) to `target`; who connects is `credentials`.
@@ -368,7 +331,9 @@ impl Socket {
                 stage @ Stage::Fresh => *stage = Stage::Connecting,
                 Stage::Connecting => return Err(VfsError::AlreadyInProgress),
                 Stage::Connected(_) => return Err(VfsError::IsConnected),
-                Stage::Listening { .. } | Stage::Datagram { .. } => return Err(VfsError::InvalidArgument),
+                Stage::Listening { .. } | Stage::Datagram { .. } | Stage::Shared(_) | Stage::Acceptor { .. } => {
+                    return Err(VfsError::InvalidArgument);
+                }
             }
         }
         let outcome = self.connect_to(target, credentials);
@@ -388,21 +353,8 @@ impl Socket {
         let server = Self::new(self.kind, target.owner);
         let (to_server, to_client) = Self::connect_channels(self, &server);
         let client_address = self.address();
-        let mut state = target.state.lock();
-        let target_address = state.address.clone();
-        let Stage::Listening { backlog, pending, credentials: listener, closed } = &mut state.stage else {
-            return Err(VfsError::ConnectionRefused);
-        };
-        if *closed {
-            return Err(VfsError::ConnectionRefused);
-        }
-        if pending.len() > *backlog {
-            return Err(VfsError::WouldBlock);
-        }
-        pending.try_reserve(1).map_err(|_| VfsError::NoMemory)?;
-        let peer_credentials = *listener;
         let mut server_state = State {
-            address: target_address.clone(),
+            address: Address::Unnamed,
             names: None,
             stage: Stage::Connected(Connection {
                 incoming: to_server.clone(),
@@ -412,10 +364,29 @@ impl Socket {
                 embryo: true,
             }),
         };
-        server.replace_state(&mut server_state);
-        pending.push_back(server);
-        drop(state);
-        drop(server_state);
+        let mut state = target.state.lock();
+        let target_address = state.address.clone();
+        server_state.address = target_address.clone();
+        let peer_credentials = match &mut state.stage {
+            Stage::Listening { closed: true, .. } => return Err(VfsError::ConnectionRefused),
+            Stage::Listening { backlog, pending, credentials: listener, .. } => {
+                if pending.len() > *backlog {
+                    return Err(VfsError::WouldBlock);
+                }
+                pending.try_reserve(1).map_err(|_| VfsError::NoMemory)?;
+                server.replace_state(&mut server_state);
+                pending.push_back(server);
+                *listener
+            }
+            Stage::Shared(listener) => {
+                let listener = listener.clone();
+                drop(state);
+                server.replace_state(&mut server_state);
+                listener.arrive(server, credentials)?;
+                listener.credentials
+            }
+            _ => return Err(VfsError::ConnectionRefused),
+        };
         let (incoming, outgoing) = (to_client, to_server);
         Ok(Connection { incoming, outgoing, peer_address: target_address, peer_credentials, embryo: false })
     }
@@ -449,6 +420,11 @@ impl Socket {
                     None if *closed => return Err(VfsError::InvalidArgument),
                     None => return Err(VfsError::WouldBlock),
                 },
+                Stage::Acceptor { listener, number } => {
+                    let (listener, number) = (listener.clone(), *number);
+                    drop(state);
+                    listener.accept(number)?
+                }
                 Stage::Datagram { .. } => return Err(VfsError::NotSupported),
                 _ => return Err(VfsError::InvalidArgument),
             }
@@ -456,6 +432,8 @@ impl Socket {
         if let Stage::Connected(connection) = &mut accepted.state.lock().stage {
             connection.embryo = false;
         }
+        accepted.set_passes_credentials(self.passes_credentials());
+        accepted.set_passes_security(self.passes_security());
         self.room.wake_all();
         Ok(accepted)
     }
@@ -565,7 +543,13 @@ impl Socket {
                     *closed |= how.reads();
                     None
                 }
-                Stage::Fresh | Stage::Connecting => None,
+                Stage::Acceptor { listener, number } if how.reads() => {
+                    let (listener, number) = (listener.clone(), *number);
+                    drop(state);
+                    listener.leave(number);
+                    None
+                }
+                Stage::Fresh | Stage::Connecting | Stage::Shared(_) | Stage::Acceptor { .. } => None,
             }
         };
         if let Some((incoming, outgoing)) = channels {
@@ -584,7 +568,7 @@ impl Socket {
 
     /// Whether it listens (SO_ACCEPTCONN).
     pub fn is_listening(&self) -> bool {
-        matches!(self.state.lock().stage, Stage::Listening { .. })
+        matches!(self.state.lock().stage, Stage::Listening { .. } | Stage::Shared(_) | Stage::Acceptor { .. })
     }
 
     /// Takes the pending error (SO_ERROR).
@@ -609,6 +593,16 @@ impl Socket {
     /// Sets SO_PASSCRED.
     pub fn set_passes_credentials(&self, on: bool) {
         self.pass_credentials.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether receivers want to know what service the sender is of (SO_PASSSEC).
+    pub fn passes_security(&self) -> bool {
+        self.pass_security.load(Ordering::Relaxed)
+    }
+
+    /// Sets SO_PASSSEC.
+    pub fn set_passes_security(&self, on: bool) {
+        self.pass_security.store(on, Ordering::Relaxed);
     }
 
     /// SO_RCVTIMEO and SO_SNDTIMEO, zero for none.
@@ -657,6 +651,13 @@ impl Socket {
                 events.set(PollEvents::HUP, *closed);
                 return events;
             }
+            Stage::Acceptor { listener, number } => {
+                let (listener, number) = (listener.clone(), *number);
+                events.set(PollEvents::READABLE, listener.is_ready(number));
+                events.set(PollEvents::HUP, listener.is_closed());
+                return events;
+            }
+            Stage::Shared(_) => return events,
             Stage::Datagram { mailbox, write_closed, peer } => {
                 let peer = peer.as_ref().and_then(Weak::upgrade);
                 (mailbox.clone(), None, peer, mailbox.is_read_closed() && *write_closed)
@@ -697,7 +698,8 @@ impl Socket {
             Stage::Connected(connection) => (Some(connection.incoming.clone()), Vec::new()),
             Stage::Datagram { mailbox, .. } => (Some(mailbox.clone()), Vec::new()),
             Stage::Listening { pending, .. } => (None, pending.iter().cloned().collect()),
-            Stage::Fresh | Stage::Connecting => (None, Vec::new()),
+            // What waits there is the kernel's as long as the service is loaded: nobody's garbage.
+            Stage::Fresh | Stage::Connecting | Stage::Shared(_) | Stage::Acceptor { .. } => (None, Vec::new()),
         };
         if let Some(incoming) = incoming {
             incoming.each_file(visit);
@@ -774,7 +776,12 @@ impl Drop for Socket {
         }
         match core::mem::replace(&mut state.stage, Stage::Fresh) {
             Stage::Connected(connection) => {
-                if connection.embryo || !connection.incoming.is_empty() {
+                let reset = connection.embryo || !connection.incoming.is_empty();
+                if let Some(ticket) = self.ticket.get() {
+                    let failed = reset && !connection.outgoing.was_used();
+                    ticket.end(if failed { Outcome::Failed } else { Outcome::Closed });
+                }
+                if reset {
                     connection.outgoing.reset();
                 }
                 connection.outgoing.close_write();
@@ -786,9 +793,15 @@ impl Drop for Socket {
                 mailbox.clear();
             }
             Stage::Listening { pending, .. } => drop(pending),
+            Stage::Shared(listener) => listener.close(),
+            Stage::Acceptor { listener, number } => listener.leave(number),
             Stage::Fresh | Stage::Connecting => {}
         }
         self.room.wake_all();
         in_flight::collect_now_and_then();
     }
+}
+
+fn most_waiting(backlog: u32) -> usize {
+    usize::try_from(backlog).unwrap_or(MAX_BACKLOG).min(MAX_BACKLOG)
 }

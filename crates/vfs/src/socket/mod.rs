@@ -10,12 +10,20 @@ mod channel;
 mod endpoint;
 mod file;
 mod in_flight;
+mod kind;
+mod message;
 mod names;
+mod shared_listener;
 
+#[cfg(test)]
+mod shared_tests;
 #[cfg(test)]
 mod tests;
 
 pub use address::{Address, MAX_NAME};
 pub use channel::{Ancillary, PeerCredentials, Received};
-pub use endpoint::{DatagramSink, Outgoing, ReceiveMode, Shutdown, Socket, SocketKind};
+pub use endpoint::Socket;
+pub use kind::{Shutdown, SocketKind};
+pub use message::{DatagramSink, Outgoing, ReceiveMode};
 pub use names::AbstractNames;
+pub use shared_listener::{Distributor, Outcome, SharedListener};
