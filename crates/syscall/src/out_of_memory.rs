@@ -10,13 +10,12 @@ use hal::PageFault;
 use memory::FaultOutcome;
 use process::ProcessFlag;
 use process::signal::SigInfo;
-use types::{Nanos, Pid};
+use types::Pid;
 
-use crate::wait::Sleep;
 use crate::{Caller, Process, System};
 
 /// Time between two looks whether there is room now.
-const PAUSE: Nanos = Nanos::from_millis(1);
+const PAUSE_MS: u64 = 1;
 /// Looks until the next process is ended: its pages come back when its last thread has gone and its CPU has turned away.
 const LOOKS: u32 = 100;
 /// `oom_score_adj` of a process that is never chosen; its range is as far upwards.
@@ -37,7 +36,7 @@ pub(crate) async fn make_room(caller: Caller<'_>, fault: PageFault) {
                 // Settled, or the program meets what is wrong with the address when it tries again.
                 return;
             }
-            Sleep::new(caller.system, caller.system.platform.now() + PAUSE).await;
+            caller.system.sleep_ms(PAUSE_MS).await;
         }
     }
 }

@@ -9,8 +9,10 @@ use memory::{Frames, FutexKey};
 use process::futex::FutexTable;
 use process::{ProcessManagerConfig, ProcessTable};
 use sync::{Moment, Once, TimerQueue, TimerToken};
+use types::Nanos;
 
 use crate::calls::timers;
+use crate::wait::Sleep;
 use crate::{
     CreatedProcesses, FileSystems, LoadAverage, MappedFiles, MissingCalls, Platform, Resources, ServiceRoom,
     UtsNamespace, ViolationLog, WallClock,
@@ -59,6 +61,16 @@ pub struct System {
 }
 
 impl System {
+    /// Milliseconds since boot.
+    pub fn get_current_time_ms(&self) -> u64 {
+        self.platform.now().0 / 1_000_000
+    }
+
+    /// Ends when `ms` milliseconds have passed.
+    pub fn sleep_ms(&'static self, ms: u64) -> Sleep {
+        Sleep::new(self, self.platform.now() + Nanos::from_millis(ms))
+    }
+
     /// Wakes `waker` at `moment`, by a timer of this CPU.
     pub(crate) fn wake_at(&self, moment: impl Into<Moment>, waker: Waker) -> TimerToken {
         let moment = moment.into();

@@ -11,3 +11,4 @@ mod proc;
 mod sizes;
 mod sockets;
 mod terminal;
+mod time;
