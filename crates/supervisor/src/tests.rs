@@ -434,7 +434,11 @@ fn text_says_what_is() {
     bench.verb(Verb::Start, "db");
     bench.settle();
     assert_eq!(bench.text("web", File::Log), "begun\n");
-    assert!(bench.text("web", File::Usage).starts_with("0 processes 0 tasks 0 refused 0 memory 4096 cpu_us 0"));
+    assert!(
+        bench
+            .text("web", File::Usage)
+            .starts_with("0 processes 0 tasks 0 refused 0 memory 4096 memory_peak 4096 cpu_us 0")
+    );
     match bench.ask(Request::Top) {
         Reply::Rows(rows) => assert!(rows.iter().all(|row| (row.memory, row.cpu) == (8192, Nanos(14)))),
         other => panic!("{other:?}"),
