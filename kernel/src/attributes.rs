@@ -3,11 +3,13 @@
 //! | kept with the thread (`process::Scheduling`) | `sched::Policy` |
 //! |---|---|
 //! | SCHED_FIFO, SCHED_RR (levels RealTime, Critical) | class System, level and rank by static priority; `crates/sched/src/linux.rs` |
-//! | SCHED_OTHER, SCHED_BATCH (levels Low, Normal, High) | the class of the thread, its middle level; nice is the weight in it |
+//! | SCHED_OTHER, SCHED_BATCH (levels Low, Normal, High) | the class of the thread, as given or chosen, its middle level; nice is the weight in it |
 //! | SCHED_IDLE (level Idle) | class Background, its last level |
 //! | none: a task of the kernel's own | class System, its first level |
+//!
+//! All of it in one table: `docs/scheduling.md`.
 
-use process::PriorityClass;
+use process::{PriorityClass, SchedulingPolicy};
 use sched::{Class, Key, Level, Policy, Role};
 use syscall::Thread;
 use types::CpuSet;
@@ -43,5 +45,7 @@ pub(crate) fn of(thread: &Thread) -> Attributes {
     // What is kept was checked when it was set.
     let policy = sched::policy_from_linux(kept.policy.to_linux(), kept.rt_priority.into(), kept.nice, role)
         .unwrap_or(Policy::new(Class::User));
+    let given = !kept.chosen && matches!(kept.policy, SchedulingPolicy::Other | SchedulingPolicy::Batch);
+    let policy = if given { policy.given() } else { policy };
     Attributes { policy, cpus: thread.affinity() }
 }

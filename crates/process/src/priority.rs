@@ -47,6 +47,17 @@ impl PriorityClass {
     pub fn from_number(number: u64) -> Result<Self> {
         Self::ALL.into_iter().find(|class| *class as u64 == number).ok_or(ProcessError::InvalidPriority)
     }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::System => "System",
+            Self::Interactive => "Interactive",
+            Self::User => "User",
+            Self::Service => "Service",
+            Self::Background => "Background",
+        }
+    }
 }
 
 /// What kind of work a process does; decides slices and boosts.

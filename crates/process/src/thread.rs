@@ -12,8 +12,8 @@ use types::{CpuSet, Credentials, Gid, Nanos, Pid, Tid, Uid};
 
 use crate::signal::ThreadSignals;
 use crate::{
-    FileTable, FsContext, Process, ProcessError, ProcessState, ResourceUsage, Resources, Result, Scheduling, StateCell,
-    UsageSnapshot, User,
+    FileTable, FsContext, PriorityClass, Process, ProcessError, ProcessState, ResourceUsage, Resources, Result,
+    Scheduling, StateCell, UsageSnapshot, User,
 };
 
 /// Bytes of a thread's name with its final NUL (TASK_COMM_LEN).
@@ -269,6 +269,15 @@ impl<R: Resources> Thread<R> {
     pub fn set_scheduling(&self, scheduling: Scheduling) {
         trace!("scheduling: tid={} {scheduling:?}", self.tid());
         self.scheduling.store(scheduling.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Gives it a class, unless somebody has chosen one. Whether that changed anything: the caller tells the scheduler.
+    pub fn give_class(&self, class: PriorityClass) -> bool {
+        let given = |bits| {
+            let now = Scheduling::from_bits(bits);
+            (!now.chosen && now.class != class).then(|| Scheduling { class, ..now }.to_bits())
+        };
+        self.scheduling.fetch_update(Ordering::Relaxed, Ordering::Relaxed, given).is_ok()
     }
 
     /// CPUs it may run on.

@@ -119,12 +119,14 @@ pub struct Policy {
     pub flavour: Flavour,
     /// Order within a level of System, `0..64`: 0 goes first. Nothing in other classes.
     pub rank: u8,
+    /// Nobody has chosen the class; see [`Policy::given`].
+    pub given: bool,
 }
 
 impl Policy {
     /// An ordinary task of `class`.
     pub const fn new(class: Class) -> Self {
-        Self { class, level: Level::DEFAULT, nice: 0, flavour: Flavour::Adaptive, rank: 0 }
+        Self { class, level: Level::DEFAULT, nice: 0, flavour: Flavour::Adaptive, rank: 0, given: false }
     }
 
     /// The same at another level.
@@ -152,6 +154,27 @@ impl Policy {
         Self { rank: if rank < RANKS { rank } else { RANKS - 1 }, ..self }
     }
 
+    /// The same with a class that was not chosen but given for what the task is. Then what it does counts as well: in System and Interactive
+    /// one that computes goes with the ordinary programs of User until it sleeps again, and a service goes with them until it
+    /// computes, since one that mostly sleeps answers somebody. In System it goes behind all others.
+    #[must_use]
+    pub const fn given(self) -> Self {
+        match self.class {
+            Class::System => Self { given: true, level: Level::BOTTOM, rank: RANKS - 1, ..self },
+            _ => Self { given: true, ..self },
+        }
+    }
+
+    /// With the class that counts for a task that slept and ran as `credit` says.
+    const fn standing(self, credit: Credit) -> Self {
+        let ordinary = match self.class {
+            Class::System | Class::Interactive => credit.is_hog(),
+            Class::Service => !credit.is_hog(),
+            Class::User | Class::Background => false,
+        };
+        if self.given && ordinary { Self { class: Class::User, level: Level::DEFAULT, ..self } } else { self }
+    }
+
     /// Key before boost, decay and inheritance.
     pub const fn key(self) -> Key {
         Key::new(self.class, self.level)
@@ -169,15 +192,17 @@ impl Policy {
 
     /// Where a task of this policy and that credit waits.
     pub(crate) fn place(self, credit: Credit) -> Place {
-        let key = Key::new(self.class, self.class.rules().level(self, credit));
-        let rank = if matches!(self.class, Class::System) { self.rank } else { 0 };
+        let policy = self.standing(credit);
+        let key = Key::new(policy.class, policy.class.rules().level(policy, credit));
+        let rank = if matches!(policy.class, Class::System) { policy.rank } else { 0 };
         let debt = credit.debt() << DEBT_SHIFT;
-        Place(u16::from(key.0) << RANK_BITS | u16::from(rank) | debt | (self.flavour as u16) << FLAVOUR_SHIFT)
+        Place(u16::from(key.0) << RANK_BITS | u16::from(rank) | debt | (policy.flavour as u16) << FLAVOUR_SHIFT)
     }
 
     /// As one word; the bits from [`Policy::BITS`] on are free.
     pub(crate) const fn to_bits(self) -> u32 {
-        self.key().0 as u32 | (self.flavour as u32) << 5 | (self.nice as u8 as u32) << 8 | (self.rank as u32) << 16
+        let class = self.key().0 as u32 | (self.given as u32) << 7;
+        class | (self.flavour as u32) << 5 | (self.nice as u8 as u32) << 8 | (self.rank as u32) << 16
     }
 
     /// Bits of the word.
@@ -187,7 +212,8 @@ impl Policy {
         let key = Key::from_number(bits as u8 & 31);
         let flavour = Flavour::from_bits(bits >> 5);
         let rank = (bits >> 16) as u8 % RANKS;
-        Self { class: key.class(), level: key.level(), nice: (bits >> 8) as u8 as i8, flavour, rank }
+        let given = bits >> 7 & 1 != 0;
+        Self { class: key.class(), level: key.level(), nice: (bits >> 8) as u8 as i8, flavour, rank, given }
     }
 }
 
@@ -340,6 +366,7 @@ mod tests {
                         let rank = (nice + 20) as u8;
                         let policy = Policy::new(class).at(Level::new(level)).nice(nice).flavour(flavour).rank(rank);
                         assert_eq!(Policy::from_bits(policy.to_bits()), policy);
+                        assert_eq!(Policy::from_bits(policy.given().to_bits()), policy.given());
                         assert!(policy.to_bits() < 1 << Policy::BITS);
                         let place = policy.place(Credit::NEUTRAL);
                         assert_eq!((place.key().class(), place.flavour()), (class, flavour));

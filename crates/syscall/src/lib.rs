@@ -16,6 +16,7 @@ mod actor;
 mod call;
 mod caller;
 mod calls;
+mod classes;
 mod clock;
 mod detour;
 mod devices;

@@ -95,6 +95,7 @@ impl System {
             },
         )?;
         self.run(executed.effects);
+        self.classify(thread.process());
         let new = NewThread { process: thread.process().clone(), thread, start, vector: VectorState::Initial };
         self.platform.start_thread(new).map_err(|_| Errno::ENOMEM)?;
         Ok(())

@@ -378,6 +378,7 @@ impl Processes {
             nice,
             realtime_priority: u32::from(scheduling.rt_priority),
             policy: scheduling.policy.to_linux(),
+            class: (scheduling.class.name(), scheduling.chosen),
             threads: process.thread_count().max(1) as u32,
             start: thread.map_or_else(|| process.created_at(), Thread::started_at),
             memory: memory_of(process),

@@ -82,6 +82,7 @@ impl Caller<'_> {
         let effects = terminal.acquire(&caller, steal)?;
         self.system.after_terminal(effects);
         drop(self.system.processes.set_terminal(session, Some(terminal.clone())));
+        self.system.classify_session(session);
         Ok(())
     }
 
@@ -133,10 +134,12 @@ impl Caller<'_> {
         // Others than the leader give it up for themselves; the session keeps it.
         if !self.process.is_session_leader() {
             self.process.set_flag(ProcessFlag::NoTerminal);
+            self.system.classify(self.process);
         } else {
             let effects = terminal.release_session(session);
             drop(self.system.processes.set_terminal(session, None));
             self.system.after_terminal(effects);
+            self.system.classify_session(session);
         }
         Ok(0)
     }
@@ -150,7 +153,9 @@ impl Caller<'_> {
         }
         let group = Pgid(self.meant(u32::try_from(group).map_err(|_| Errno::EINVAL)?));
         let group_session = self.system.processes.group_session(group);
+        let before = terminal.foreground();
         terminal.set_foreground(session, group, group_session)?;
+        before.into_iter().chain([group]).for_each(|group| self.system.classify_group(group));
         Ok(0)
     }
 
@@ -175,6 +180,7 @@ impl System {
         }
         let Some(session) = effects.disowned else { return };
         drop(self.processes.set_terminal(session, None));
+        self.classify_session(session);
         if let Some(leader) = self.processes.process(Pid(session.0)) {
             each(effects.leader_signals, |signal| {
                 self.processes.signal_process(&leader, SigInfo::user(signal, Pid(0), Uid::ROOT)).run();

@@ -7,9 +7,37 @@ use types::{CpuSet, Credentials, Gid, Nanos, Uid};
 use crate::signal::Action;
 use crate::testing::World;
 use crate::{
-    CloneFlags, IsolationLevel, Limit, LimitDecision, LimitPolicy, OnExec, OwnLimit, OwnResource, PriorityLevel,
-    ProcessError, Resource, Scheduling,
+    CloneFlags, IsolationLevel, Limit, LimitDecision, LimitPolicy, OnExec, OwnLimit, OwnResource, PriorityClass,
+    PriorityLevel, ProcessError, Resource, Scheduling,
 };
+
+#[test]
+fn a_class_is_given_until_somebody_chooses() {
+    let world = World::new();
+    let thread = world.fork(&world.init);
+    thread.set_scheduling(Scheduling { nice: 5, ..Scheduling::default() });
+    assert!(thread.give_class(PriorityClass::Interactive) && !thread.give_class(PriorityClass::Interactive));
+    assert_eq!((thread.scheduling().class, thread.scheduling().nice), (PriorityClass::Interactive, 5));
+    assert_eq!(world.fork(&thread).scheduling().class, PriorityClass::Interactive);
+    thread.set_scheduling(Scheduling { class: PriorityClass::Service, chosen: true, ..thread.scheduling() });
+    assert!(!thread.give_class(PriorityClass::Interactive));
+    let child = world.fork(&thread);
+    assert!(!child.give_class(PriorityClass::User) && child.scheduling().class == PriorityClass::Service);
+}
+
+#[test]
+fn timer_slack_zero_is_what_the_thread_was_born_with() {
+    let world = World::new();
+    let parent = world.fork(&world.init);
+    parent.set_timer_slack(Nanos(70_000));
+    let child = world.fork(&parent);
+    child.set_timer_slack(Nanos(3));
+    assert_eq!(child.timer_slack(), Nanos(3));
+    child.set_timer_slack(Nanos::ZERO);
+    assert_eq!(child.timer_slack(), Nanos(70_000));
+    parent.set_timer_slack(Nanos::ZERO);
+    assert_eq!(parent.timer_slack(), Nanos::from_micros(50));
+}
 
 #[test]
 fn fork_inherits_what_posix_says() {

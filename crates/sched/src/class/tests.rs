@@ -105,6 +105,30 @@ fn background_never_preempts_its_like() {
 }
 
 #[test]
+fn a_class_that_was_given_is_for_who_does_not_compute() {
+    let place = |class, credit| {
+        let key = Policy::new(class).given().place(credit).key();
+        (key.class(), key.level().number())
+    };
+    assert_eq!(place(Class::Interactive, Credit::FULL), (Class::Interactive, 0));
+    assert_eq!(place(Class::Interactive, Credit::NEUTRAL), (Class::Interactive, 2));
+    assert_eq!(place(Class::Interactive, Credit::NONE), (Class::User, 4));
+    assert_eq!(place(Class::System, Credit::NEUTRAL), (Class::System, 5), "behind real time");
+    assert_eq!(place(Class::System, Credit::NONE), (Class::User, 4));
+    assert_eq!(place(Class::Service, Credit::FULL), (Class::User, 1));
+    assert_eq!(place(Class::Service, Credit::NONE), (Class::Service, 3));
+    assert_eq!(place(Class::Background, Credit::FULL), (Class::Background, 2));
+    for class in Class::ALL {
+        for credit in CREDITS {
+            assert_eq!(Policy::new(class).place(credit).key().class(), class, "what was chosen stays");
+        }
+    }
+    let first_in_first_out = Policy::new(Class::System).at(Level::BOTTOM).rank(18).place(Credit::NEUTRAL);
+    let init = Policy::new(Class::System).given().place(Credit::FULL);
+    assert!(first_in_first_out.urgency() < init.urgency(), "SCHED_FIFO of priority 1 before the first process");
+}
+
+#[test]
 fn slices_grow_as_urgency_falls_among_fair_classes() {
     let slices = [Class::Interactive, Class::User, Class::Service, Class::Background]
         .map(|class| class.rules().slice(Flavour::Fixed, Weight::UNIT, 0));

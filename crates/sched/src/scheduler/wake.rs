@@ -122,8 +122,9 @@ impl<T: Schedulable> Scheduler<T> {
         }
         let allowed = self.note_confinement(entity);
         let own = self.mark(here);
-        if allowed.contains(here) && own.threshold() == Urgency::NONE && own.waiting.load(Relaxed) == 0 {
-            // This CPU runs nothing and is about to look for something: nobody need be roused for one task.
+        let home = self.topology().node_of(here) == entity.home_node();
+        if home && allowed.contains(here) && own.threshold() == Urgency::NONE && own.waiting.load(Relaxed) == 0 {
+            // This CPU runs nothing and is about to look for something: nobody need be roused for one task of its node.
             if let Ok(shared) = self.cpu(here) {
                 let mut queue = shared.queue.lock();
                 queue.push(task, arrival, at);

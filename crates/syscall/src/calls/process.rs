@@ -230,6 +230,11 @@ pub(crate) fn sys_setpgid(caller: Caller<'_>, pid: u64, group: u64) -> SysResult
         return Err(Errno::EINVAL.into());
     }
     caller.system.processes.setpgid(caller.thread, Pid(pid as u32), Pgid(group as u32))?;
+    let target =
+        if pid as u32 == 0 { Some(caller.process.clone()) } else { caller.system.processes.process(Pid(pid as u32)) };
+    if let Some(target) = target {
+        caller.system.classify(&target);
+    }
     Ok(0)
 }
 
@@ -242,7 +247,9 @@ pub(crate) fn sys_getsid(caller: Caller<'_>, pid: u64) -> SysResult {
 }
 
 pub(crate) fn sys_setsid(caller: Caller<'_>) -> SysResult {
-    Ok(u64::from(caller.system.processes.setsid(caller.thread)?.0))
+    let session = caller.system.processes.setsid(caller.thread)?;
+    caller.system.classify(caller.process);
+    Ok(u64::from(session.0))
 }
 
 /// What a status means to whoever reports it: exit code, or 128 and the signal.

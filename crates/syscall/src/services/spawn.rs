@@ -139,6 +139,7 @@ fn prepare(system: &'static System, launch: &Launch, thread: &Arc<Thread>, stand
         start: context,
         vector: VectorState::Initial,
     };
+    system.classify(thread.process());
     system.platform.start_thread(new).map_err(|_| Errno::ENOMEM).at(SpawnStep::Memory)
 }
 

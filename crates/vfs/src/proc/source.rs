@@ -178,6 +178,8 @@ pub struct TaskSnapshot {
     pub realtime_priority: u32,
     /// Scheduling policy (SCHED_ number).
     pub policy: u32,
+    /// Class of scheduling, and whether somebody has chosen it.
+    pub class: (&'static str, bool),
     /// Threads of the process.
     pub threads: u32,
     /// Start, since boot.

@@ -247,7 +247,8 @@ pub(super) fn sched(out: &mut Text, task: &TaskSnapshot) -> fmt::Result {
     ] {
         writeln!(out, "{name:<45}:{value:>21}")?;
     }
-    Ok(())
+    let (class, chosen) = task.class;
+    writeln!(out, "{:<45}:{class:>21}", if chosen { "class_chosen" } else { "class" })
 }
 
 /// Time on the CPU, time waiting for it, times scheduled.

@@ -115,6 +115,7 @@ impl ProcSource for Fake {
             oom_score_adj: -5,
             limits: [Rlimit { rlim_cur: 1024, rlim_max: u64::MAX }; 16],
             io: IoCounts { read_chars: 8708, ..IoCounts::default() },
+            class: ("User", false),
             run_delay: Nanos(77),
         })
     }

@@ -63,6 +63,13 @@ fn random_weights_divide_a_level() {
     }
 }
 
+#[test]
+fn who_computes_in_the_foreground_shares_with_ordinary_programs() {
+    let foreground = Policy::new(Class::Interactive).given();
+    let shares = shares(&[foreground, foreground, Policy::new(Class::User)], Nanos::from_secs(30));
+    assert!(jain(&shares) >= 0.99, "{shares:?}");
+}
+
 /// What a task ran past its slices, be it by ever so much, is taken from its later share.
 #[test]
 fn overruns_are_paid_back() {

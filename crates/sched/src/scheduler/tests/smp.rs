@@ -252,6 +252,47 @@ fn an_idle_cpu_steals_the_longest_queue_and_near_before_far() {
     assert_eq!(task(bench.schedule(CpuId(3), later)), far[3]);
 }
 
+/// Sleepers that are woken from anywhere, by fewer than a node has CPUs: they hardly ever leave it.
+#[test]
+fn tasks_stay_at_home_while_a_cpu_is_idle_there() {
+    let mut random = Random::new("tasks_stay_at_home_while_a_cpu_is_idle_there");
+    let mut machine = Machine { bench: two_nodes(), owed: HashMap::new(), switches: 0 };
+    let mut now = Nanos(0);
+    for cpu in (0..CPUS).map(CpuId) {
+        let switch = machine.bench.schedule(cpu, now);
+        machine.apply(cpu, switch, now);
+    }
+    let ids: Vec<TaskId> = (0..6)
+        .map(|n| {
+            let id = machine.bench.add_task(Policy::new(Class::User), CpuSet(u64::MAX));
+            machine.bench.scheduler.leave_idle(CpuId(n % 2 * 4));
+            machine.wake(id, CpuId(n % 2 * 4), now);
+            id
+        })
+        .collect();
+    for _ in 0..100_000 {
+        now += Nanos(random.below(50_000));
+        let cpu = CpuId(random.below(u64::from(CPUS)) as u32);
+        let id = ids[random.below(6) as usize];
+        if machine.runs(cpu).is_some() && random.below(2) == 0 {
+            let switch = machine.bench.block(cpu, now);
+            machine.apply(cpu, switch, now);
+        } else if machine.bench.phase(id) == Phase::Blocked {
+            machine.bench.scheduler.leave_idle(cpu);
+            machine.wake(id, cpu, now);
+            if machine.runs(cpu).is_none() {
+                machine.reschedule(cpu, now);
+            }
+        }
+    }
+    let stats = (0..CPUS).map(|cpu| machine.bench.scheduler.cpu_stats(CpuId(cpu)).unwrap());
+    let (woken, moves) =
+        stats.fold((0, 0), |sum, stats| (sum.0 + stats.woken_of(Class::User), sum.1 + stats.node_moves));
+    std::println!("woken {woken} moves {moves}");
+    assert!(woken > 10_000 && moves * 20 < woken, "{moves} of {woken}");
+    assert!(ids.iter().enumerate().all(|(n, id)| machine.bench.unit(*id).entity().home_node() as usize == n % 2));
+}
+
 /// Real threads for CPUs, which wake each other's tasks: a task is run by one thread at a time, and all come to an end.
 #[test]
 fn threads_run_each_task_on_one_cpu_at_a_time() {
