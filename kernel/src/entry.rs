@@ -72,7 +72,7 @@ pub(crate) struct ThreadSlot {
     fpu_live: Cell<bool>,
     /// `fpu` and the segment bases must be loaded before user mode.
     stale: Cell<bool>,
-    /// Cycle count since when time is not accounted yet: the begin of the poll, or the last change between user mode and
+    /// Cycle count since when time is not accounted yet, on the CPU that polls, whose counter never goes back: the begin of the poll, or the last change between user mode and
     /// kernel.
     since: Cell<u64>,
     /// Cycles in user mode that are not charged yet.
@@ -155,7 +155,7 @@ impl ThreadSlot {
     #[inline]
     pub(crate) fn enter_user(&self) {
         let now = time::cycles();
-        self.system_cycles.set(self.system_cycles.get() + now.saturating_sub(self.since.replace(now)));
+        self.system_cycles.set(self.system_cycles.get().wrapping_add(now.wrapping_sub(self.since.replace(now))));
         self.in_user.set(true);
     }
 
@@ -163,7 +163,7 @@ impl ThreadSlot {
     #[inline]
     pub(crate) fn leave_user(&self) {
         let now = time::cycles();
-        self.user_cycles.set(self.user_cycles.get() + now.saturating_sub(self.since.replace(now)));
+        self.user_cycles.set(self.user_cycles.get().wrapping_add(now.wrapping_sub(self.since.replace(now))));
         self.in_user.set(false);
     }
 
@@ -321,7 +321,7 @@ impl ThreadSlot {
         }
         // A poll ends in the kernel.
         let now = time::cycles();
-        self.system_cycles.set(self.system_cycles.get() + now.saturating_sub(self.since.get()));
+        self.system_cycles.set(self.system_cycles.get().wrapping_add(now.wrapping_sub(self.since.get())));
         here.since.store(now, Ordering::Relaxed);
         let progress = self.gives_way.replace(Progress::Waits);
         let kind = if progress.is_involuntary() { SwitchKind::Involuntary } else { SwitchKind::Voluntary };

@@ -60,7 +60,7 @@ const LEAN: &str = "console=ttyS0 quiet loglevel=0 nokaslr norandmaps mitigation
 fn mark(row: &str) -> Option<f64> {
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| row.starts_with(prefix));
     match row {
-        _ if starts(&["null", "sched_yield", "pipe_pingpong", "pipe_ring"]) => Some(0.25),
+        _ if starts(&["null", "sched_yield", "pipe_pingpong", "pipe_ring", "futex"]) => Some(0.25),
         _ if starts(&["fork", "vfork"]) => Some(0.15),
         _ if starts(&["cow", "anon"]) => Some(0.4),
         "boot_to_user" => Some(0.03),

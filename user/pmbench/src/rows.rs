@@ -1,6 +1,6 @@
 //! What is measured.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::measure::{Batches, measure};
 use crate::output::fail;
@@ -37,6 +37,7 @@ pub static ROWS: &[Row] = &[
     Row { name: "pipe_self", function: pipe_to_self },
     Row { name: "pipe_pingpong", function: pipe_pingpong },
     Row { name: "pipe_ring8_hop", function: pipe_ring },
+    Row { name: "futex_pingpong", function: futex_pingpong },
     Row { name: "fork_exit_wait", function: |name, batches| measure(name, batches, 100, || fork_with(|| {})) },
     Row { name: "fork_touch_exit_wait", function: fork_both_write },
     Row {
@@ -131,6 +132,27 @@ fn pipe_pingpong(name: &str, batches: usize) {
         sys::read_byte(back[0]);
     });
     sys::kill(other);
+}
+
+static THERE: AtomicU32 = AtomicU32::new(0);
+static BACK: AtomicU32 = AtomicU32::new(0);
+
+/// Two threads wake each other.
+fn futex_pingpong(name: &str, batches: usize) {
+    extern "C" fn other() -> ! {
+        loop {
+            sys::futex_wait_private(&THERE, 0);
+            THERE.store(0, Ordering::Relaxed);
+            sys::futex_wake_private(&BACK, 1);
+        }
+    }
+    // Ends with this process.
+    sys::start_thread(Mapping::new(16), other);
+    measure(name, batches, 1_500, || {
+        sys::futex_wake_private(&THERE, 1);
+        sys::futex_wait_private(&BACK, 0);
+        BACK.store(0, Ordering::Relaxed);
+    });
 }
 
 /// A token goes round eight processes; the cost of one hop.

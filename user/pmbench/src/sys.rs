@@ -3,7 +3,7 @@
 use core::arch::{asm, global_asm, naked_asm};
 use core::ffi::{CStr, c_char};
 
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::output::fail;
 
@@ -16,6 +16,7 @@ const PIPE: i64 = 22;
 const SCHED_YIELD: i64 = 24;
 const MADVISE: i64 = 28;
 const GETPID: i64 = 39;
+const CLONE: i64 = 56;
 const FORK: i64 = 57;
 const EXECVE: i64 = 59;
 const WAIT4: i64 = 61;
@@ -130,6 +131,21 @@ pub fn futex_wait(futex: &AtomicU32, seen: u32) {
 /// Wakes one that waits for the futex.
 pub fn futex_wake(futex: &AtomicU32) {
     check(call6(FUTEX, [futex.as_ptr() as i64, 1, 1, 0, 0, 0]), "futex");
+}
+
+/// Sleeps while a word that only this process uses is `seen`.
+#[inline(always)]
+pub fn futex_wait_private(word: &AtomicU32, seen: u32) {
+    while word.load(Ordering::Relaxed) == seen {
+        call6(FUTEX, [word.as_ptr() as i64, 128, seen.into(), 0, 0, 0]);
+    }
+}
+
+/// Sets a word that only this process uses, and wakes one that sleeps on it.
+#[inline(always)]
+pub fn futex_wake_private(word: &AtomicU32, value: u32) {
+    word.store(value, Ordering::Relaxed);
+    call6(FUTEX, [word.as_ptr() as i64, 129, 1, 0, 0, 0]);
 }
 
 /// Makes this process, and those that it forks, one that a person waits for: the native call set_priority of MultiOS.
@@ -267,6 +283,36 @@ extern "C" fn vfork_then_exec(path: *const u8, argv: *const *const u8, envp: *co
         "mov $231, %eax",
         "syscall",
         "hlt",
+        options(att_syntax)
+    )
+}
+
+/// A thread that runs `body` on a stack of its own.
+pub fn start_thread(stack: Mapping, body: extern "C" fn() -> !) {
+    // CLONE_VM, FS, FILES, SIGHAND, THREAD and SYSVSEM.
+    const FLAGS: i64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000;
+    // SAFETY: the stack is the thread's alone, for ever.
+    let top = unsafe { stack.start.add(stack.length) };
+    check(clone_to(FLAGS, top, body), "clone");
+}
+
+#[unsafe(naked)]
+extern "C" fn clone_to(flags: i64, stack: *mut u8, body: extern "C" fn() -> !) -> i64 {
+    naked_asm!(
+        "mov %rdx, %r9",
+        "xor %edx, %edx",
+        "xor %r10d, %r10d",
+        "xor %r8d, %r8d",
+        "mov ${clone}, %eax",
+        "syscall",
+        "test %rax, %rax",
+        "jz 1f",
+        "ret",
+        "1:",
+        "xor %ebp, %ebp",
+        "call *%r9",
+        "hlt",
+        clone = const CLONE,
         options(att_syntax)
     )
 }
