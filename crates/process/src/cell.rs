@@ -61,6 +61,10 @@ pub struct Cell {
     main: AtomicU32,
     /// How that ended: 0 for not yet, else the wait status and [`ENDED`].
     end: AtomicU64,
+    /// The process whose end says whether the service is well; 0 for none. Changes under the tree's lock.
+    probe: AtomicU32,
+    /// How the last such one ended, as in `end`; 0 once that was taken.
+    probe_end: AtomicU64,
     usage: ResourceUsage,
     /// Pages of memory: counted even where there is no limit.
     memory: Arc<Quota>,
@@ -152,6 +156,8 @@ impl Cell {
             dying: AtomicBool::new(false),
             main: AtomicU32::new(0),
             end: AtomicU64::new(0),
+            probe: AtomicU32::new(0),
+            probe_end: AtomicU64::new(0),
             usage: ResourceUsage::default(),
             memory: Arc::new(Quota::new(limits.pages)),
             cpu: limits.cpu.map(CpuShare::new),
@@ -279,8 +285,17 @@ impl Cell {
 
     /// How that ended, if it has.
     pub fn main_end(&self) -> Option<ExitStatus> {
-        let end = self.end.load(Ordering::SeqCst);
-        (end & ENDED != 0).then(|| ExitStatus::from_wait_status(end as i32))
+        status_of(self.end.load(Ordering::SeqCst))
+    }
+
+    /// The process whose end says whether the service is well, while it runs.
+    pub fn probe(&self) -> Option<Pid> {
+        Some(Pid(self.probe.load(Ordering::SeqCst))).filter(|pid| pid.0 != 0)
+    }
+
+    /// How that ended, told once.
+    pub fn take_probe_end(&self) -> Option<ExitStatus> {
+        status_of(self.probe_end.swap(0, Ordering::SeqCst))
     }
 
     /// What its ended processes have used.
@@ -330,8 +345,18 @@ impl Cell {
         if main {
             self.end.store(ENDED | u64::from(status.wait_status() as u32), Ordering::SeqCst);
         }
+        let probe = self.probe.compare_exchange(number, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if probe {
+            self.probe_end.store(ENDED | u64::from(status.wait_status() as u32), Ordering::SeqCst);
+        }
         let last = self.members.fetch_sub(1, Ordering::SeqCst) == 1;
-        main || last
+        main || probe || last
+    }
+
+    /// From now on that process's end says whether the service is well; nobody else's does any more.
+    pub(crate) fn set_probe(&self, number: u32) {
+        self.probe.store(number, Ordering::SeqCst);
+        self.probe_end.store(0, Ordering::SeqCst);
     }
 
     pub(crate) fn set_main(&self, number: u32) {
@@ -350,6 +375,10 @@ impl Cell {
         }
         board.news.wake_all();
     }
+}
+
+fn status_of(end: u64) -> Option<ExitStatus> {
+    (end & ENDED != 0).then(|| ExitStatus::from_wait_status(end as i32))
 }
 
 impl fmt::Debug for Cell {

@@ -90,7 +90,7 @@ pub use priority::{
 };
 pub use process::{Dumpable, ImageRanges, IsolationLevel, Process, ProcessFlag, ProcessTimers};
 pub use resources::Resources;
-pub use spawn::SpawnRequest;
+pub use spawn::{CellRole, SpawnRequest};
 pub use state::{ProcessState, StateCell};
 pub use status::{ChildEvent, ExitStatus};
 pub use table::{Broken, PID_MAX, ProcessTable, Sound, TableConfig};

@@ -15,6 +15,15 @@ use crate::{
     ProcessError, ProcessFlag, ProcessTable, ResourceLimits, Resources, Result, Scheduling, Thread,
 };
 
+/// What the kernel puts a process into a cell for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellRole {
+    /// The first one, whose end is the service's.
+    Main,
+    /// One that finds out whether the service is well ([`Cell::take_probe_end`]).
+    Probe,
+}
+
 /// What a process starts with that inherits from nobody; its rights are root's until it has a program.
 pub struct SpawnRequest<'a, R: Resources> {
     /// Its memory.
@@ -44,24 +53,29 @@ impl<R: Resources> ProcessTable<R> {
         }
         let thread = self.heir_of_nobody(self.claim_number()?, None, request);
         thread.process().signals().protect();
-        self.enter_from_nowhere(&thread, NONE)?;
+        self.enter_from_nowhere(&thread, NONE, CellRole::Main)?;
         Ok(thread)
     }
 
-    /// Makes the first process of a cell: a child of the first process, with a session of its own. Its one thread is New:
+    /// Makes a process in a cell: a child of the first process, with a session of its own. Its one thread is New:
     /// the kernel gives it files, a program and a task, or takes it back by [`ProcessTable::abandon`].
     ///
     /// # Errors
     /// `InvalidState` without a first process; `ResourceExhausted` when processes, threads or the cell's tasks run out;
     /// `NoMemory`; `Restart` for a cell that has been killed.
-    pub fn spawn_in_cell(&self, cell: Arc<Cell>, request: SpawnRequest<'_, R>) -> Result<Arc<Thread<R>>> {
+    pub fn spawn_in_cell(
+        &self,
+        cell: Arc<Cell>,
+        role: CellRole,
+        request: SpawnRequest<'_, R>,
+    ) -> Result<Arc<Thread<R>>> {
         if self.thread_count() >= self.max_threads() {
             return Err(ProcessError::ResourceExhausted);
         }
         cell.take_task()?;
         let number = self.claim_number().inspect_err(|_| cell.give_task())?;
         let thread = self.heir_of_nobody(number, Some(cell), request);
-        self.enter_from_nowhere(&thread, Pid::INIT.0)?;
+        self.enter_from_nowhere(&thread, Pid::INIT.0, role)?;
         trace!("spawn: pid={number} in {:?}", thread.process().cell());
         Ok(thread)
     }
@@ -112,9 +126,9 @@ impl<R: Resources> ProcessTable<R> {
     }
 
     /// Makes a process part of all tables, or gives back what it took before it was made.
-    fn enter_from_nowhere(&self, thread: &Arc<Thread<R>>, parent: u32) -> Result<()> {
+    fn enter_from_nowhere(&self, thread: &Arc<Thread<R>>, parent: u32, role: CellRole) -> Result<()> {
         let entered = self.count_process().and_then(|()| {
-            self.enlist(thread).and_then(|()| self.place_below(parent, thread)).inspect_err(|_| {
+            self.enlist(thread).and_then(|()| self.place_below(parent, thread, role)).inspect_err(|_| {
                 self.uncount_process();
                 self.delist(thread, &mut Effects::new());
             })
@@ -129,7 +143,7 @@ impl<R: Resources> ProcessTable<R> {
         entered
     }
 
-    fn place_below(&self, parent: u32, thread: &Arc<Thread<R>>) -> Result<()> {
+    fn place_below(&self, parent: u32, thread: &Arc<Thread<R>>, role: CellRole) -> Result<()> {
         let process = thread.process();
         let number = process.pid().0;
         let mut tree = self.tree();
@@ -140,7 +154,10 @@ impl<R: Resources> ProcessTable<R> {
             if !cell.enter() {
                 return Err(ProcessError::Restart);
             }
-            cell.set_main(number);
+            match role {
+                CellRole::Main => cell.set_main(number),
+                CellRole::Probe => cell.set_probe(number),
+            }
         }
         tree.insert(process.clone(), parent, parent, number, number);
         self.set_slot(number, Some(process.clone()), Some(thread.clone()));

@@ -171,6 +171,7 @@ impl Supervisor {
             }
             LoadMode::Replace => {
                 let Some(mut actions) = self.take_actions() else { return Err(ServiceError::ShuttingDown) };
+                self.remember_starts();
                 let loaded = self.engine.load(now, definitions, &mut actions);
                 // Before what follows from it is prepared: that needs the new units.
                 let number = loaded.is_ok().then(|| self.sets.take(self.engine.catalog(), units));
@@ -180,6 +181,7 @@ impl Supervisor {
                 }
                 self.absorb(now, actions);
                 self.finish(now);
+                self.teach_starts(now);
                 match (loaded, number) {
                     (Ok(()), Some(number)) => Ok(Reply::Loaded { number, aside }),
                     (Err(mistakes), _) => Ok(Reply::Mistakes(mistakes)),
@@ -352,7 +354,7 @@ fn beyond(definition: &Definition) -> Option<Mistake> {
     let reachable = match &definition.probe {
         ProbeTarget::Own => definition.listen.first().is_some_and(|listen| listen.at.kind.is_local()),
         ProbeTarget::Connect(endpoint) => endpoint.kind.is_local(),
-        ProbeTarget::Execute(_) => false,
+        ProbeTarget::Execute(_) => true,
     };
     let field = if definition.listen.iter().any(|listen| !listen.at.kind.is_local()) {
         Field::Listen

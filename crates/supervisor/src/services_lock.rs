@@ -99,8 +99,9 @@ impl Services {
                 self.supervisor.lock().runnable(world.now(), identity, span);
             }
             Order::Probe(launch) => {
-                let result = world.probe(&launch);
-                self.supervisor.lock().probed(world.now(), launch.identity, result);
+                if let Some(result) = world.probe(&launch) {
+                    self.supervisor.lock().probed(world.now(), launch.identity, result);
+                }
             }
             Order::Pause(cell, pause) => world.pause(&cell, pause),
             Order::Arrange(service) => world.arrange(&service),

@@ -1,15 +1,15 @@
 //! The state behind all services, and what happens to it: every event goes through here, one at a time.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use process::{Cell, CellBoard, CellLimits, ExitStatus};
 use services::{
-    Action, Actions, Actor, Bounds, Cause, Command, Config, Event, EventLog, Exit, Identity, Input, InstanceId,
-    OnMemory, ProbeResult, Readiness, Reconciler, Resource, ServiceId, SpawnError, State,
+    Action, Actions, Actor, Bounds, Cause, Command, Config, Ending, Event, EventLog, Exit, Identity, Input, InstanceId,
+    Name, OnMemory, ProbeResult, Readiness, Reconciler, Resource, ServiceError, ServiceId, SpawnError, State, Usage,
 };
 use types::{Nanos, PAGE_SIZE};
 
@@ -20,6 +20,9 @@ use crate::{CellId, Launch, Notice, Order, Output, Pause, Watch, parse_notice};
 
 /// Inputs of the reconciler that are kept, 32 bytes each: boot and the first hours of a quiet system.
 const LOG: usize = 8192;
+
+/// Services whose start times are kept after they have left the set.
+const MOST_LEARNED: usize = 1024;
 
 /// What depends on the machine.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +50,12 @@ pub struct Supervisor {
     pub(crate) slots: Vec<Slot>,
     pub(crate) happenings: Happenings,
     pub(crate) starts: Vec<Start>,
+    /// How long services of earlier sets took to start, by name.
+    learned: BTreeMap<Name, Nanos>,
+    /// A start was measured that the order of starts does not know of yet.
+    untuned: bool,
+    /// The reconciler contradicts itself, and this follows when every cell is gone.
+    last_end: Option<Ending>,
     /// What the reconciler was told.
     pub(crate) log: EventLog,
     pub(crate) balancings: Balancings,
@@ -117,6 +126,9 @@ impl Supervisor {
             slots: alloc::vec![Slot::default(); bounds.instances.into()],
             happenings,
             starts: Vec::new(),
+            learned: BTreeMap::new(),
+            untuned: false,
+            last_end: None,
             log: EventLog::new(LOG),
             balancings: Balancings::default(),
         }
@@ -134,6 +146,46 @@ impl Supervisor {
         }
         if self.balancings.is_due(now) {
             self.finish(now);
+        }
+        if self.untuned && self.orders.is_empty() && !self.engine.has_pending() {
+            self.retune(now);
+        }
+    }
+
+    /// Between steps, when there is nothing else to do: the next starts follow the critical path as it was measured.
+    fn retune(&mut self, now: Nanos) {
+        let starting = self.slots.iter().any(|slot| slot.state == State::Starting);
+        if starting || self.engine.is_frozen() {
+            return;
+        }
+        self.untuned = false;
+        self.log.note(now, Input::Retune);
+        self.engine.retune();
+    }
+
+    /// Before a new set: keeps how long the services of this one took to start.
+    pub(crate) fn remember_starts(&mut self) {
+        for (id, definition) in self.engine.catalog().services() {
+            let time = self.engine.instances(id).map(|view| view.start_time).max().unwrap_or_default();
+            if time > Nanos::ZERO && (self.learned.len() < MOST_LEARNED || self.learned.contains_key(&definition.name))
+            {
+                self.learned.insert(definition.name.clone(), time);
+            }
+        }
+    }
+
+    /// After a new set: tells the reconciler what it has not measured itself.
+    pub(crate) fn teach_starts(&mut self, now: Nanos) {
+        let unknown = |id: ServiceId| self.engine.instances(id).all(|view| view.start_time == Nanos::ZERO);
+        let known = self.engine.catalog().services().filter_map(|(id, definition)| {
+            let time = self.learned.get(&definition.name).filter(|_| unknown(id))?;
+            Some((id, *time))
+        });
+        let known: Vec<_> = known.collect();
+        self.untuned |= !known.is_empty();
+        for (id, time) in known {
+            self.log.note(now, Input::Learn(id, time));
+            self.engine.learn(id, time);
         }
     }
 
@@ -236,6 +288,20 @@ impl Supervisor {
         self.step(now, Event::OutOfMemory(CellId::of(cell).identity));
     }
 
+    /// Of cells by number, with the bytes that each has, the one that must go when memory is short, and whether a critical
+    /// service goes with it.
+    pub fn victim(&self, cells: &[(u64, u64)]) -> Option<(u64, bool)> {
+        let mut usage = Vec::new();
+        usage.try_reserve_exact(cells.len()).ok()?;
+        let instance = |cell: u64| CellId::from_number(cell).identity.instance;
+        usage.extend(cells.iter().map(|(cell, bytes)| Usage { instance: instance(*cell), bytes: *bytes }));
+        // Not a small one that has to go again and again while another grows.
+        let need = cells.iter().map(|(_, bytes)| *bytes).max()? / 2;
+        let found = self.engine.victim(&usage, need)?;
+        let (cell, _) = cells.iter().find(|(cell, _)| instance(*cell) == found.identity.instance)?;
+        Some((*cell, found.critical))
+    }
+
     /// A command; what is due by `now` happens first.
     ///
     /// # Errors
@@ -248,6 +314,9 @@ impl Supervisor {
     }
 
     fn command_once(&mut self, now: Nanos, actor: Actor, command: Command) -> services::Result<()> {
+        if self.engine.is_frozen() {
+            return self.last_resort(actor, command);
+        }
         let Some(mut actions) = self.take_actions() else { return Ok(()) };
         self.log.note(now, Input::Command(actor, command));
         let result = self.engine.command(now, actor, command, &mut actions);
@@ -265,13 +334,41 @@ impl Supervisor {
         self.sets.output(self.engine.catalog().find(name)?)
     }
 
+    /// The reconciler contradicts itself and decides nothing any more. What runs goes on; what can still be done is to look,
+    /// and to end: everything is killed, and when it is gone so is the machine.
+    fn last_resort(&mut self, actor: Actor, command: Command) -> services::Result<()> {
+        let (Command::Shutdown(ending) | Command::KillAll(ending)) = command else {
+            return Err(ServiceError::ShuttingDown);
+        };
+        if !self.engine.catalog().grants_system(actor) {
+            return Err(ServiceError::PermissionDenied(command.role()));
+        }
+        log::error!("svc: the supervisor contradicts itself; everything is killed, then: {ending:?}");
+        self.last_end = Some(ending);
+        self.orders.extend(self.slots.iter().filter_map(|slot| slot.cell.clone()).map(Order::Kill));
+        self.end_if_empty();
+        Ok(())
+    }
+
+    /// In the last resort: the machine ends when no cell is left.
+    fn end_if_empty(&mut self) {
+        if self.live_cells() == 0
+            && let Some(ending) = self.last_end.take()
+        {
+            self.orders.push_back(Order::End(ending));
+        }
+    }
+
     /// Whether the end has begun.
     pub fn is_shutting_down(&self) -> bool {
-        self.engine.shutdown_stage().is_some()
+        self.engine.shutdown_stage().is_some() || self.last_end.is_some()
     }
 
     /// Cells alive.
     pub fn live_cells(&self) -> u32 {
+        if self.engine.is_frozen() {
+            return self.slots.iter().filter(|slot| slot.cell.is_some()).count() as u32;
+        }
         self.engine.live_cells()
     }
 
@@ -279,6 +376,13 @@ impl Supervisor {
 
     fn cell_changed(&mut self, now: Nanos, cell: &Arc<Cell>) {
         let identity = CellId::of(cell).identity;
+        if self.slot_of(identity).is_none() {
+            return;
+        }
+        if let Some(end) = cell.take_probe_end() {
+            let well = end == ExitStatus::Exited(0);
+            self.step(now, Event::Probed(identity, if well { ProbeResult::Pass } else { ProbeResult::Fail }));
+        }
         let Some(slot) = self.slot_of(identity) else { return };
         let end = cell.main_end();
         if cell.members() == 0 {
@@ -287,6 +391,7 @@ impl Supervisor {
             slot.lived = Some(now.saturating_sub(slot.born));
             self.step(now, Event::Empty(identity, exit));
             self.balancings.forget(CellId::of(cell));
+            self.end_if_empty();
         } else if let Some(end) = end
             && !slot.main_reported
         {
@@ -325,6 +430,8 @@ impl Supervisor {
                 None => return,
             }
         }
+        log::error!("svc: the supervisor finds no end and decides nothing any more; what runs goes on");
+        self.engine.give_up();
     }
 
     pub(crate) fn take_actions(&mut self) -> Option<Actions> {
@@ -428,6 +535,7 @@ impl Supervisor {
         let from = core::mem::replace(&mut slot.state, to);
         if to == State::Running {
             slot.note_life(now);
+            self.untuned = true;
         }
         self.happenings.add(Happening { sequence: 0, time: now, service, identity, index, from, to, cause });
         self.note_start(now, service, to);

@@ -73,8 +73,8 @@ impl World for Told {
         self.now().saturating_sub(since.at)
     }
 
-    fn probe(&self, _launch: &Launch) -> ProbeResult {
-        ProbeResult::Pass
+    fn probe(&self, _launch: &Launch) -> Option<ProbeResult> {
+        Some(ProbeResult::Pass)
     }
 
     fn arrange(&self, service: &Name) {
@@ -370,7 +370,10 @@ fn what_this_kernel_cannot_do_is_refused() {
     network.listen.push(listen);
     let mut probed = daemon("probed");
     probed.health.live = Some(services::Probe::default());
-    probed.probe = services::ProbeTarget::Execute(alloc::vec!["/bin/true".into()]);
+    probed.probe = services::ProbeTarget::Connect(services::Endpoint {
+        kind: services::SocketKind::Tcp,
+        address: "127.0.0.1:80".into(),
+    });
     for bad in [network, probed] {
         assert!(matches!(bench.load(alloc::vec![daemon("a"), bad.clone()]), Reply::Mistakes(list) if list.len() == 1));
         let units = alloc::vec![Unit::bare(daemon("a")), Unit::bare(bad)];
@@ -397,6 +400,84 @@ fn a_quota_on_memory_kills_only_whom_it_shall() {
         bench.services.with(&bench.world, |supervisor| supervisor.over_memory(Nanos(1), &cell));
     }
     assert_eq!(bench.settle(), ["kill dies"]);
+}
+
+#[test]
+fn start_times_are_measured_kept_and_given_back() {
+    let bench = Bench::new();
+    let mut slow = daemon("slow");
+    slow.ready = Readiness::Notify;
+    bench.load(alloc::vec![slow.clone(), daemon("other")]);
+    bench.verb(Verb::Start, "slow");
+    bench.settle();
+    bench.advance(Nanos::from_secs(3));
+    let now = bench.world.now();
+    bench.services.with(&bench.world, |all| all.notice(now, &bench.cell("slow"), b"READY=1"));
+    bench.settle();
+    let time = |bench: &Bench| {
+        bench.services.look(|all| {
+            let id = all.visible(Actor::Supervisor, "slow").unwrap();
+            all.engine.instances(id).next().unwrap().start_time
+        })
+    };
+    assert_eq!(time(&bench), Nanos::from_secs(3));
+    let noted = |bench: &Bench, what: &dyn Fn(&services::Input) -> bool| {
+        bench.services.look(|all| all.log.entries().filter_map(|entry| entry.read()).filter(|(_, it)| what(it)).count())
+    };
+    assert_eq!(noted(&bench, &|input| *input == services::Input::Retune), 1, "the order of starts follows it");
+    // Out of the set, gone, and in again.
+    bench.load(alloc::vec![daemon("other")]);
+    bench.settle();
+    bench.empty("slow");
+    bench.settle();
+    bench.load(alloc::vec![daemon("other")]);
+    bench.load(alloc::vec![slow, daemon("other")]);
+    bench.settle();
+    assert_eq!(time(&bench), Nanos::from_secs(3));
+    assert_eq!(noted(&bench, &|input| matches!(input, services::Input::Learn(..))), 1, "a replay knows it as well");
+    assert_eq!(noted(&bench, &|input| *input == services::Input::Retune), 2);
+}
+
+#[test]
+fn a_supervisor_that_contradicts_itself_can_still_be_looked_at_and_ended() {
+    let bench = Bench::new();
+    bench.load(alloc::vec![Definition { enabled: true, ..daemon("a") }, Definition { enabled: true, ..daemon("b") }]);
+    bench.settle();
+    bench.services.with(&bench.world, |all| all.engine.give_up());
+    assert_eq!(rows(bench.ask(Request::List)), 2);
+    assert!(matches!(bench.verb(Verb::Stop, "a"), Reply::Error(_)));
+    assert!(bench.settle().is_empty(), "it decides nothing");
+    let end = Request::Shutdown(services::wire::Power::Restart);
+    let stranger = Actor::Caller { user: Uid(33), service: None };
+    assert!(matches!(bench.ask_as(stranger, end.clone()), Reply::Error(_)), "not for everybody");
+    assert_eq!(bench.ask(end), Reply::Ok);
+    let mut deeds = bench.settle();
+    deeds.sort();
+    assert_eq!(deeds, ["kill a", "kill b"]);
+    bench.empty("a");
+    assert!(bench.settle().is_empty());
+    bench.empty("b");
+    assert_eq!(bench.settle(), ["end Reboot"]);
+}
+
+#[test]
+fn the_victim_is_a_critical_service_only_if_there_is_no_other() {
+    let bench = Bench::new();
+    let critical = Definition { critical: true, ..daemon("vital") };
+    bench.load(alloc::vec![critical, daemon("large"), daemon("small")]);
+    for text in ["vital", "large", "small"] {
+        bench.verb(Verb::Start, text);
+    }
+    bench.settle();
+    let victim = |cells: &[(&str, u64)]| {
+        let cells: Vec<_> = cells.iter().map(|(text, bytes)| (bench.cell(text).id(), *bytes)).collect();
+        bench.services.look(|all| all.victim(&cells))
+    };
+    let id = |text: &str| bench.cell(text).id();
+    assert_eq!(victim(&[("vital", 900), ("large", 800), ("small", 10)]), Some((id("large"), false)));
+    assert_eq!(victim(&[("vital", 900), ("small", 10)]), Some((id("small"), false)));
+    assert_eq!(victim(&[("vital", 900)]), Some((id("vital"), true)));
+    assert_eq!(victim(&[]), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use core::fmt::{self, Write};
 
 use process::Spans;
 use services::wire::Direction;
-use services::{Actor, Identity, ServiceId};
+use services::{Actor, Cause, Identity, ServiceId};
 use types::{Nanos, PAGE_SIZE};
 
 use crate::{CellId, Supervisor, World};
@@ -119,7 +119,10 @@ impl Supervisor {
                 None => out.write_str(": waits")?,
             }
             if line.failures > 0 {
-                write!(out, ", {} failures, last end {:?}", line.failures, line.last_end)?;
+                write!(out, ", {} failures", line.failures)?;
+            }
+            if line.last_end != Cause::None {
+                write!(out, ", last end {:?}", line.last_end)?;
             }
             if !line.last_line.is_empty() {
                 write!(out, ", said {:?}", line.last_line)?;

@@ -59,8 +59,9 @@ pub trait World: Send + Sync {
     /// How long the cell could have run, or ran, since that moment: time that others took from it does not count.
     fn runnable(&self, cell: &Arc<Cell>, since: SignOfLife) -> Nanos;
 
-    /// Asks whether an instance is well.
-    fn probe(&self, launch: &Launch) -> ProbeResult;
+    /// Asks whether an instance is well; nothing if the end of a process in its cell will say that
+    /// ([`Cell::take_probe_end`]), within the time that its definition gives.
+    fn probe(&self, launch: &Launch) -> Option<ProbeResult>;
 
     /// Gives out anew what waits at the sockets of a service.
     fn arrange(&self, service: &Name);

@@ -17,6 +17,8 @@ pub(crate) fn run(group: &str) -> bool {
         "io" => io(),
         "watchdog" => watchdog(),
         "pause" => pause(),
+        "probes" => probes(),
+        "memory-out" => memory_out(),
         _ => return false,
     }
     true
@@ -276,5 +278,77 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(700));
     let row = control.row("beats").map(|row| (row.state, row.generation));
     expect_eq("standing still is not hanging", row, Some((State::Running, first)));
+    control.clear();
+}
+
+/// Programs that say whether a service is well.
+fn probes() {
+    let mut control = Control::open().expect("/dev/svc");
+    let _ = std::fs::remove_file("/tmp/svcheck-ill");
+    let probed = |name: &str, how: &str| {
+        let mut one = service(name, &["good"]);
+        let words = ["/bin/svcheck", "be", "probe", how];
+        one.probe = services::ProbeTarget::Execute(words.map(Into::into).into());
+        one.health.live =
+            Some(services::Probe { period: Nanos::from_millis(200), timeout: Nanos::from_millis(150), failures: 2 });
+        one.restart.policy = RestartPolicy::Never;
+        one.user = types::Uid(33);
+        one
+    };
+    let mut ready = probed("ready", "file");
+    ready.ready = Readiness::Probe;
+    let mut missing = probed("missing", "file");
+    missing.probe = services::ProbeTarget::Execute(vec!["/bin/no-such-program".into()]);
+    control.load(vec![probed("well", "file"), probed("slow", "forever"), ready, missing]);
+    let unwell = Cause::Health(services::Health::Probe);
+    let fails = |control: &mut Control, name: &str| {
+        wait(10, || control.row(name).is_some_and(|row| row.state == State::Failed && row.cause == unwell))
+    };
+    control.verb(Verb::Start, "well");
+    control.reaches("well", State::Running);
+    wait(5, || log(&mut control, "well").lines().count() >= 3);
+    let said = log(&mut control, "well");
+    expect_eq("the program runs as the service", said.lines().next().unwrap_or_default(), "well asked as 33");
+    expect_eq("it is well", control.state("well"), Some(State::Running));
+    std::fs::write("/tmp/svcheck-ill", "").expect("written");
+    expect("until the program says otherwise", fails(&mut control, "well"));
+    control.verb(Verb::Start, "ready");
+    std::thread::sleep(Duration::from_millis(500));
+    expect_eq("one that a program must find ready waits for that", control.state("ready"), Some(State::Starting));
+    std::fs::remove_file("/tmp/svcheck-ill").expect("removed");
+    expect("and is", control.reaches("ready", State::Running));
+    control.verb(Verb::Start, "slow");
+    expect("a program that takes too long says no", fails(&mut control, "slow"));
+    control.verb(Verb::Start, "missing");
+    expect("as does one that is not there", fails(&mut control, "missing"));
+    control.verb(Verb::Stop, "ready");
+    control.reaches("ready", State::Down);
+    expect("none is left", wait(5, || crate::control::survivors() == 0));
+    control.clear();
+}
+
+/// Memory runs out: a service goes as a whole, by its name, and no critical one while another would do.
+fn memory_out() {
+    let mut control = Control::open().expect("/dev/svc");
+    let mut vital = service("vital", &["eat", "160"]);
+    vital.critical = true;
+    let mut greedy = service("greedy", &["eat", "0"]);
+    greedy.restart.policy = RestartPolicy::Never;
+    control.load(vec![vital, greedy]);
+    control.verb(Verb::Start, "vital");
+    expect("a critical service has much", wait(20, || log(&mut control, "vital") == "full"));
+    let first = life(&mut control, "vital");
+    control.verb(Verb::Start, "greedy");
+    expect("one that takes all goes", {
+        wait(60, || control.row("greedy").is_some_and(|row| row.state == State::Failed))
+    });
+    let out = Some(Cause::Health(services::Health::OutOfMemory));
+    expect_eq("which is called by its name", control.row("greedy").map(|row| row.cause), out);
+    let row = control.row("vital").map(|row| (row.state, row.generation));
+    expect_eq("the critical one stays", row, Some((State::Running, first)));
+    // While little memory is free, /proc refuses to be read.
+    expect("and nothing is left of the other", wait(5, || crate::control::survivors() == 1));
+    let why = std::fs::read_to_string("/proc/svc/greedy/why").unwrap_or_default();
+    expect("why says so", why.contains("greedy is failed") && why.contains("Health(OutOfMemory)"));
     control.clear();
 }

@@ -15,6 +15,8 @@ pub(crate) fn be(words: &[String]) -> Option<ExitCode> {
         "beat" => beat(number(1), number(2)),
         "hang" => hang(word(1)),
         "breed" => breed(),
+        "probe" => Some(probe(word(1))),
+        "eat" => eat(number(1)),
         _ => None,
     }
 }
@@ -151,5 +153,34 @@ fn breed() -> ! {
             }
             libc::waitpid(child, std::ptr::null_mut(), 0);
         }
+    }
+}
+
+/// Says whether the service is well.
+fn probe(how: &str) -> ExitCode {
+    if how == "forever" {
+        burn();
+    }
+    // SAFETY: takes nothing and cannot fail.
+    let user = unsafe { libc::getuid() };
+    println!("{} asked as {user}", std::env::var("SVC_NAME").unwrap_or_default());
+    ExitCode::from(u8::from(std::path::Path::new("/tmp/svcheck-ill").exists()))
+}
+
+/// Uses so many MiB, or all there are, with a second process that uses none.
+fn eat(most: u64) -> ! {
+    // SAFETY: there is one thread.
+    if most == 0 && unsafe { libc::fork() } == 0 {
+        loop {
+            std::thread::sleep(Duration::from_secs(1000));
+        }
+    }
+    let mut eaten = Vec::new();
+    while most == 0 || (eaten.len() as u64) < most {
+        eaten.push(std::hint::black_box(vec![1u8; 1 << 20]));
+    }
+    println!("full");
+    loop {
+        std::thread::sleep(Duration::from_secs(1000));
     }
 }

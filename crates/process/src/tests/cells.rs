@@ -9,8 +9,8 @@ use types::{CpuSet, Credentials, Nanos, Pid};
 
 use crate::testing::{Plain, PlainThread, Random, World};
 use crate::{
-    Cell, CellBoard, CellLimits, CloneFlags, ExitStatus, LimitDecision, LimitPolicy, OwnLimit, OwnResource, Places,
-    ProcessError, ProcessFlag, ResourceLimits, SpawnRequest, UNLIMITED,
+    Cell, CellBoard, CellLimits, CellRole, CloneFlags, ExitStatus, LimitDecision, LimitPolicy, OwnLimit, OwnResource,
+    Places, ProcessError, ProcessFlag, ResourceLimits, SpawnRequest, UNLIMITED,
 };
 
 struct Cells {
@@ -32,6 +32,10 @@ impl Cells {
     }
 
     fn try_spawn(&self, cell: &Arc<Cell>) -> crate::Result<PlainThread> {
+        self.spawn_as(cell, CellRole::Main)
+    }
+
+    fn spawn_as(&self, cell: &Arc<Cell>, role: CellRole) -> crate::Result<PlainThread> {
         let request = SpawnRequest::<Plain> {
             space: Arc::new(77),
             places: Places { cwd: 5, root: 6 },
@@ -41,7 +45,7 @@ impl Cells {
             name: b"daemon",
             now: Nanos(9),
         };
-        self.world.table.spawn_in_cell(cell.clone(), request)
+        self.world.table.spawn_in_cell(cell.clone(), role, request)
     }
 
     fn news(&self) -> Vec<u64> {
@@ -347,4 +351,27 @@ fn a_metered_cell_knows_for_how_long_it_could_not_run() {
     cell.note_wait(ms(20), ms(30));
     cell.note_wait(ms(25), ms(35));
     assert_eq!(cell.kept_waiting(), ms(26), "what overlaps counts once");
+}
+
+#[test]
+fn a_probe_belongs_to_the_cell_and_its_end_is_told_once() {
+    let cells = Cells::new();
+    let cell = cells.cell(7, 10);
+    let main = cells.spawn(&cell);
+    let probe = cells.spawn_as(&cell, CellRole::Probe).unwrap();
+    assert_eq!((cell.main(), cell.probe(), cell.members(), cell.tasks()), (main.pid(), Some(probe.pid()), 2, 2));
+    cells.world.exit(&probe, 3);
+    assert_eq!((cells.news(), cell.probe(), cell.main_end(), cell.members()), (alloc::vec![7], None, None, 1));
+    assert_eq!((cell.take_probe_end(), cell.take_probe_end()), (Some(ExitStatus::Exited(3)), None));
+    // The next one is asked instead of one that takes too long.
+    let slow = cells.spawn_as(&cell, CellRole::Probe).unwrap();
+    let next = cells.spawn_as(&cell, CellRole::Probe).unwrap();
+    cells.world.exit(&slow, 0);
+    assert_eq!((cells.news(), cell.take_probe_end(), cell.probe()), (Vec::new(), None, Some(next.pid())));
+    // It ends with the cell.
+    cells.world.table.kill_cell(&cell).run();
+    cells.world.settle(&main);
+    cells.world.settle(&next);
+    assert_eq!((cell.members(), cell.tasks()), (0, 0));
+    assert!(cells.spawn_as(&cell, CellRole::Probe).is_err());
 }

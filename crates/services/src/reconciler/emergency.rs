@@ -80,6 +80,11 @@ impl Reconciler {
         }
     }
 
+    /// Decides nothing any more: whoever carries it out found a contradiction.
+    pub const fn give_up(&mut self) {
+        self.frozen = true;
+    }
+
     /// The emergency reboots so far, to be kept over the next one.
     pub const fn reboot_guard(&self) -> RebootGuard {
         self.config.reboots

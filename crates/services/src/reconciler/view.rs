@@ -172,6 +172,7 @@ impl Reconciler {
 
     /// Whether the reconciler found itself in contradiction and stopped; everything that runs goes on.
     pub const fn is_frozen(&self) -> bool {
+        // Set by a step that found no end, or by [`Reconciler::give_up`].
         self.frozen
     }
 

@@ -1,13 +1,16 @@
 //! The start of a service: a process in a new cell, with files, program and rights as its definition says.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 
-use abi::Errno;
 use abi::linux::general as linux;
+use abi::{Errno, Signal};
+use process::signal::SigInfo;
 use process::stack::Arguments;
 use process::{
-    ExecCommit, IsolationLevel, Limit, NR_OPEN, OnExec, Places, ProcessManager, Resource, ResourceLimits, SpawnRequest,
+    Cell, CellRole, ExecCommit, IsolationLevel, Limit, NR_OPEN, OnExec, Places, ProcessManager, Resource,
+    ResourceLimits, SpawnRequest,
 };
 use services::{Definition, Isolation, ProbeResult, ProbeTarget, Readiness, Retry, SpawnError, SpawnStep};
 use supervisor::Launch;
@@ -21,6 +24,7 @@ use crate::actor::Standing;
 use crate::calls::exec::{Image, Loader, load};
 use crate::calls::resource::space_limits;
 use crate::native::KernelHost;
+use crate::wait::Sleep;
 use crate::{NewThread, OpenFile, SysError, SysResult, System, Thread, VectorState};
 
 /// First descriptor of passed sockets (sd_listen_fds(3)).
@@ -44,7 +48,7 @@ impl<T, E: Into<SysError>> At<T> for Result<T, E> {
 /// # Errors
 /// How far it came; the cell has no process then.
 pub(super) fn spawn(system: &'static System, launch: &Launch) -> Result<(), SpawnError> {
-    start(system, launch).map_err(|Failed(step, error)| {
+    start(system, launch, CellRole::Main).map_err(|Failed(step, error)| {
         let errno = match error {
             SysError::Errno(errno) => errno,
             SysError::Restart(_) => Errno::EINTR,
@@ -56,30 +60,65 @@ pub(super) fn spawn(system: &'static System, launch: &Launch) -> Result<(), Spaw
 }
 
 /// Asks whether a service is well: whether somebody takes a connection where its definition says, of those endpoints that the
-/// supervisor admits.
-pub(super) fn probe(system: &'static System, launch: &Launch) -> ProbeResult {
+/// supervisor admits; or whether a program says so by its exit status.
+pub(super) fn probe(system: &'static System, launch: &Launch) -> Option<ProbeResult> {
     let definition = &launch.unit.definition;
     let at = match &definition.probe {
         ProbeTarget::Own => definition.listen.first().map(|listen| &listen.at),
         ProbeTarget::Connect(endpoint) => Some(endpoint),
-        ProbeTarget::Execute(_) => None,
+        ProbeTarget::Execute(_) => return probe_by_program(system, launch),
     };
     let standing = || {
         let init = system.processes.process(Pid::INIT)?.first_thread()?;
         Some(Standing::of_kernel(init.namespaces(), init.fs()?.root()))
     };
     let taken = at.zip(standing()).is_some_and(|(at, standing)| super::sockets::connect(system, &standing, at).is_ok());
-    if taken { ProbeResult::Pass } else { ProbeResult::Fail }
+    Some(if taken { ProbeResult::Pass } else { ProbeResult::Fail })
 }
 
-fn start(system: &'static System, launch: &Launch) -> Result<(), Failed> {
+/// Starts the program that says whether a service is well, in the service's cell, as the service's user; it has the time of
+/// the probe, then it is killed.
+fn probe_by_program(system: &'static System, launch: &Launch) -> Option<ProbeResult> {
+    if let Some(old) = launch.cell.probe() {
+        end_probe(system, &launch.cell, old);
+    }
+    if let Err(Failed(step, error)) = start(system, launch, CellRole::Probe) {
+        log::warn!("svc: the probe of {} cannot be started: {step:?} {error:?}", launch.name());
+        return Some(ProbeResult::Fail);
+    }
+    let probe = launch.cell.probe()?;
+    let cell = launch.cell.clone();
+    let timeout = launch.unit.definition.health.live.unwrap_or_default().timeout;
+    let limit = alloc::boxed::Box::pin(async move {
+        Sleep::new(system, system.platform.now() + timeout).await;
+        if cell.probe() == Some(probe) {
+            end_probe(system, &cell, probe);
+        }
+    });
+    if system.platform.run_task(limit).is_err() {
+        end_probe(system, &launch.cell, probe);
+    }
+    None
+}
+
+fn end_probe(system: &'static System, cell: &Arc<Cell>, pid: Pid) {
+    let process = system.processes.process(pid);
+    if let Some(process) = process.filter(|found| found.cell().is_some_and(|own| Arc::ptr_eq(own, cell))) {
+        system.run(system.processes.signal_process(&process, SigInfo::kernel(Signal::KILL)));
+    }
+}
+
+fn start(system: &'static System, launch: &Launch, role: CellRole) -> Result<(), Failed> {
     if !system.frames.has_headroom() {
         return Err(Failed(SpawnStep::Memory, Errno::ENOMEM.into()));
     }
     let definition = &launch.unit.definition;
     let init = system.processes.process(Pid::INIT).and_then(|init| init.first_thread());
     let init = init.ok_or(Errno::ESRCH).at(SpawnStep::Execute)?;
-    let (namespaces, root) = (init.namespaces(), init.fs().ok_or(Errno::ESRCH).at(SpawnStep::Execute)?.root());
+    // A probe sees what the service sees.
+    let main = || system.processes.process(launch.cell.main()).and_then(|main| main.first_thread());
+    let model = if role == CellRole::Probe { main().unwrap_or(init) } else { init };
+    let (namespaces, root) = (model.namespaces(), model.fs().ok_or(Errno::ESRCH).at(SpawnStep::Execute)?.root());
     let standing = Standing::of_kernel(namespaces.clone(), root.clone());
     let cwd = match definition.directory.as_bytes() {
         b"" => root.clone(),
@@ -96,13 +135,19 @@ fn start(system: &'static System, launch: &Launch) -> Result<(), Failed> {
         name: definition.name.as_str().as_bytes(),
         now: system.platform.now(),
     };
-    let thread = system.processes.spawn_in_cell(launch.cell.clone(), request).at(SpawnStep::Memory)?;
-    prepare(system, launch, &thread, &standing).inspect_err(|_| system.run(system.processes.abandon(&thread)))
+    let thread = system.processes.spawn_in_cell(launch.cell.clone(), role, request).at(SpawnStep::Memory)?;
+    prepare(system, launch, role, &thread, &standing).inspect_err(|_| system.run(system.processes.abandon(&thread)))
 }
 
 /// Gives the process files, walls and its program, and lets it run.
-fn prepare(system: &'static System, launch: &Launch, thread: &Arc<Thread>, standing: &Standing) -> Result<(), Failed> {
-    open_files(system, launch, thread, standing).at(SpawnStep::Open)?;
+fn prepare(
+    system: &'static System,
+    launch: &Launch,
+    role: CellRole,
+    thread: &Arc<Thread>,
+    standing: &Standing,
+) -> Result<(), Failed> {
+    open_files(system, launch, role, thread, standing).at(SpawnStep::Open)?;
     let definition = &launch.unit.definition;
     if definition.security.no_new_privileges {
         thread.set_no_new_privs();
@@ -112,14 +157,15 @@ fn prepare(system: &'static System, launch: &Launch, thread: &Arc<Thread>, stand
         Isolation::Namespace => IsolationLevel::Namespace,
         Isolation::Container => IsolationLevel::Container,
     };
-    if level != IsolationLevel::Process {
+    // A probe is in the walls of the service already.
+    if level != IsolationLevel::Process && role == CellRole::Main {
         let host = KernelHost::of_kernel(system);
         let manager = ProcessManager::new(&system.processes, host, &system.manager);
         manager.set_isolation(thread.pid(), level).at(SpawnStep::Credentials)?;
     }
-    let image = image(system, launch, thread, standing)?;
+    let image = image(system, launch, role, thread, standing)?;
     let context = image.context();
-    let path = program(definition).as_bytes();
+    let path = program(definition, role).as_bytes();
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
     system.run(system.processes.begin_exec(thread).at(SpawnStep::Execute)?);
     let commit = ExecCommit {
@@ -143,23 +189,37 @@ fn prepare(system: &'static System, launch: &Launch, thread: &Arc<Thread>, stand
     system.platform.start_thread(new).map_err(|_| Errno::ENOMEM).at(SpawnStep::Memory)
 }
 
-fn program(definition: &Definition) -> &str {
-    definition.exec.first().map_or("", |path| path.as_str())
+/// Program and arguments.
+fn words(definition: &Definition, role: CellRole) -> &[String] {
+    match (&definition.probe, role) {
+        (ProbeTarget::Execute(command), CellRole::Probe) => command,
+        _ => &definition.exec,
+    }
+}
+
+fn program(definition: &Definition, role: CellRole) -> &str {
+    words(definition, role).first().map_or("", |path| path.as_str())
 }
 
 /// Loads the program, with arguments and environment.
-fn image(system: &'static System, launch: &Launch, thread: &Arc<Thread>, standing: &Standing) -> Result<Image, Failed> {
+fn image(
+    system: &'static System,
+    launch: &Launch,
+    role: CellRole,
+    thread: &Arc<Thread>,
+    standing: &Standing,
+) -> Result<Image, Failed> {
     let definition = &launch.unit.definition;
     let process = thread.process();
     let mut arguments = Arguments::new(process.limit(Resource::Stack));
-    for argument in &definition.exec {
+    for argument in words(definition, role) {
         arguments.push_argument(argument.as_bytes()).map_err(|_| Errno::E2BIG).at(SpawnStep::Execute)?;
     }
     let mut variable = |text: &str| arguments.push_environment(text.as_bytes()).map_err(|_| Errno::E2BIG);
     for text in launch.environment() {
         variable(&text).at(SpawnStep::Execute)?;
     }
-    if !definition.listen.is_empty() {
+    if !definition.listen.is_empty() && role == CellRole::Main {
         let own = process.shown(process.pid().0);
         for text in [
             format!("LISTEN_FDS={}", definition.listen.len()),
@@ -177,7 +237,7 @@ fn image(system: &'static System, launch: &Launch, thread: &Arc<Thread>, standin
         quota: Some(launch.cell.memory().clone()),
         randomize: system.randomize,
     };
-    let path = program(definition).as_bytes();
+    let path = program(definition, role).as_bytes();
     let location = standing.context().resolve(path, Follow::Yes).at(SpawnStep::Open)?;
     load(&loader, standing, location, path, &mut arguments).at(SpawnStep::Format)
 }
@@ -201,7 +261,13 @@ fn limits(definition: &Definition) -> SysResult<ResourceLimits> {
 }
 
 /// Standard streams, passed sockets, and the descriptor for readiness.
-fn open_files(system: &'static System, launch: &Launch, thread: &Arc<Thread>, standing: &Standing) -> SysResult<()> {
+fn open_files(
+    system: &'static System,
+    launch: &Launch,
+    role: CellRole,
+    thread: &Arc<Thread>,
+    standing: &Standing,
+) -> SysResult<()> {
     let files = thread.files().ok_or(Errno::EBADF)?;
     let most = u64::from(FIRST_SOCKET) + launch.unit.definition.listen.len() as u64 + NR_OPEN / 2;
     let add = |file: Arc<dyn File>, flags: u32, at: u32| {
@@ -210,6 +276,9 @@ fn open_files(system: &'static System, launch: &Launch, thread: &Arc<Thread>, st
     add(Arc::new(NullDevice), linux::O_RDONLY, 0)?;
     for fd in [1, 2] {
         add(Arc::new(OutputFile(launch.output.clone())), linux::O_WRONLY, fd)?;
+    }
+    if role == CellRole::Probe {
+        return Ok(());
     }
     for (at, listen) in (FIRST_SOCKET..).zip(&launch.unit.definition.listen) {
         let socket = system.services.sockets.of(system, standing, launch, listen)?;

@@ -103,7 +103,7 @@ impl World for KernelWorld {
         now.saturating_sub(since.at).saturating_sub(waited + waits)
     }
 
-    fn probe(&self, launch: &Launch) -> ProbeResult {
+    fn probe(&self, launch: &Launch) -> Option<ProbeResult> {
         spawn::probe(self.0, launch)
     }
 
