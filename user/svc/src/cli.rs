@@ -17,7 +17,6 @@ pub fn command() -> Command {
         .about("Looks at services and controls them")
         .after_help(EXIT)
         .version(env!("CARGO_PKG_VERSION"))
-        .disable_help_subcommand(true)
         .arg(Arg::new("json").long("json").global(true).action(ArgAction::SetTrue).help("Prints one JSON object"))
         .subcommands(looking())
         .subcommands(operating())
@@ -221,7 +220,7 @@ mod tests {
     fn the_command_line_makes_sense_and_has_every_command() {
         command().debug_assert();
         let wanted = "list status start stop restart reload enable disable reset why plan deps check load rollback scale roll \
-                      set hold unhold top log events audit boot shutdown reboot isolate emergency cat completion man";
+                      set hold unhold pause resume top log events audit boot shutdown reboot isolate emergency cat completion man";
         let command = command();
         let mut have: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
         let mut wanted: Vec<_> = wanted.split_whitespace().collect();

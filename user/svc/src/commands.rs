@@ -60,6 +60,8 @@ pub struct App<'a> {
     connect: &'a mut Connect<'a>,
     supervisor: Option<Box<dyn Supervisor>>,
     json: bool,
+    /// Somebody reads it on a terminal.
+    formatted: bool,
     /// Where the system's definitions are.
     source: Source,
 }
@@ -73,7 +75,14 @@ impl fmt::Debug for App<'_> {
 impl<'a> App<'a> {
     /// With where to write and whom to ask.
     pub fn new(out: &'a mut dyn Write, err: &'a mut dyn Write, connect: &'a mut Connect<'a>) -> Self {
-        Self { out, err, connect, supervisor: None, json: false, source: Source::system() }
+        Self { out, err, connect, supervisor: None, json: false, formatted: false, source: Source::system() }
+    }
+
+    /// For a person at a terminal, or not.
+    #[must_use]
+    pub const fn for_terminal(mut self, terminal: bool) -> Self {
+        self.formatted = terminal;
+        self
     }
 
     /// With definitions somewhere else; for tests.

@@ -1,7 +1,7 @@
 //! The command `svc`; everything is in the library.
 #![forbid(unsafe_code)]
 
-use std::io::{Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use svc::client::Device;
@@ -17,7 +17,8 @@ fn main() -> ExitCode {
     };
     let (mut out, mut err) = (stdout().lock(), stderr());
     let mut connect = || Device::open().map(|device| Box::new(device) as Box<_>);
-    let code = App::new(&mut out, &mut err, &mut connect).run(&matches);
+    let terminal = stdout().is_terminal();
+    let code = App::new(&mut out, &mut err, &mut connect).for_terminal(terminal).run(&matches);
     // Nobody may be reading any more (`svc list | head`): no reason to complain.
     let _ = out.flush();
     ExitCode::from(code)

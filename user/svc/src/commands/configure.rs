@@ -87,7 +87,7 @@ impl App<'_> {
 
     pub(super) fn scale(&mut self, matches: &ArgMatches) -> Outcome {
         let what = matches.get_one::<String>("what").map_or("", String::as_str);
-        let usage = || Stop::Failed(USAGE, format!("{what:?} is not NAME=N"));
+        let usage = || Stop::Failed(USAGE, format!("{what:?} is not NAME=N, as in web=4, with N up to {}", u16::MAX));
         let (name, count) = what.split_once('=').ok_or_else(usage)?;
         let (name, count) = (parse_name(name)?, count.parse().map_err(|_| usage())?);
         match self.ask(&Request::Scale { name: name.clone(), count })? {

@@ -26,10 +26,17 @@ impl App<'_> {
             }
             return Ok(0);
         }
-        let wanted = matches.get_one::<String>("page").map_or("svc".to_owned(), |page| format!("svc-{page}"));
+        let command = matches.get_one::<String>("page").map(String::as_str);
+        let wanted = command.map_or("svc".to_owned(), |page| format!("svc-{page}"));
         let page = pages()?.into_iter().find(|(name, _)| *name == wanted);
-        let (_, text) = page.ok_or_else(|| Stop::Failed(USAGE, format!("there is no command {wanted}")))?;
-        self.out.write_all(&text)?;
+        let unknown = || Stop::Failed(USAGE, format!("there is no command {}", command.unwrap_or_default()));
+        let (_, text) = page.ok_or_else(unknown)?;
+        // A person has no formatter for it in the image.
+        if self.formatted {
+            self.out.write_all(&readable(&text))?;
+        } else {
+            self.out.write_all(&text)?;
+        }
         Ok(0)
     }
 }
@@ -40,11 +47,28 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>, Stop> {
     // Gives the commands their full names and the arguments that all have.
     command.build();
     let mut pages = Vec::new();
-    for page in command.get_subcommands().chain([&command]) {
+    for page in command.get_subcommands().filter(|page| page.get_name() != "help").chain([&command]) {
         let name = page.get_display_name().unwrap_or("svc").to_owned();
         let mut text = Vec::new();
         clap_mangen::Man::new(page.clone()).render(&mut text)?;
         pages.push((name, text));
     }
     Ok(pages)
+}
+
+/// A page for a terminal: without the formatter's requests.
+pub(super) fn readable(page: &[u8]) -> Vec<u8> {
+    let mut out = String::new();
+    for line in String::from_utf8_lossy(page).lines() {
+        let line = match line.split_once(' ') {
+            Some((".SH", title)) => format!("\n{}", title.trim_matches('"')),
+            Some((".TH" | ".ie", _)) => continue,
+            _ if line.starts_with('.') => continue,
+            _ => format!("    {line}"),
+        };
+        let line = ["\\fB", "\\fI", "\\fR", "\\&"].iter().fold(line, |line, mark| line.replace(mark, ""));
+        out.push_str(&line.replace("\\-", "-").replace("\\*(Aq", "'").replace("\\(aq", "'"));
+        out.push('\n');
+    }
+    out.trim_start().as_bytes().to_vec()
 }

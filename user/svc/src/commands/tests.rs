@@ -387,9 +387,8 @@ fn without_a_supervisor_there_is_a_clear_error() {
     assert!(err.starts_with("svc: there is no supervisor to ask (/dev/svc: No such file or directory"), "{err}");
 }
 
-#[test]
-fn events_are_lines() {
-    let event = Happening {
+fn happening() -> Happening {
+    Happening {
         sequence: 5,
         time: Nanos::from_millis(1234),
         service: name("web"),
@@ -399,9 +398,13 @@ fn events_are_lines() {
         to: State::Backoff,
         cause: Cause::Signalled(9),
         about: None,
-    };
+    }
+}
+
+#[test]
+fn events_are_lines() {
     let part = |list, lost| Reply::Happenings(HappeningPart { next: 6, lost, list });
-    let result = run("svc events", vec![part(vec![event], 4), part(vec![], 0)]);
+    let result = run("svc events", vec![part(vec![happening()], 4), part(vec![], 0)]);
     assert_eq!(result.out, "... 4 earlier ones are no longer kept\n     1.234 web#0.3 running -> backoff: SIGKILL\n");
     assert_eq!(result.asked, [Request::Events(0), Request::Events(6)]);
 }
@@ -414,6 +417,9 @@ fn every_command_has_a_page_and_every_shell_a_completion() {
         "{}",
         page.out
     );
+    let readable = String::from_utf8(super::manual::readable(page.out.as_bytes())).unwrap();
+    assert!(readable.starts_with("NAME\n    svc-start - Starts a service"), "{readable}");
+    assert!(!readable.contains('\\') && !readable.contains("\n."), "{readable}");
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(run(&format!("svc man --dir {}", directory.path().display()), vec![]).code, 0);
     let pages = fs::read_dir(directory.path()).unwrap().count();
@@ -422,5 +428,44 @@ fn every_command_has_a_page_and_every_shell_a_completion() {
     for shell in ["bash", "zsh", "fish"] {
         let text = run(&format!("svc completion {shell}"), vec![]).out;
         assert!(text.contains("isolate"), "{shell}");
+    }
+}
+
+/// Every key that is printed stands in the manual's table, in the row of its command.
+#[test]
+fn the_keys_of_json_are_those_of_the_manual() {
+    let manual = include_str!("../../../../docs/services.md");
+    let table = manual.split_once("## For programs").unwrap().1;
+    let row_of = |command: &str| {
+        let start = format!("| `{command}`");
+        table.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("no row of {command}"))
+    };
+    let event = HappeningPart { next: 1, lost: 0, list: vec![happening()] };
+    let none = HappeningPart { next: 1, lost: 0, list: Vec::new() };
+    for (line, rows, answers) in [
+        ("svc --json list", &["list"][..], vec![Reply::Rows(vec![row("web", State::Running)])]),
+        ("svc --json status web", &["status", "list", "why", "events"], vec![status("web", State::Waiting)]),
+        ("svc --json why web", &["why"], vec![Reply::Why(vec![link("web", 0, State::Waiting)])]),
+        ("svc --json events", &["events"], vec![Reply::Happenings(event), Reply::Happenings(none)]),
+    ] {
+        let object: serde_json::Value = serde_json::from_str(run(line, answers).out.lines().next().unwrap()).unwrap();
+        let mut keys = Vec::new();
+        collect(&object, &mut keys);
+        assert!(keys.len() > 5, "{keys:?}");
+        for key in keys.iter().filter(|key| !["command", "schema", "kind"].contains(&key.as_str())) {
+            let known = |command: &&str| row_of(command).contains(&format!("`{key}`"));
+            assert!(rows.iter().any(known), "{line} prints {key}, which the manual does not have");
+        }
+    }
+}
+
+fn collect(value: &serde_json::Value, keys: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(map) => map.iter().for_each(|(key, inner)| {
+            keys.push(key.clone());
+            collect(inner, keys);
+        }),
+        serde_json::Value::Array(list) => list.iter().for_each(|inner| collect(inner, keys)),
+        _ => {}
     }
 }

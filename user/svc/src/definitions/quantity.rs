@@ -19,6 +19,9 @@ pub fn duration(text: &str) -> Result<Nanos, String> {
     if text == "0" {
         return Ok(Nanos::ZERO);
     }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("{text:?} needs its unit, as in \"{text}s\""));
+    }
     let mut rest = text;
     let mut total = 0u64;
     if rest.is_empty() {

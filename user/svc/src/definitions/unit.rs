@@ -207,7 +207,10 @@ impl<'a> Reader<'a> {
     fn environment(&self, section: &Section<'a>) -> Option<Vec<(String, String)>> {
         let entry = section.entry("env")?;
         let Value::Table(table) = &entry.value else {
-            section.wrong(&entry.at, format!("env: a table is expected, not {}", entry.value.kind()));
+            section.wrong(
+                &entry.at,
+                format!("env: a table is expected, as in {{ LANG = \"C\" }}, not {}", entry.value.kind()),
+            );
             return None;
         };
         let mut all = Vec::new();
