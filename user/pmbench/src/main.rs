@@ -24,6 +24,7 @@ use crate::output::line;
 use crate::rows::ROWS;
 
 /// The first C string of `argv` and those after it.
+#[derive(Clone)]
 struct Arguments {
     next: *const *const c_char,
 }
@@ -55,13 +56,16 @@ extern "C" fn start(stack: *const *const c_char) -> ! {
         line("idle_free_memory_bytes", sys::free_memory());
         sys::power_off();
     }
+    // Before anything is written: a fault for that would count in the exec rows.
+    if arguments.clone().next().is_some_and(|argument| argument.to_bytes() == b"x") {
+        sys::exit(0);
+    }
     // SAFETY: argc strings and a null pointer, then the environment.
     vdso::note(unsafe { stack.add(1 + *stack.cast::<usize>() + 1) });
     let mut batches = measure::BATCHES;
     let mut any = false;
     while let Some(argument) = arguments.next() {
         match argument.to_bytes() {
-            b"x" => sys::exit(0),
             b"latency" => latencies(arguments),
             b"throughput" => throughputs(arguments, throughput::run),
             b"counted" => throughputs(arguments, throughput::count),
