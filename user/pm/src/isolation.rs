@@ -131,8 +131,14 @@ fn refusals() {
         let _ = gate::exec(PROGRAM, &["pm", "sleep"]);
         gate::exit(1);
     }
-    // It may not have begun its program yet; then it is as any other that runs.
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    let begun = || std::fs::read(format!("/proc/{running}/cmdline")).is_ok_and(|words| words.ends_with(b"sleep\0"));
+    for _ in 0..1000 {
+        if begun() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    expect("it runs", begun());
     let other = gate::ask(number::SET_ISOLATION, running, CONTAINER);
     expect("of another that runs: EBUSY", other == error(abi::Errno::EBUSY));
     call(KILL, [running.into(), 9, 0]);
