@@ -39,6 +39,11 @@ int main(void) {
     SHOW(futex(w, FUTEX_CMP_REQUEUE, 1, (void *)1, w + 1, 77));
     clock_gettime(CLOCK_REALTIME, &t);
     SHOW(futex(w, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 0, &t, 0, -1));
+    SHOW(futex(w, FUTEX_WAIT | FUTEX_CLOCK_REALTIME, 0, &t, 0, 0));
+    SHOW(futex(w, FUTEX_WAIT | FUTEX_CLOCK_REALTIME, 1, 0, 0, 0));
+    SHOW(futex(w, FUTEX_WAKE | FUTEX_CLOCK_REALTIME, 1, 0, 0, 0));
+    SHOW(futex(w, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME, 1, 0, 0, -1));
+    SHOW(futex(w, FUTEX_TRYLOCK_PI | FUTEX_CLOCK_REALTIME, 0, 0, 0, 0));
     SHOW(futex(w, FUTEX_WAKE_OP, 1, (void *)1, w + 1, (0 << 28) | (5 << 12)));
     SAY("op set %d\n", w[1]);
     signal(SIGALRM, exit);

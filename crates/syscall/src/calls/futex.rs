@@ -39,6 +39,9 @@ pub(crate) fn sys_futex_now(caller: Caller<'_>, args: [u64; 6]) -> Option<SysRes
     let operation = operation as u32;
     let scope = scope(operation);
     let (value, value3) = (value as u32, value3 as u32);
+    if refuses_clock(operation) {
+        return Some(Err(Errno::ENOSYS.into()));
+    }
     Some(match operation & linux::FUTEX_CMD_MASK as u32 {
         linux::FUTEX_WAKE => wake(caller, address, scope, value, MATCH_ANY),
         linux::FUTEX_WAKE_BITSET => wake(caller, address, scope, value, value3),
@@ -51,6 +54,12 @@ pub(crate) fn sys_futex_now(caller: Caller<'_>, args: [u64; 6]) -> Option<SysRes
     })
 }
 
+/// Whether a clock is named for an operation that knows of one only.
+const fn refuses_clock(operation: u32) -> bool {
+    operation & linux::FUTEX_CLOCK_REALTIME != 0
+        && !matches!(operation & linux::FUTEX_CMD_MASK as u32, linux::FUTEX_WAIT_BITSET | linux::FUTEX_LOCK_PI2)
+}
+
 /// Operations that may wait.
 pub(crate) async fn sys_futex(
     caller: Caller<'_>,
@@ -60,6 +69,9 @@ pub(crate) async fn sys_futex(
     let [address, operation, value, timeout, _, value3] = args;
     let operation = operation as u32;
     let real_time = operation & linux::FUTEX_CLOCK_REALTIME != 0;
+    if refuses_clock(operation) {
+        return Err(Errno::ENOSYS.into());
+    }
     match operation & linux::FUTEX_CMD_MASK as u32 {
         linux::FUTEX_WAIT => {
             let deadline = read_timeout(caller, timeout)?.map(|span| (caller.system.platform.now() + span).into());
