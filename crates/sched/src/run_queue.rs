@@ -33,6 +33,8 @@ const ROWS: usize = KEYS.next_power_of_two();
 const LANES: usize = ROWS * BUCKETS as usize;
 // A queue's number is the lower half of a hint.
 const _: () = assert!(LANES <= 1 << 16);
+/// No queue's hint, nor that of a task without one.
+const NO_FRONT: u32 = u32::MAX;
 
 /// Why a task is put into a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +67,8 @@ struct Current {
 pub(crate) struct RunQueue<T: Schedulable> {
     /// [`hint`] of the front; 0: there is none.
     front: u32,
-    /// The same while the front is the only queue of its level with tasks in it: then a yield may go there.
+    /// The same while the front is the only queue of its level with tasks in it: then a yield may go there. Else [`NO_FRONT`], which
+    /// is no task's hint.
     sole_front: u32,
     waiting: u32,
     /// Wake-ups to the front that are not in the counts yet.
@@ -104,7 +107,7 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn new(cpu: CpuId) -> Result<Self, SchedError> {
         Ok(Self {
             front: 0,
-            sole_front: 0,
+            sole_front: NO_FRONT,
             waiting: 0,
             front_wakes: 0,
             rotations: 0,
@@ -194,7 +197,7 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn rotate(&mut self, task: Arc<T>) -> Result<Arc<T>, Arc<T>> {
         let entity = task.entity();
         let hint = entity.hint.get();
-        if hint != self.sole_front || hint == 0 {
+        if hint != self.sole_front {
             return Err(task);
         }
         entity.since.set(self.clock);
@@ -243,7 +246,7 @@ impl<T: Schedulable> RunQueue<T> {
         let (entity, front) = (task.entity(), self.sole_front);
         let key = front as usize % LANES / BUCKETS as usize;
         let place = entity.place();
-        if front == 0 || !place.is_fair() || usize::from(place.key().number()) != key {
+        if front == NO_FRONT || !place.is_fair() || usize::from(place.key().number()) != key {
             return Err(task);
         }
         let Some(level) = self.levels.get(key) else { return Err(task) };
@@ -274,7 +277,7 @@ impl<T: Schedulable> RunQueue<T> {
         let lane = self.front as usize % LANES;
         self.count_front_wakes();
         self.front = 0;
-        self.sole_front = 0;
+        self.sole_front = NO_FRONT;
         self.note_taken(lane);
     }
 
@@ -528,7 +531,7 @@ impl<T: Schedulable> RunQueue<T> {
         if level.late & bit == 0 {
             // Its bits stay set, whether it is empty now or not.
             self.front = hint(self.cpu, lane);
-            self.sole_front = if level.occupied == bit { self.front } else { 0 };
+            self.sole_front = if level.occupied == bit { self.front } else { NO_FRONT };
         } else {
             self.note_taken(lane);
         }
