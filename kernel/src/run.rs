@@ -242,7 +242,6 @@ fn live(
                         Serving::Answered(result) => break 'served (Some(result), Some(bases)),
                         Serving::Settled => break 'served (None, Some(bases)),
                         Serving::Call(waiting) => (waiting, true),
-                        Serving::Vfork(release) => break 'served (Some(release.await), None),
                         Serving::Fault(waiting) => (waiting, false),
                     };
                     let result = waiting.await;

@@ -52,7 +52,6 @@ mod wait;
 
 pub use call::{Call, Waiting};
 pub use caller::{Caller, Registers};
-pub use calls::clone::VforkRelease;
 pub use calls::futex_short::{FutexPlace, FutexSleep, ShortFutex, short_futex};
 pub use calls::ids::identity;
 pub use calls::info::{RELEASE, VERSION};

@@ -14,8 +14,7 @@ use types::USER_END;
 
 use crate::calls::{posix_timers, signal};
 use crate::{
-    Call, Caller, Registers, SysError, SysResult, Thread, VforkRelease, Waiting, detour, dispatch, native,
-    out_of_memory, own_limits,
+    Call, Caller, Registers, SysError, SysResult, Thread, Waiting, detour, dispatch, native, out_of_memory, own_limits,
 };
 
 /// Vector of a page fault.
@@ -53,8 +52,6 @@ pub enum Serving<'a> {
     Settled,
     /// A call that has to wait, or may have to.
     Call(Waiting<'a>),
-    /// A vfork that waits for its child.
-    Vfork(VforkRelease<'a>),
     /// A fault for which memory has to be found first; what this answers means nothing.
     Fault(Waiting<'a>),
 }
@@ -67,7 +64,7 @@ pub fn serve<'a>(caller: Caller<'a>, registers: &'a mut Registers<'_>, trap: Tra
         Trap::Syscall => match dispatch::begin(caller, registers) {
             Call::Done(result) => Serving::Answered(result),
             Call::Waits(waiting) => Serving::Call(waiting),
-            Call::AwaitsChild(release) => Serving::Vfork(release),
+            Call::AwaitsChild(release) => Serving::Call(Box::pin(release)),
         },
         Trap::NativeCall => Serving::Call(Box::pin(native_call(caller, registers))),
         Trap::PageFault(fault) => match page_fault(caller, &fault) {

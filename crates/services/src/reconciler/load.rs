@@ -118,6 +118,8 @@ impl Reconciler {
         for slot in 0..self.services.len() as u16 {
             self.touch_instances(ServiceId(slot));
         }
+        // Who may start is found again by the next step.
+        self.unfinished = true;
     }
 
     /// A new definition gives a failed service another chance; one that runs in another way has to be restarted.

@@ -7,7 +7,7 @@ use super::bench::{Bench, daemon, name};
 use super::random::Random;
 use crate::{
     Action, Actor, Command, Config, Definition, DependencyKind, Entry, Event, EventLog, Exit, Generation, Identity,
-    Input, InstanceId, ProbeResult, ReplayError, Resource, Retry, ServiceId, SpawnError, SpawnStep, replay,
+    Input, InstanceId, ProbeResult, ReplayError, Resource, Retry, ServiceId, SpawnError, SpawnStep, State, replay,
 };
 use types::{Nanos, Uid};
 
@@ -138,4 +138,21 @@ fn measured_start_times_decide_who_starts_first() {
         let spawns: Vec<Action> = bench.actions.as_slice().iter().filter(starts).copied().collect();
         assert_eq!(spawns, [Action::Spawn(bench.id(first), bench.identity(first))]);
     }
+}
+
+#[test]
+fn who_waits_for_the_next_starts_is_not_forgotten_by_a_new_order() {
+    let config = Config { burst: 1, starts_per_second: 1, ..Config::default() };
+    let mut bench = Bench::with(config, vec![daemon("a"), daemon("b")]);
+    for name in ["a", "b"] {
+        bench.command(Command::Start(bench.id(name))).unwrap();
+    }
+    let starting = |bench: &Bench| ["a", "b"].iter().filter(|name| bench.state(name) == State::Starting).count();
+    assert_eq!(starting(&bench), 1);
+    bench.engine.retune();
+    assert!(bench.engine.has_pending(), "the next step finds the other again");
+    bench.step(Event::Tick);
+    assert!(!bench.engine.has_pending() && bench.engine.next_deadline().is_some());
+    bench.wait(Nanos::from_secs(1));
+    assert_eq!(starting(&bench), 2);
 }
