@@ -1,0 +1,2 @@
+# Bytes a second, by whatever call they are moved.
+/bin/svcheck io 2>/dev/null | grep -v "^ok\|^#"
