@@ -421,11 +421,12 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> LockPi<'_, K, W, A> {
             let dead = owner != Tid(0) && {
                 self.owner = Some(owner);
                 self.note_owner(owner);
-                // Handed over before that was noted.
+                let gone = !self.threads.exists(owner);
+                // Handed over before that was noted, or released before its owner ended.
                 if self.word.load()? & TID_MASK != owner.0 {
                     continue;
                 }
-                !self.threads.exists(owner)
+                gone
             };
             if dead && first && old & OWNER_DIED == 0 {
                 return Err(PiError::NoOwner);

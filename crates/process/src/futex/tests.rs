@@ -444,6 +444,19 @@ fn a_pi_lock_goes_to_the_most_urgent_waiter() {
 }
 
 #[test]
+fn an_owner_that_releases_the_lock_and_ends_is_not_one_that_died_with_it() {
+    let table = Table::new();
+    let word = AtomicU32::new(10);
+    // Between the look at the word and the question whether its owner is there.
+    let ends = |_: Tid| {
+        word.store(0, Ordering::SeqCst);
+        false
+    };
+    assert_eq!(poll(&mut table.lock_pi(1, Tid(11), 0, Word(&word), ends)), Poll::Ready(Ok(())));
+    assert_eq!(word.load(Ordering::SeqCst), 11);
+}
+
+#[test]
 fn pi_locks_refuse_the_owner_the_unknown_owner_and_the_busy_try() {
     let table = Table::new();
     let word = AtomicU32::new(10);
