@@ -178,6 +178,13 @@ const COMMANDS: &[(&str, Case)] = &[
         ensure!(run.log.contains("svc: nothing is left"), "the services did not stop first:\n{}", run.log);
         Ok(())
     }),
+    // In a boot of its own: the log is as long as it is.
+    ("what services were told gives the same transitions again", |machine| {
+        let run = program(machine, &["/bin/svcheck", "order", "rights", "replay"], Stdin::Empty, &[])?;
+        ensure!(run.outcome == Outcome::Exited(0), "{:?}\n{}\nkernel log:\n{}", run.outcome, run.output, run.log);
+        ensure!(run.output.ends_with("\n0 failed\n") && !run.output.contains("FAIL"), "{}", run.output);
+        Ok(())
+    }),
     ("services stop in 30 s and 5 s", |machine| {
         // The default's times, one in ten deaf to SIGTERM. Time without work passes at once when instructions are counted.
         for smp in [1, 4] {
