@@ -175,16 +175,9 @@ fn eat(most: u64) -> ! {
             std::thread::sleep(Duration::from_secs(1000));
         }
     }
-    let mut eaten = Vec::with_capacity(1 << 13);
+    let mut eaten = Vec::new();
     while most == 0 || (eaten.len() as u64) < most {
-        let mut bite = Vec::new();
-        // Refused when hardly anything is left; to end by that would be its own doing.
-        if bite.try_reserve_exact(1 << 20).is_err() {
-            std::thread::sleep(Duration::from_millis(1));
-            continue;
-        }
-        bite.resize(1 << 20, 1u8);
-        eaten.push(std::hint::black_box(bite));
+        eaten.push(std::hint::black_box(vec![1u8; 1 << 20]));
     }
     println!("full");
     loop {
