@@ -175,9 +175,15 @@ fn eat(most: u64) -> ! {
             std::thread::sleep(Duration::from_secs(1000));
         }
     }
-    let mut eaten = Vec::new();
-    while most == 0 || (eaten.len() as u64) < most {
-        eaten.push(std::hint::black_box(vec![1u8; 1 << 20]));
+    // Mapped before it is eaten: an allocation that is refused would end the program by its own doing.
+    let length = if most == 0 { 4 << 30 } else { (most as usize) << 20 };
+    let (rights, kind) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
+    // SAFETY: fresh private memory, written within its length.
+    unsafe {
+        let at = libc::mmap(std::ptr::null_mut(), length, rights, kind, -1, 0);
+        assert_ne!(at, libc::MAP_FAILED, "addresses for what is eaten");
+        std::ptr::write_bytes(at.cast::<u8>(), 1, length);
     }
     println!("full");
     loop {
