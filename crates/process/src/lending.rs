@@ -39,11 +39,17 @@ struct Wait {
     holder: Tid,
     own: u32,
     lent: u32,
+    settled: bool,
 }
 
 /// The waiter would wait for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ring;
+pub enum Ring {
+    /// All the others of it are settled.
+    Settled,
+    /// Some are not: they may find that they need not wait.
+    Unsettled,
+}
 
 /// Those for whom something may have changed, and whoever they wait for: to be told by [`Lending::carry_out`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +63,7 @@ impl Lending {
         Self { waits: SpinLock::new(Rank::FUTEX_WAITER, waits) }
     }
 
-    /// `waiter`, of urgency `own`, waits for `holder` from now on, and for nobody else.
+    /// `waiter`, of urgency `own`, waits for `holder` from now on, and for nobody else. Not settled yet, if that is new.
     ///
     /// # Errors
     /// [`Ring`]; then it waits for nobody.
@@ -68,20 +74,20 @@ impl Lending {
             return (Changed::default(), Ok(()));
         }
         waits.leave(waiter);
-        if waits.leads_to(holder, waiter) {
-            return (Changed([before, None]), Err(Ring));
+        if let Some(ring) = waits.ring(holder, waiter) {
+            return (Changed([before, None]), Err(ring));
         }
         let lent = waits.urgency(waiter, own);
-        waits.by_waiter.insert(waiter, Wait { holder, own, lent });
+        waits.by_waiter.insert(waiter, Wait { holder, own, lent, settled: false });
         waits.loans.insert((holder, lent, waiter));
         waits.pass_on(holder);
         (Changed([before, Some(holder)]), Ok(()))
     }
 
-    /// If `waiter` waits, it does so for `holder` from now on.
-    pub fn redirect(&self, waiter: Tid, holder: Tid) -> Changed {
-        let own = self.waits.lock().by_waiter.get(&waiter).map(|wait| wait.own);
-        own.map_or(Changed::default(), |own| self.wait(waiter, own, holder).0)
+    /// It is sure that `waiter` waits for whom it said, until it leaves or waits for another; whether it waits at all.
+    pub fn settle(&self, waiter: Tid) -> bool {
+        let mut waits = self.waits.lock();
+        waits.by_waiter.get_mut(&waiter).map(|wait| wait.settled = true).is_some()
     }
 
     /// `waiter` waits no longer.
@@ -134,16 +140,20 @@ impl Waits {
         self.lent(tid).map_or(own, |lent| lent.min(own))
     }
 
-    fn leads_to(&self, from: Tid, to: Tid) -> bool {
-        let mut next = Some(from);
+    /// Whether waits lead from one to the other.
+    fn ring(&self, from: Tid, to: Tid) -> Option<Ring> {
+        let (mut at, mut ring) = (from, Ring::Settled);
         for _ in 0..LONGEST {
-            match next {
-                Some(found) if found == to => return true,
-                Some(found) => next = self.by_waiter.get(&found).map(|wait| wait.holder),
-                None => return false,
+            if at == to {
+                return Some(ring);
+            }
+            let wait = self.by_waiter.get(&at)?;
+            at = wait.holder;
+            if !wait.settled {
+                ring = Ring::Unsettled;
             }
         }
-        false
+        None
     }
 
     /// Takes a waiter out; whom it waited for.
@@ -157,12 +167,13 @@ impl Waits {
     /// What `tid` is lent has changed: brings what it lends itself up to date, and so on.
     fn pass_on(&mut self, mut tid: Tid) {
         for _ in 0..LONGEST {
-            let Some(&Wait { holder, own, lent }) = self.by_waiter.get(&tid) else { return };
+            let Some(&wait) = self.by_waiter.get(&tid) else { return };
+            let Wait { holder, own, lent, .. } = wait;
             let now = self.urgency(tid, own);
             if now == lent {
                 return;
             }
-            self.by_waiter.insert(tid, Wait { holder, own, lent: now });
+            self.by_waiter.insert(tid, Wait { lent: now, ..wait });
             self.loans.remove(&(holder, lent, tid));
             self.loans.insert((holder, now, tid));
             tid = holder;
@@ -212,9 +223,8 @@ mod tests {
         let _ = waits(&lending, HIGH, 5, LOW);
         let _ = waits(&lending, OTHER, 7, LOW);
         let _ = lending.leave(OTHER);
-        assert_eq!(lending.redirect(HIGH, OTHER), Changed([Some(LOW), Some(OTHER)]));
+        assert_eq!(waits(&lending, HIGH, 5, OTHER), Changed([Some(LOW), Some(OTHER)]));
         assert_eq!((lending.lent(LOW), lending.lent(OTHER)), (None, Some(5)));
-        assert_eq!(lending.redirect(MIDDLE, OTHER), Changed::default(), "does not wait");
     }
 
     #[test]
@@ -222,9 +232,25 @@ mod tests {
         let lending = Lending::new();
         let _ = waits(&lending, MIDDLE, 9, LOW);
         let _ = waits(&lending, HIGH, 5, MIDDLE);
-        assert_eq!(lending.wait(LOW, 20, HIGH), (Changed::default(), Err(Ring)));
-        assert_eq!(lending.wait(LOW, 20, LOW).1, Err(Ring));
+        assert_eq!(lending.wait(LOW, 20, HIGH), (Changed::default(), Err(Ring::Unsettled)));
+        assert_eq!(lending.wait(LOW, 20, LOW).1, Err(Ring::Settled));
         assert_eq!((lending.lent(HIGH), lending.holder(LOW), lending.lent(LOW)), (None, None, Some(5)));
+    }
+
+    #[test]
+    fn a_ring_is_settled_once_all_the_others_are() {
+        let lending = Lending::new();
+        assert!(!lending.settle(MIDDLE), "does not wait");
+        let _ = waits(&lending, MIDDLE, 9, LOW);
+        let _ = waits(&lending, HIGH, 5, MIDDLE);
+        assert!(lending.settle(HIGH));
+        assert_eq!(lending.wait(LOW, 20, HIGH).1, Err(Ring::Unsettled));
+        assert!(lending.settle(MIDDLE));
+        assert_eq!(lending.wait(LOW, 20, HIGH).1, Err(Ring::Settled));
+        // A wait for somebody else is another wait.
+        let _ = waits(&lending, HIGH, 5, OTHER);
+        let _ = waits(&lending, HIGH, 5, MIDDLE);
+        assert_eq!(lending.wait(LOW, 20, HIGH).1, Err(Ring::Unsettled));
     }
 
     #[test]
@@ -266,7 +292,7 @@ mod tests {
                         core::iter::successors(Some(from), |at| model.get(at).map(|wait| wait.0)).any(|at| at == waiter)
                     };
                     if leads(holder) {
-                        assert_eq!(lending.wait(waiter, own, holder).1, Err(Ring));
+                        assert!(lending.wait(waiter, own, holder).1.is_err());
                         rings += 1;
                     } else {
                         let _ = waits(&lending, waiter, own, holder);

@@ -10,7 +10,9 @@
 //! Between `Granted` and `Owner` the waiter is nowhere queued and does not return: the lock is its own, whatever else
 //! happens to it, but the word does not say so yet.
 //!
-//! Who waits lends its urgency to the owner (`lending.rs`), and to the next one when the lock is handed over to somebody else.
+//! Who waits lends its urgency to the owner (`lending.rs`), and to the next one when the lock is handed over to somebody else. Who
+//! takes a lock stops waiting for its last owner first, and who frees one clears who waits for it: a wait that is *settled* is true
+//! at any time, so a ring of settled waits is a deadlock and no other is.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -25,7 +27,7 @@ use types::Tid;
 
 use super::table::hash;
 use super::{FutexTable, OWNER_DIED, TID_MASK, WAITERS};
-use crate::lending::{Changed, Lending};
+use crate::lending::{Changed, Lending, Ring};
 
 /// PI futexes are rare; their waiters are kept apart from the others.
 const BUCKETS: usize = 32;
@@ -48,17 +50,19 @@ pub trait PiWord {
 
 /// What a PI operation asks about threads, and tells them.
 pub trait PiThreads {
-    /// Whether there is such a thread.
-    fn exists(&self, tid: Tid) -> bool;
-    /// A thread is to run as if it were of that urgency at least; `None`: as itself. Called without locks.
+    /// What the system calls the thread that a word names, if there is such a thread: a word of a PID namespace holds a number of
+    /// that namespace.
+    fn find(&self, tid: Tid) -> Option<Tid>;
+    /// A thread, by the system's number, is to run as if it were of that urgency at least; `None`: as itself. Called without
+    /// locks.
     fn lend(&self, tid: Tid, urgency: Option<u32>) {
         let _ = (tid, urgency);
     }
 }
 
 impl<F: Fn(Tid) -> bool> PiThreads for F {
-    fn exists(&self, tid: Tid) -> bool {
-        self(tid)
+    fn find(&self, tid: Tid) -> Option<Tid> {
+        self(tid).then_some(tid)
     }
 }
 
@@ -114,12 +118,16 @@ struct PiBucket<K> {
 #[derive(Debug)]
 struct Entry {
     node: Arc<PiNode>,
-    owner: Tid,
+    /// The system's number of who holds the lock, once it is known.
+    owner: Option<Tid>,
 }
 
 #[derive(Debug)]
 struct PiNode {
+    /// As the word calls it.
     tid: Tid,
+    /// As the system calls it.
+    thread: Tid,
     state: AtomicU8,
     waker: SpinLock<Option<Waker>>,
 }
@@ -183,15 +191,15 @@ impl<K: Copy + Ord + Hash> PiTable<K> {
             let entry = bucket.waiters.remove(&place)?;
             entry.node.state.store(GRANTED, Ordering::Release);
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            let changed = self.lending.leave(entry.node.tid);
+            let changed = self.lending.leave(entry.node.thread);
             (place, entry, changed)
         };
         self.carry_out(changed, threads);
         Some((place, entry))
     }
 
-    /// The lock has a new owner, which does not run yet: those who wait lend to it.
-    fn redirect(&self, key: K, owner: Tid, threads: &impl PiThreads) {
+    /// The lock has a new owner, or none, and nobody has gone on yet: those who wait lend to it.
+    fn redirect(&self, key: K, owner: Option<Tid>, threads: &impl PiThreads) {
         // One at a time, so that the lock is held for a moment however many wait.
         let mut from = (key, 0, 0);
         loop {
@@ -201,8 +209,19 @@ impl<K: Copy + Ord + Hash> PiTable<K> {
                     return;
                 };
                 from = (key, place.1, place.2.saturating_add(1));
+                let waiter = entry.node.thread;
+                if owner == Some(waiter) {
+                    continue;
+                }
                 entry.owner = owner;
-                self.lending.redirect(entry.node.tid, owner)
+                match owner {
+                    Some(owner) => {
+                        let (changed, _) = self.lending.wait(waiter, place.1, owner);
+                        self.lending.settle(waiter);
+                        changed
+                    }
+                    None => self.lending.leave(waiter),
+                }
             };
             self.carry_out(changed, threads);
         }
@@ -220,7 +239,7 @@ impl<K: Copy + Ord + Hash> PiTable<K> {
             let mut bucket = self.bucket(&place.0).lock();
             let Some(entry) = bucket.waiters.remove(place) else { return false };
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            self.lending.leave(entry.node.tid)
+            self.lending.leave(entry.node.thread)
         };
         self.carry_out(changed, threads);
         true
@@ -244,7 +263,7 @@ impl<K: Copy + Ord> PiBucket<K> {
 }
 
 impl<K: Copy + Ord + Hash> FutexTable<K> {
-    /// `FUTEX_LOCK_PI`: waits until thread `tid` holds the lock at `key`. Smaller `urgency` comes first.
+    /// `FUTEX_LOCK_PI`: waits until thread `tid` (as words call it) holds the lock at `key`. Smaller `urgency` comes first.
     ///
     /// While it waits, the owner is lent that urgency.
     pub fn lock_pi<W: PiWord, A: PiThreads>(
@@ -255,14 +274,20 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
         word: W,
         threads: A,
     ) -> LockPi<'_, K, W, A> {
-        LockPi { table: &self.pi, key, tid, urgency, word, threads, queued: None, owner: None, ring: false }
+        LockPi { table: &self.pi, key, tid, urgency, word, threads, queued: None, owner: None }
     }
 
     /// `FUTEX_TRYLOCK_PI`.
     ///
     /// # Errors
     /// [`PiError::Busy`], [`PiError::Deadlock`], [`PiError::Memory`].
-    pub fn trylock_pi<W: PiWord>(&self, key: K, tid: Tid, word: &W) -> Result<(), PiError<W::Error>> {
+    pub fn trylock_pi<W: PiWord>(
+        &self,
+        key: K,
+        tid: Tid,
+        word: &W,
+        threads: &impl PiThreads,
+    ) -> Result<(), PiError<W::Error>> {
         loop {
             let old = word.load()?;
             match old & TID_MASK {
@@ -272,6 +297,9 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
             }
             let waiters = if self.pi.has_waiters(key) { WAITERS } else { 0 };
             if word.compare_exchange(old, tid.0 | old & OWNER_DIED | waiters)? {
+                if waiters != 0 {
+                    self.pi.redirect(key, threads.find(tid), threads);
+                }
                 return Ok(());
             }
         }
@@ -298,7 +326,9 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
                 if !word.compare_exchange(old, 0)? {
                     continue;
                 }
-                // One that queued before the word became free, and saw it owned, must look again.
+                // One that queued before the word became free, and saw it owned, must look again; all who did wait for nobody
+                // for the moment.
+                self.pi.redirect(key, None, threads);
                 self.pi.wake_first(key);
                 return Ok(PiUnlocked { new_owner: None });
             };
@@ -315,7 +345,7 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
                 }
             }
             // Before it can release the lock in turn.
-            self.pi.redirect(key, node.tid, threads);
+            self.pi.redirect(key, Some(node.thread), threads);
             let seated = node.state.compare_exchange(GRANTED, OWNER, Ordering::AcqRel, Ordering::Acquire);
             if seated.is_ok() {
                 node.wake();
@@ -326,7 +356,7 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
         }
     }
 
-    /// Thread `tid` has ended (and `alive` says so already): those who wait for a lock it held look again, and one of them
+    /// Thread `tid`, by the system's number, has ended (and [`PiThreads::find`] says so already): those who wait for a lock it held look again, and one of them
     /// takes it over with `FUTEX_OWNER_DIED`.
     pub fn owner_exited(&self, tid: Tid) {
         if self.pi.waiting.load(Ordering::Acquire) == 0 {
@@ -340,7 +370,7 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
                     bucket
                         .waiters
                         .iter()
-                        .find(|(place, entry)| entry.owner == tid && after.is_none_or(|after| **place > after))
+                        .find(|(place, entry)| entry.owner == Some(tid) && after.is_none_or(|after| **place > after))
                         .map(|(place, entry)| (*place, entry.node.clone()))
                 };
                 let Some((place, node)) = next else { break };
@@ -387,8 +417,6 @@ pub struct LockPi<'a, K: Copy + Ord + Hash, W, A: PiThreads> {
     threads: A,
     queued: Option<((K, u32, u64), Arc<PiNode>)>,
     owner: Option<Tid>,
-    /// It would wait for itself.
-    ring: bool,
 }
 
 // Nothing in it refers to itself.
@@ -418,48 +446,72 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> LockPi<'_, K, W, A> {
             if owner == self.tid {
                 return Err(PiError::Deadlock);
             }
-            let dead = owner != Tid(0) && {
-                self.owner = Some(owner);
-                self.note_owner(owner);
-                let gone = !self.threads.exists(owner);
-                // Handed over before that was noted, or released before its owner ended.
-                if self.word.load()? & TID_MASK != owner.0 {
-                    continue;
-                }
-                gone
-            };
-            if dead && first && old & OWNER_DIED == 0 {
-                return Err(PiError::NoOwner);
-            }
-            if owner == Tid(0) || dead {
-                let waiters = if self.table.has_others(self.key, node) { WAITERS } else { 0 };
-                let died = if dead { OWNER_DIED } else { old & OWNER_DIED };
-                if self.word.compare_exchange(old, self.tid.0 | died | waiters)? {
+            if owner == Tid(0) {
+                if self.take(node, old, old & OWNER_DIED)? {
                     return Ok(true);
                 }
-            } else if old & WAITERS != 0 || self.word.compare_exchange(old, old | WAITERS)? {
-                return Ok(false);
+                continue;
+            }
+            self.owner = Some(owner);
+            let noted = self.threads.find(owner).and_then(|thread| {
+                let noted = self.note_owner(node, thread);
+                // It may have ended before it was noted, and would wake nobody.
+                self.threads.find(owner).map(|_| noted)
+            });
+            // Handed over before that was noted, or released before its owner ended.
+            if self.word.load()? & TID_MASK != owner.0 {
+                continue;
+            }
+            match noted {
+                None if first && old & OWNER_DIED == 0 => return Err(PiError::NoOwner),
+                None => {
+                    if self.take(node, old, OWNER_DIED)? {
+                        return Ok(true);
+                    }
+                }
+                Some(Err(Ring::Settled)) => return Err(PiError::Deadlock),
+                Some(Err(Ring::Unsettled)) => core::hint::spin_loop(),
+                Some(Ok(())) => {
+                    let announced = old & WAITERS != 0 || self.word.compare_exchange(old, old | WAITERS)?;
+                    // Nothing to settle: handed over to this one, or released in between.
+                    if announced && (self.table.lending.settle(node.thread) || node.state() != QUEUED) {
+                        return Ok(false);
+                    }
+                }
             }
         }
     }
 
+    /// Takes a lock that nobody holds, if the word is still `old`.
+    fn take(&self, node: &Arc<PiNode>, old: u32, died: u32) -> Result<bool, PiError<W::Error>> {
+        // Before the word says so: whoever waits for this one from then on must not find it waiting.
+        self.table.carry_out(self.table.lending.leave(node.thread), &self.threads);
+        let waiters = if self.table.has_others(self.key, node) { WAITERS } else { 0 };
+        let taken = self.word.compare_exchange(old, self.tid.0 | died | waiters)?;
+        if taken && waiters != 0 {
+            self.table.redirect(self.key, Some(node.thread), &self.threads);
+        }
+        Ok(taken)
+    }
+
     /// Notes who is waited for, under the bucket's lock: an owner that ends either finds it or is found dead after.
-    fn note_owner(&mut self, owner: Tid) {
-        let Some((place, _)) = &self.queued else { return };
-        let changed = {
+    fn note_owner(&self, node: &Arc<PiNode>, owner: Tid) -> Result<(), Ring> {
+        let Some((place, _)) = &self.queued else { return Ok(()) };
+        let (changed, result) = {
             let mut bucket = self.table.bucket(&self.key).lock();
-            let Some(entry) = bucket.waiters.get_mut(place) else { return };
-            entry.owner = owner;
-            let (changed, result) = self.table.lending.wait(self.tid, self.urgency, owner);
-            self.ring = result.is_err();
-            changed
+            // Not if the lock is on its way here.
+            let Some(entry) = bucket.waiters.get_mut(place) else { return Ok(()) };
+            entry.owner = Some(owner);
+            self.table.lending.wait(node.thread, self.urgency, owner)
         };
         self.table.carry_out(changed, &self.threads);
+        result
     }
 
     fn enqueue(&mut self, waker: &Waker) -> Arc<PiNode> {
         let node = Arc::new(PiNode {
             tid: self.tid,
+            thread: self.threads.find(self.tid).unwrap_or(self.tid),
             state: AtomicU8::new(QUEUED),
             waker: SpinLock::new(Rank::FUTEX_WAITER, Some(waker.clone())),
         });
@@ -467,7 +519,7 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> LockPi<'_, K, W, A> {
             let mut bucket = self.table.bucket(&self.key).lock();
             let place = (self.key, self.urgency, bucket.next_ticket);
             bucket.next_ticket += 1;
-            bucket.waiters.insert(place, Entry { node: node.clone(), owner: Tid(0) });
+            bucket.waiters.insert(place, Entry { node: node.clone(), owner: None });
             place
         };
         self.table.waiting.fetch_add(1, Ordering::AcqRel);
@@ -496,7 +548,6 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> Future for LockPi<'_, K, W, 
             GRANTED => return Poll::Pending,
             _ => this.attempt(&node, first),
         };
-        let outcome = if this.ring && matches!(outcome, Ok(false)) { Err(PiError::Deadlock) } else { outcome };
         if matches!(outcome, Ok(false)) {
             return Poll::Pending;
         }

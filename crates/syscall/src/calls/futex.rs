@@ -266,19 +266,14 @@ impl PiWord for Word<'_> {
 /// Threads by the numbers that the caller's words hold.
 struct Threads<'a>(Caller<'a>);
 
-impl Threads<'_> {
-    fn find(&self, tid: Tid) -> Option<Arc<Thread>> {
-        self.0.system.processes.thread(Tid(self.0.meant(tid.0)))
-    }
-}
-
 impl PiThreads for Threads<'_> {
-    fn exists(&self, tid: Tid) -> bool {
-        self.find(tid).is_some()
+    fn find(&self, tid: Tid) -> Option<Tid> {
+        let meant = Tid(self.0.meant(tid.0));
+        self.0.system.processes.thread(meant).map(|_| meant)
     }
 
     fn lend(&self, tid: Tid, urgency: Option<u32>) {
-        if let Some(thread) = self.find(tid) {
+        if let Some(thread) = self.0.system.processes.thread(tid) {
             self.0.system.platform.lend(&thread, urgency);
         }
     }
@@ -306,7 +301,7 @@ async fn lock_pi(caller: Caller<'_>, address: u64, scope: FutexScope, deadline: 
 fn trylock_pi(caller: Caller<'_>, address: u64, scope: FutexScope) -> SysResult {
     let key = caller.space.futex_key(address, scope)?;
     let word = Word { space: caller.space, address };
-    caller.system.futexes.trylock_pi(key, caller.own_tid(), &word).map(|()| 0).map_err(pi_error)
+    caller.system.futexes.trylock_pi(key, caller.own_tid(), &word, &Threads(caller)).map(|()| 0).map_err(pi_error)
 }
 
 fn unlock_pi(caller: Caller<'_>, address: u64, scope: FutexScope) -> SysResult {
