@@ -1,3 +1,3 @@
-# Connections to services: who gets them by which policy, and that none is refused or lost when instances die, stand still, drain
+# Connections to services: that none is refused or lost when instances die, stand still, drain
 # and are replaced; messages with descriptors and credentials; services kept apart, and who finds whom.
-/bin/svcheck balance balance-faults messages apart discovery 2>/dev/null | grep -v "^ok"
+/bin/svcheck balance-faults messages apart discovery 2>/dev/null | grep -v "^ok"

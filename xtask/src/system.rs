@@ -185,6 +185,26 @@ const COMMANDS: &[(&str, Case)] = &[
         ensure!(run.output.ends_with("\n0 failed\n") && !run.output.contains("FAIL"), "{}", run.output);
         Ok(())
     }),
+    // In counted time: a busy host makes quick instances slow.
+    ("connections go where the policy says", |machine| {
+        let machine = Machine { smp: 1, icount: true, ..machine.clone() };
+        let run = program(&machine, &["/bin/svcheck", "balance"], Stdin::Empty, &[])?;
+        ensure!(run.outcome == Outcome::Exited(0) && !run.output.contains("FAIL"), "{}\n{}", run.output, run.log);
+        Ok(())
+    }),
+    // Alone: who watches a scenario looks every 20 ms, which is a timer, too.
+    ("clocks are right and idle CPUs are left alone", |machine| {
+        for smp in [1, 4] {
+            let run = program(&Machine { smp, ..machine.clone() }, &["/bin/pm", "clock"], Stdin::Empty, &[])?;
+            ensure!(
+                run.outcome == Outcome::Exited(0) && run.output.ends_with("all passed\n"),
+                "{}\n{}",
+                run.output,
+                run.log
+            );
+        }
+        Ok(())
+    }),
     ("services stop in 30 s and 5 s", |machine| {
         // The default's times, one in ten deaf to SIGTERM. Time without work passes at once when instructions are counted.
         for smp in [1, 4] {

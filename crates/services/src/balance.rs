@@ -16,9 +16,9 @@ const EJECT_AFTER: u8 = 5;
 const EJECT_FOR: Nanos = Nanos::from_secs(30);
 /// But never longer.
 const EJECT_MOST: Nanos = Nanos::from_secs(300);
-/// While it did one piece of work, each of the others may have done so many for it to be as fast as they are: equals come to
-/// a few when all share one CPU.
-const ARREARS: u64 = 6;
+/// Pieces of work that an instance makes up for when it got less than others. Equals are behind by a few when all share one CPU;
+/// one that is behind by more is slow, and would be given work that others could do at once.
+const ARREARS: u64 = 4;
 /// A new instance begins with this share, in thousandths.
 const FIRST_SHARE: u64 = 100;
 
@@ -45,25 +45,15 @@ struct Member {
     chosen: u64,
     /// Pieces of work that it got, counted from what the others had when it came.
     given: u64,
-    /// The most that anybody had got when it was given its last one.
-    others: u64,
 }
 
 impl Member {
     /// One more piece of work, the balancer's `pick`th; the others have got `most` at most. What it has got now.
     fn give(&mut self, pick: u64, most: u64) -> u64 {
         self.in_flight = self.in_flight.saturating_add(1);
-        (self.chosen, self.others) = (pick, most);
-        self.given += 1;
+        self.chosen = pick;
+        self.given = self.given.max(most.saturating_sub(ARREARS)) + 1;
         self.given
-    }
-
-    /// A piece of work is done, or another's. Who took as long as others took for several is slow: it makes up for nothing.
-    fn settle(&mut self, most: u64) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        if self.in_flight == 0 && most.saturating_sub(self.others) > ARREARS {
-            self.given = most;
-        }
     }
 }
 
@@ -146,7 +136,6 @@ impl Balancer {
             ejected_until: Nanos::ZERO,
             chosen: 0,
             given: self.most,
-            others: self.most,
         });
         Ok(())
     }
@@ -238,7 +227,7 @@ impl Balancer {
         let ejected = self.ejected(now);
         let all = self.members.len();
         let Some(member) = self.members.iter_mut().find(|member| member.identity == identity) else { return };
-        member.settle(self.most);
+        member.in_flight = member.in_flight.saturating_sub(1);
         match work {
             Work::Done => member.failures = 0,
             Work::Moved => member.given = member.given.saturating_sub(1),

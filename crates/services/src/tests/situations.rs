@@ -326,6 +326,34 @@ fn balancing_follows_its_policy() {
 }
 
 #[test]
+fn one_that_was_slow_does_not_make_up_for_it_when_there_is_little_to_do() {
+    let identity = |at| Identity { instance: InstanceId(at), generation: Generation(1) };
+    let mut balancer = Balancer::new(Balance::Least, Nanos::ZERO, 8, 9);
+    for at in 0..8 {
+        balancer.publish(Nanos::ZERO, identity(at)).unwrap();
+    }
+    let mut slow = None;
+    for _ in 0..12 {
+        let chosen = balancer.pick(Nanos::ZERO, crate::Caller::default()).unwrap();
+        assert_eq!(*slow.get_or_insert(chosen), chosen, "among those with nothing to do, who got least");
+        // Each of the others does five while this one does one.
+        for _ in 0..35 {
+            let other = balancer.pick(Nanos::ZERO, crate::Caller::default()).unwrap();
+            assert_ne!(other, chosen, "fewest in flight");
+            balancer.finish(Nanos::ZERO, other, crate::Work::Done);
+        }
+        balancer.finish(Nanos::ZERO, chosen, crate::Work::Done);
+    }
+    let mut times = 0;
+    for _ in 0..80 {
+        let chosen = balancer.pick(Nanos::ZERO, crate::Caller::default()).unwrap();
+        times += u32::from(Some(chosen) == slow);
+        balancer.finish(Nanos::ZERO, chosen, crate::Work::Done);
+    }
+    assert!((10..=15).contains(&times), "its turn and a little: {times}");
+}
+
+#[test]
 fn work_stays_on_its_cpu_where_somebody_waits() {
     let identity = |at| Identity { instance: InstanceId(at), generation: Generation(1) };
     let mut balancer = Balancer::new(Balance::LocalCpu, Nanos::ZERO, 4, 9);
