@@ -1,7 +1,6 @@
 //! futex(2), set_robust_list, and what the end of a thread does to the words it promised to release.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use abi::linux::general as linux;
@@ -17,7 +16,7 @@ use types::{Nanos, Tid};
 
 use crate::clock::nanos;
 use crate::wait::{interruptible, until};
-use crate::{Caller, RestartBlock, SysError, SysResult, Thread};
+use crate::{Caller, RestartBlock, SysError, SysResult};
 
 abi_struct! {
     /// `struct futex_waitv`.
