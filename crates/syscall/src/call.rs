@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use core::future::Future;
 use core::pin::Pin;
 
-use crate::SysResult;
 use crate::calls::clone::VforkRelease;
+use crate::{SysError, SysResult};
 
 /// What remains of a call that waits. In memory of its own, so that only the thread that waits pays, and for this call alone.
 pub type Waiting<'a> = Pin<Box<dyn Future<Output = SysResult> + Send + 'a>>;
@@ -23,6 +23,11 @@ pub enum Call<'a> {
 impl<'a> Call<'a> {
     pub(crate) fn waits(rest: impl Future<Output = SysResult> + Send + 'a) -> Self {
         Self::Waits(Box::pin(rest))
+    }
+
+    /// One that was looked at before it waits.
+    pub(crate) fn begun(rest: Result<impl Future<Output = SysResult> + Send + 'a, SysError>) -> Self {
+        rest.map_or_else(|error| Self::Done(Err(error)), Self::waits)
     }
 
     /// Its answer.

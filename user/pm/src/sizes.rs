@@ -126,7 +126,7 @@ pub(crate) fn run() -> ExitCode {
     let good = [
         measure("a child in pause", MOST, &|| _ = linux(PAUSE, [0; 3])),
         measure("a child that reads an empty pipe", MOST, &|| _ = linux(READ, [u64::from(reader), byte, 1])),
-        measure("a child in nanosleep", MOST + 256, &|| _ = linux(NANOSLEEP, [hour.as_ptr() as u64, 0, 0])),
+        measure("a child in nanosleep", MOST + 160, &|| _ = linux(NANOSLEEP, [hour.as_ptr() as u64, 0, 0])),
     ];
     let good = good.into_iter().all(|good| good);
     println!("{}", if good { "all passed" } else { "something failed" });

@@ -1,6 +1,9 @@
 //! Clocks and sleeping.
 
 use alloc::boxed::Box;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Poll, ready};
 
 use abi::linux::general as linux;
 use abi::{Errno, Timespec, Timeval, Tms};
@@ -9,7 +12,7 @@ use sync::Moment;
 use types::{Capabilities, Nanos, Pid, Tid};
 
 use crate::clock::{nanos, timespec, timespec_of_ns};
-use crate::wait::{Sleep, interruptible};
+use crate::wait::{Interrupted, Sleep, interruptible};
 use crate::{Caller, RestartBlock, SysError, SysResult};
 
 /// Nanoseconds of a clock tick as times(2) counts them (USER_HZ = 100).
@@ -144,22 +147,23 @@ pub(crate) fn sys_times(caller: Caller<'_>, out: u64) -> SysResult {
     Ok(caller.system.platform.now().0 / TICK_NS)
 }
 
-pub(crate) async fn sys_nanosleep(
-    caller: Caller<'_>,
-    restart: &mut Option<Box<RestartBlock>>,
+/// Errors before it sleeps; else its sleep.
+pub(crate) fn sys_nanosleep<'a>(
+    caller: Caller<'a>,
+    restart: &'a mut Option<Box<RestartBlock>>,
     wanted: u64,
     remaining: u64,
-) -> SysResult {
+) -> Result<impl Future<Output = SysResult> + 'a, SysError> {
     let span = nanos(caller.memory().read(wanted)?).ok_or(Errno::EINVAL)?;
-    let deadline = caller.system.platform.now() + span;
-    sleep_relative(caller, restart, deadline, remaining).await
+    Ok(sleep(caller, restart, Asleep::For { deadline: caller.system.platform.now() + span, remaining }))
 }
 
-pub(crate) async fn sys_clock_nanosleep(
-    caller: Caller<'_>,
-    restart: &mut Option<Box<RestartBlock>>,
+/// Errors before it sleeps; else its sleep.
+pub(crate) fn sys_clock_nanosleep<'a>(
+    caller: Caller<'a>,
+    restart: &'a mut Option<Box<RestartBlock>>,
     args: [u64; 6],
-) -> SysResult {
+) -> Result<impl Future<Output = SysResult> + 'a, SysError> {
     let [clock, flags, wanted, remaining, ..] = args;
     if matches!(
         clock as u32,
@@ -176,25 +180,23 @@ pub(crate) async fn sys_clock_nanosleep(
     }
     let time = nanos(caller.memory().read(wanted)?).ok_or(Errno::EINVAL)?;
     let absolute = flags as u32 & linux::TIMER_ABSTIME != 0;
-    let system = caller.system;
-    match clock {
-        Clock::ProcessCpu(_) | Clock::ThreadCpu(_) => Err(Errno::EOPNOTSUPP.into()),
-        Clock::Real if absolute => sleep_absolute(caller, Moment::real(time)).await,
-        Clock::Monotonic if absolute => sleep_absolute(caller, time.into()).await,
-        Clock::Real | Clock::Monotonic => {
-            sleep_relative(caller, restart, system.platform.now() + time, remaining).await
-        }
-    }
+    let asleep = match clock {
+        Clock::ProcessCpu(_) | Clock::ThreadCpu(_) => return Err(Errno::EOPNOTSUPP.into()),
+        Clock::Real if absolute => Asleep::Until(Moment::real(time)),
+        Clock::Monotonic if absolute => Asleep::Until(time.into()),
+        Clock::Real | Clock::Monotonic => Asleep::For { deadline: caller.system.platform.now() + time, remaining },
+    };
+    Ok(sleep(caller, restart, asleep))
 }
 
 /// Goes on sleeping after a stop, or any signal without a handler (`restart_syscall`).
-pub(crate) async fn resume_sleep(
-    caller: Caller<'_>,
-    restart: &mut Option<Box<RestartBlock>>,
+pub(crate) fn resume_sleep<'a>(
+    caller: Caller<'a>,
+    restart: &'a mut Option<Box<RestartBlock>>,
     deadline: Nanos,
     remaining: u64,
-) -> SysResult {
-    sleep_relative(caller, restart, deadline, remaining).await
+) -> impl Future<Output = SysResult> + 'a {
+    sleep(caller, restart, Asleep::For { deadline, remaining })
 }
 
 pub(crate) async fn sys_pause(caller: Caller<'_>) -> SysResult {
@@ -202,15 +204,34 @@ pub(crate) async fn sys_pause(caller: Caller<'_>) -> SysResult {
     Err(SysError::Restart(Restart::NoHand))
 }
 
-async fn sleep_relative(
-    caller: Caller<'_>,
-    restart: &mut Option<Box<RestartBlock>>,
-    deadline: Nanos,
-    remaining: u64,
-) -> SysResult {
-    if interruptible(caller.thread, Sleep::new(caller.system, deadline)).await.is_ok() {
-        return Ok(0);
-    }
+/// How long somebody sleeps.
+#[derive(Clone, Copy)]
+enum Asleep {
+    /// A span, which ends then; what is left of it is written there.
+    For { deadline: Nanos, remaining: u64 },
+    /// Until a moment.
+    Until(Moment),
+}
+
+/// Not an async function, which would keep all arguments twice: many threads are in here.
+fn sleep<'a>(
+    caller: Caller<'a>,
+    restart: &'a mut Option<Box<RestartBlock>>,
+    asleep: Asleep,
+) -> impl Future<Output = SysResult> + 'a {
+    let until = match asleep {
+        Asleep::For { deadline, .. } => deadline.into(),
+        Asleep::Until(moment) => moment,
+    };
+    let mut sleeping = interruptible(caller.thread, Sleep::new(caller.system, until));
+    core::future::poll_fn(move |cx| {
+        let Err(Interrupted) = ready!(Pin::new(&mut sleeping).poll(cx)) else { return Poll::Ready(Ok(0)) };
+        Poll::Ready(interrupted(caller, restart, asleep))
+    })
+}
+
+fn interrupted(caller: Caller<'_>, restart: &mut Option<Box<RestartBlock>>, asleep: Asleep) -> SysResult {
+    let Asleep::For { deadline, remaining } = asleep else { return Err(SysError::Restart(Restart::NoHand)) };
     let left = deadline.saturating_sub(caller.system.platform.now());
     if left == Nanos::ZERO {
         return Ok(0);
@@ -218,13 +239,6 @@ async fn sleep_relative(
     caller.memory().write_opt(remaining, &timespec(left))?;
     *restart = Some(Box::new(RestartBlock::Sleep { deadline, remaining }));
     Err(SysError::Restart(Restart::Block))
-}
-
-async fn sleep_absolute(caller: Caller<'_>, deadline: Moment) -> SysResult {
-    match interruptible(caller.thread, Sleep::new(caller.system, deadline)).await {
-        Ok(()) => Ok(0),
-        Err(_) => Err(SysError::Restart(Restart::NoHand)),
-    }
 }
 
 pub(super) fn set_real_time(caller: Caller<'_>, time: Nanos) -> SysResult {

@@ -7,6 +7,7 @@ use crate::RestartBlock;
 use crate::calls::{epoll, fd, futex, io, message, open, poll, process, signal, socket, time};
 use crate::testing::World;
 use abi::linux::general as linux;
+use types::Nanos;
 
 /// Bytes that a thread blocked in such a call may take.
 const BLOCKED: usize = 2048;
@@ -45,7 +46,7 @@ fn calls_that_most_threads_are_blocked_in_are_smaller() {
     let args = [0; 6];
     let sizes = [
         ("pause", size_of_val(&time::sys_pause(caller))),
-        ("nanosleep", size_of_val(&time::sys_nanosleep(caller, &mut None, 0, 0))),
+        ("nanosleep", size_of_val(&time::resume_sleep(caller, &mut None, Nanos::ZERO, 0))),
         ("wait4", size_of_val(&process::sys_wait4(caller, args))),
         ("rt_sigsuspend", size_of_val(&signal::sys_rt_sigsuspend(caller, 0, 0))),
         ("rt_sigtimedwait", size_of_val(&signal::sys_rt_sigtimedwait(caller, 0, 0, 0, 0))),
