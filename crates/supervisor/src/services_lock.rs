@@ -52,9 +52,10 @@ impl Services {
         result
     }
 
-    /// Whether the task has something to do.
-    pub fn has_work(&self, now: Nanos) -> bool {
-        !self.board.is_empty() || self.supervisor.lock().next_deadline().is_some_and(|due| due <= now)
+    /// Whether the task, which is about to sleep until `deadline`, or for ever, has something to do before.
+    pub fn has_work(&self, deadline: Option<Nanos>) -> bool {
+        let earlier = |due: Nanos| deadline.is_none_or(|deadline| due < deadline);
+        !self.board.is_empty() || self.supervisor.lock().next_deadline().is_some_and(earlier)
     }
 
     /// Looks without changing anything.

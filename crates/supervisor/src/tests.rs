@@ -554,3 +554,21 @@ fn the_environment_says_who_it_is_and_cannot_be_forged() {
     ];
     assert_eq!(launch.environment(), expected);
 }
+
+#[test]
+fn a_deadline_that_moves_forward_is_work_for_the_task_that_sleeps() {
+    let bench = Bench::new();
+    let mut definition = daemon("told");
+    definition.ready = Readiness::Notify;
+    definition.health.watchdog = Some(Nanos::from_secs(2));
+    bench.load(alloc::vec![definition]);
+    bench.verb(Verb::Start, "told");
+    bench.settle();
+    let now = bench.world.now();
+    bench.services.with(&bench.world, |all| all.notice(now, &bench.cell("told"), b"READY=1"));
+    bench.settle();
+    let due = now + Nanos::from_secs(2);
+    assert_eq!(bench.services.work(&bench.world), Some(due), "its first sign of life");
+    assert!(!bench.services.has_work(Some(due)), "it wakes by itself then");
+    assert!(bench.services.has_work(Some(due + Nanos(1))) && bench.services.has_work(None));
+}

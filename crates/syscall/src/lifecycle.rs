@@ -135,7 +135,7 @@ impl System {
             self.disarm_timers(process);
             crate::calls::sysv::process_left(self, &thread.namespaces().ipc, process);
         }
-        let tid = Tid(process.shown(thread.tid().0));
+        let tid = thread.tid();
         let effects = self.processes.finish_exit(thread);
         self.futexes.owner_exited(tid);
         self.run(effects);

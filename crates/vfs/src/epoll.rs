@@ -27,6 +27,9 @@ use crate::{File, FileType, Metadata, OpenFile, PollEvents, Result, VfsError, an
 /// Epolls in epolls in …, the outermost included (Linux: EP_MAX_NESTS).
 const MAX_DEPTH: usize = 5;
 
+/// Removed items that may stay in a ready list, beside as many as twice the others.
+const STALE: usize = 64;
+
 /// Bits of an event that are options.
 const OPTIONS: u32 = linux::EPOLLET | linux::EPOLLONESHOT | linux::EPOLLWAKEUP | linux::EPOLLEXCLUSIVE;
 /// What may be combined with EPOLLEXCLUSIVE.
@@ -225,9 +228,14 @@ impl Epoll {
             dead.extend(state.items.extract_if(.., |_, item| item.file.strong_count() == 0).map(|(_, item)| item));
             state.sweep_at = (state.items.len() * 2).max(64);
         }
+        // Those that were ready when they were removed stay in the list until somebody looks: no more of them than others.
         let room = state.items.len() + 1;
-        let more = room.saturating_sub(state.ready.len());
-        state.ready.try_reserve(more).map_err(|_| VfsError::NoMemory)?;
+        if state.ready.len() >= room * 2 + STALE {
+            let (stay, gone) = core::mem::take(&mut state.ready).into_iter().partition(|item| !item.is_removed());
+            state.ready = stay;
+            dead.extend::<VecDeque<_>>(gone);
+        }
+        state.ready.try_reserve(room).map_err(|_| VfsError::NoMemory)?;
         state.items.insert(key, item);
         Ok(dead)
     }
@@ -272,7 +280,7 @@ impl Epoll {
 
     /// Registers an item again and asks its file. With [`Look::Report`] the rules of triggering apply.
     fn look(&self, item: &Arc<Item>, look: Look) -> Option<EpollEvent> {
-        if item.removed.load(Ordering::SeqCst) {
+        if item.is_removed() {
             return None;
         }
         let Some(file) = item.file.upgrade() else {
@@ -297,7 +305,7 @@ impl Epoll {
             core::mem::replace(&mut watch.tokens, tokens)
         };
         drop(old);
-        if item.removed.load(Ordering::SeqCst) {
+        if item.is_removed() {
             item.retire();
             return None;
         }
@@ -411,6 +419,10 @@ impl Item {
         }
     }
 
+    fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::SeqCst)
+    }
+
     /// Takes its wakers out of the file's queues for good.
     fn retire(&self) {
         self.removed.store(true, Ordering::SeqCst);
@@ -421,7 +433,7 @@ impl Item {
 
 impl Wake for Item {
     fn wake(self: Arc<Self>) {
-        if !self.removed.load(Ordering::SeqCst)
+        if !self.is_removed()
             && let Some(epoll) = self.epoll.upgrade()
         {
             self.enqueue(&epoll);

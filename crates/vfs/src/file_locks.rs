@@ -111,7 +111,10 @@ impl FileLocks {
         let Some(table) = self.table.get() else { return Ok(()) };
         {
             let mut locks = table.locks.lock();
-            locks.reserve()?;
+            // Only what leaves two parts of one takes a place.
+            if locks.records.iter().any(|held| held.owner == owner && held.start < start && held.end > end) {
+                locks.reserve()?;
+            }
             locks.carve(owner, start, end);
         }
         table.queue.wake_all();

@@ -167,7 +167,7 @@ impl TimerFd {
             *state = State { deadline, interval, ticks: 0, expired: false, base, on_set, cancelled: still };
             (old, deadline, cancelled)
         };
-        self.clock.arm(&self.this, deadline.map(|deadline| (deadline, base)));
+        self.arm(deadline.map(|deadline| (deadline, base)));
         if deadline.is_some_and(|deadline| deadline <= now) {
             self.expire();
         }
@@ -197,8 +197,21 @@ impl TimerFd {
             let setting = self.setting(&mut state);
             (setting, state.armed())
         };
-        self.clock.arm(&self.this, armed);
+        self.arm(armed);
         setting
+    }
+
+    /// Asks the clock for that moment, and for another if that has changed meanwhile: of several who ask at once the last one
+    /// asks for what holds.
+    fn arm(&self, moment: Option<(Nanos, TimerBase)>) {
+        let mut moment = moment;
+        loop {
+            self.clock.arm(&self.this, moment);
+            let now = self.state.lock().armed();
+            if core::mem::replace(&mut moment, now) == now {
+                return;
+            }
+        }
     }
 
     fn setting(&self, state: &mut State) -> TimerSetting {
@@ -243,7 +256,7 @@ impl File for TimerFd {
             (if cancelled { Err(VfsError::Cancelled) } else { Ok(ticks) }, state.armed())
         };
         if armed.is_some() {
-            self.clock.arm(&self.this, armed);
+            self.arm(armed);
         }
         let ticks = ticks?;
         *slot = ticks.to_le_bytes();
@@ -289,6 +302,8 @@ mod tests {
         /// By how much what is absolute is ahead.
         offset: AtomicU64,
         watched: AtomicU64,
+        /// Somebody else sets the timer to that while it is being armed, once.
+        rival: AtomicU64,
     }
 
     impl TimerClock for FakeClock {
@@ -297,7 +312,11 @@ mod tests {
             Nanos(self.now.load(Ordering::SeqCst) + offset)
         }
 
-        fn arm(&self, _timer: &Weak<TimerFd>, deadline: Option<(Nanos, TimerBase)>) {
+        fn arm(&self, timer: &Weak<TimerFd>, deadline: Option<(Nanos, TimerBase)>) {
+            let rival = self.rival.swap(0, Ordering::SeqCst);
+            if let Some(timer) = timer.upgrade().filter(|_| rival != 0) {
+                timer.set(setting(rival, 0), TimerBase::Relative, OnSet::GoOn).unwrap();
+            }
             self.armed.store(deadline.map_or(0, |(deadline, _)| deadline.0), Ordering::SeqCst);
         }
 
@@ -340,6 +359,17 @@ mod tests {
         assert_eq!(clock.armed.load(Ordering::SeqCst), 1180);
         assert_eq!(timer.set(setting(0, 0), TimerBase::Relative, OnSet::GoOn), Ok(setting(5, 10)));
         assert_eq!((clock.armed.load(Ordering::SeqCst), timer.poll()), (0, PollEvents::empty()));
+    }
+
+    #[test]
+    fn of_several_who_set_a_timer_the_last_one_is_heard() {
+        let (clock, timer) = timer();
+        clock.rival.store(70, Ordering::SeqCst);
+        assert_eq!(timer.get(), setting(0, 0), "a look that began before");
+        assert_eq!(clock.armed.load(Ordering::SeqCst), 1070);
+        clock.rival.store(50, Ordering::SeqCst);
+        timer.set(setting(20, 0), TimerBase::Relative, OnSet::GoOn).unwrap();
+        assert_eq!(clock.armed.load(Ordering::SeqCst), 1050);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use alloc::sync::Arc;
 use core::future::Future;
 use core::hash::Hash;
 use core::pin::Pin;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 use core::task::{Context, Poll, Waker};
 
 use sync::{Rank, SpinLock};
@@ -280,7 +280,7 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
     /// `FUTEX_TRYLOCK_PI`.
     ///
     /// # Errors
-    /// [`PiError::Busy`], [`PiError::Deadlock`], [`PiError::Memory`].
+    /// [`PiError::Busy`], [`PiError::Deadlock`], [`PiError::NoOwner`], [`PiError::Memory`].
     pub fn trylock_pi<W: PiWord>(
         &self,
         key: K,
@@ -293,7 +293,10 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
             match old & TID_MASK {
                 0 => {}
                 owner if owner == tid.0 => return Err(PiError::Deadlock),
-                _ => return Err(PiError::Busy),
+                owner if threads.find(Tid(owner)).is_some() || self.pi.has_waiters(key) => return Err(PiError::Busy),
+                // Ended, unless it has released the lock before.
+                _ if word.load()? == old => return Err(PiError::NoOwner),
+                _ => continue,
             }
             let waiters = if self.pi.has_waiters(key) { WAITERS } else { 0 };
             if word.compare_exchange(old, tid.0 | old & OWNER_DIED | waiters)? {
@@ -356,9 +359,11 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
         }
     }
 
-    /// Thread `tid`, by the system's number, has ended (and [`PiThreads::find`] says so already): those who wait for a lock it held look again, and one of them
-    /// takes it over with `FUTEX_OWNER_DIED`.
+    /// Thread `tid`, by the system's number, has ended (and [`PiThreads::find`] says so already): those who wait for a lock it
+    /// held look again, and one of them takes it over with `FUTEX_OWNER_DIED`.
     pub fn owner_exited(&self, tid: Tid) {
+        // Who waits has said so before it looks whether the owner lives.
+        fence(Ordering::SeqCst);
         if self.pi.waiting.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -430,6 +435,19 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> LockPi<'_, K, W, A> {
 
     /// Gives up after a timeout or a signal. `false`: the lock has been handed over meanwhile; poll again, it ends soon.
     pub fn cancel(&mut self) -> bool {
+        if self.queued.is_none() {
+            return true;
+        }
+        let left = self.leave();
+        if left {
+            // The word may have become free for somebody else who was not told because this one was first.
+            self.table.wake_first(self.key);
+        }
+        left
+    }
+
+    /// Leaves the queue; `false` if the lock is on its way here.
+    fn leave(&mut self) -> bool {
         let Some((place, _)) = &self.queued else { return true };
         let left = self.table.remove(place, &self.threads);
         if left {
@@ -463,7 +481,10 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> LockPi<'_, K, W, A> {
                 continue;
             }
             match noted {
-                None if first && old & OWNER_DIED == 0 => return Err(PiError::NoOwner),
+                // Unless somebody waits for that owner, who has not taken over yet.
+                None if first && old & OWNER_DIED == 0 && !self.table.has_others(self.key, node) => {
+                    return Err(PiError::NoOwner);
+                }
                 None => {
                     if self.take(node, old, OWNER_DIED)? {
                         return Ok(true);
@@ -523,6 +544,7 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> LockPi<'_, K, W, A> {
             place
         };
         self.table.waiting.fetch_add(1, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
         self.queued = Some((place, node.clone()));
         node
     }
@@ -551,15 +573,9 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> Future for LockPi<'_, K, W, 
         if matches!(outcome, Ok(false)) {
             return Poll::Pending;
         }
-        if !this.cancel() {
-            // Handed over in between: it ends as soon as the word says so.
-            return Poll::Pending;
-        }
-        if outcome.is_err() {
-            // The word may have become free for somebody else who was not told because this one was first.
-            this.table.wake_first(this.key);
-        }
-        Poll::Ready(outcome.map(|_| ()))
+        let left = if outcome.is_ok() { this.leave() } else { this.cancel() };
+        // Or handed over in between: it ends as soon as the word says so.
+        if left { Poll::Ready(outcome.map(|_| ())) } else { Poll::Pending }
     }
 }
 

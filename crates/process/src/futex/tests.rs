@@ -1,5 +1,7 @@
 //! The table against a naive model, and against many threads at once.
 
+mod leaving;
+
 use super::*;
 use alloc::sync::Arc;
 use core::future::Future;

@@ -38,12 +38,12 @@ impl<K: Copy + Ord + Hash> FutexTable<K> {
 }
 
 impl<K: Copy + Ord + Hash, C> WaitMany<'_, K, C> {
-    /// Leaves all queues; the index of a futex whose wake-up came first.
+    /// Leaves all queues; the index of a futex that was woken, of several the last one, as on Linux.
     pub fn cancel(&mut self) -> Option<usize> {
         let mut woken = None;
         for (index, node) in self.nodes.drain(..).enumerate() {
             if self.table.dequeue(&node).is_some() {
-                woken = woken.or(Some(index));
+                woken = Some(index);
             }
         }
         woken

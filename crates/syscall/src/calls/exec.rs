@@ -198,6 +198,8 @@ fn change_over(caller: Caller<'_>, registers: &mut Registers<'_>, image: Image, 
         return Err(Errno::ENOMEM.into());
     }
 
+    // It may become the leader and be called as that.
+    let tid = caller.thread.tid();
     // From here on the old program is gone: a failure kills.
     let context = image.context();
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
@@ -224,6 +226,8 @@ fn change_over(caller: Caller<'_>, registers: &mut Registers<'_>, image: Image, 
             clear_child_tid: executed.clear_child_tid,
         };
         super::futex::release_thread_words(&caller.system.futexes, words, old);
+        // PI locks in memory that others have as well are free now.
+        caller.system.futexes.owner_exited(tid);
     }
     caller.system.run(executed.effects);
     if let Ok(files) = caller.files() {

@@ -148,10 +148,19 @@ async fn send(caller: Caller<'_>, number: u32, args: [u64; 6]) -> SysResult {
             let file = sending.file.clone();
             let (_, timeout) = sending.socket.timeouts();
             let deadline = (timeout != Nanos::ZERO).then(|| caller.system.platform.now() + timeout);
-            match &sending.to {
+            match sending.to.take() {
                 Some(to) => {
                     let queue = to.backlog_queue();
-                    let wait = queue.wait_until(|| not_blocked(sending.attempt(caller)));
+                    // Who waits for room keeps nobody open.
+                    let known = Arc::downgrade(&to);
+                    drop(to);
+                    let wait = queue.wait_until(|| {
+                        let Some(to) = known.upgrade() else { return Some(Err(Errno::ECONNREFUSED.into())) };
+                        sending.to = Some(to);
+                        let outcome = not_blocked(sending.attempt(caller));
+                        sending.to = None;
+                        outcome
+                    });
                     match crate::wait::until(caller.system, deadline, crate::wait::interruptible(caller.thread, wait))
                         .await
                     {

@@ -157,11 +157,17 @@ pub(crate) fn connect_now(caller: Caller<'_>, fd: u64, address: u64, len: u64) -
 pub(crate) async fn sys_connect(caller: Caller<'_>, fd: u64, address: u64, len: u64) -> SysResult {
     let (file, socket) = caller.socket(fd)?;
     let Some(target) = connect_target(caller, &socket, address, len)? else { return Ok(0) };
-    let attempt = || match socket.connect(&target, caller.peer_credentials()).map_err(SysError::from) {
-        Err(error) if would_block(error) && !file.is_nonblocking() => None,
-        outcome => Some(outcome),
-    };
     let queue = target.backlog_queue();
+    // Who waits for room keeps nobody open: one that is closed meanwhile refuses.
+    let known = Arc::downgrade(&target);
+    drop(target);
+    let attempt = || {
+        let Some(target) = known.upgrade() else { return Some(Err(Errno::ECONNREFUSED.into())) };
+        match socket.connect(&target, caller.peer_credentials()).map_err(SysError::from) {
+            Err(error) if would_block(error) && !file.is_nonblocking() => None,
+            outcome => Some(outcome),
+        }
+    };
     match interruptible(caller.thread, queue.wait_until(attempt)).await {
         Ok(outcome) => outcome.map(|()| 0),
         Err(_) => Err(SysError::Restart(Restart::Sys)),

@@ -22,7 +22,7 @@ pub(super) async fn supervise(system: &'static System) {
                 let first = |one: Option<Nanos>, other| [one, other].into_iter().flatten().min();
                 let deadline = first(deadline, sockets.deadline());
                 let earlier = || first(deadline, sockets.deadline()) != deadline;
-                let has_work = || (earlier() || services.has_work(system.platform.now())).then_some(());
+                let has_work = || (earlier() || services.has_work(deadline)).then_some(());
                 until(system, deadline, news.wait_until(has_work)).await;
             }
         }

@@ -4,6 +4,7 @@ mod entries;
 mod events;
 mod fd;
 mod files;
+mod futex;
 mod hostile;
 mod io;
 mod poll;

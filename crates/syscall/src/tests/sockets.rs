@@ -205,3 +205,58 @@ fn several_messages_go_in_one_call() {
     assert_eq!(init.call(linux::__NR_recvmmsg, [b, into, 2, net::MSG_DONTWAIT.into(), 0]), 2);
     assert_eq!((init.get::<u32>(into + 56), init.get::<u32>(into + 64 + 56)), (3, 5));
 }
+
+#[test]
+fn who_waits_for_room_keeps_nobody_open() {
+    let (_, init) = World::new();
+    let new = |kind: u32| init.call(linux::__NR_socket, [net::AF_UNIX.into(), kind.into(), 0]) as u64;
+    let (at, len) = address(&init, b"\0full");
+    let server = new(net::SOCK_STREAM);
+    assert_eq!(init.call(linux::__NR_bind, [server, at, len]), 0);
+    assert_eq!(init.call(linux::__NR_listen, [server, 0]), 0);
+    assert_eq!(init.call(linux::__NR_connect, [new(net::SOCK_STREAM), at, len]), 0);
+    let mut connecting = init.start(linux::__NR_connect, [new(net::SOCK_STREAM), at, len]);
+    connecting.waits();
+    assert_eq!(init.call(linux::__NR_close, [server]), 0);
+    assert_eq!(connecting.finish(), failed(Errno::ECONNREFUSED));
+    drop(connecting);
+
+    let (mailbox, client) = (new(net::SOCK_DGRAM), new(net::SOCK_DGRAM));
+    assert_eq!(init.call(linux::__NR_bind, [mailbox, at, len]), 0, "the name is free again");
+    let text = init.bytes(b"letter");
+    let mut sending = (0..100).map(|_| init.start(linux::__NR_sendto, [client, text, 6, 0, at, len]));
+    let mut last = sending.find_map(|mut sending| sending.poll().is_pending().then_some(sending)).unwrap();
+    assert_eq!(init.call(linux::__NR_close, [mailbox]), 0);
+    assert_eq!(last.finish(), failed(Errno::ECONNREFUSED));
+}
+
+#[test]
+fn who_waits_with_a_message_waits_for_each_that_goes() {
+    let (_, init) = World::new();
+    let new = || init.call(linux::__NR_socket, [net::AF_UNIX.into(), net::SOCK_DGRAM.into(), 0]) as u64;
+    let (at, len) = address(&init, b"\0box");
+    let (mailbox, client) = (new(), new());
+    assert_eq!(init.call(linux::__NR_bind, [mailbox, at, len]), 0);
+    let (text, buffer) = (init.bytes(&[7; 60_000]), init.room(16));
+    // Strangers get to have few there, however small they are.
+    let mut sending = (0..100).map(|_| init.start(linux::__NR_sendto, [client, text, 6, 0, at, len]));
+    let mut last = sending.find_map(|mut sending| sending.poll().is_pending().then_some(sending)).unwrap();
+    assert_eq!(init.call(linux::__NR_recvfrom, [mailbox, buffer, 16, 0, 0, 0]), 6);
+    assert_eq!(last.finish(), 6);
+    drop(last);
+    // Who has a peer is told by poll(2) whether that takes anything.
+    assert_eq!(init.call(linux::__NR_connect, [client, at, len]), 0);
+    let fds = init.bytes(&[client as u8, 0, 0, 0, 4, 0, 0, 0]);
+    assert_eq!(init.call(linux::__NR_poll, [fds, 1, 0]), 0);
+    assert_eq!(init.call(linux::__NR_recvfrom, [mailbox, buffer, 16, 0, 0, 0]), 6);
+    assert_eq!(init.call(linux::__NR_poll, [fds, 1, 0]), 1);
+    // A large one does not fit behind what leaves room for small ones.
+    let (one, other) = pair(&init, net::SOCK_DGRAM);
+    for _ in 0..3 {
+        assert_eq!(init.call(linux::__NR_sendto, [one, text, 60_000, 0, 0, 0]), 60_000);
+    }
+    let mut large = init.start(linux::__NR_sendto, [one, text, 60_000, 0, 0, 0]);
+    large.waits();
+    assert_eq!(init.call(linux::__NR_recvfrom, [other, buffer, 16, 0, 0, 0]), 16);
+    assert_eq!(large.finish(), 60_000);
+}

@@ -275,3 +275,15 @@ fn threads_lose_no_event() {
         assert_eq!(total, 4 * 5000);
     }
 }
+
+#[test]
+fn what_is_removed_while_ready_takes_no_memory_for_long() {
+    let (epoll, file, other) = (Epoll::new(), counter(1), counter(1));
+    add(&epoll, 9, &other, IN).unwrap();
+    for _ in 0..10_000 {
+        add(&epoll, 3, &file, IN).unwrap();
+        epoll.control(3, &file, EpollChange::Delete).unwrap();
+    }
+    assert!(epoll.state.lock().ready.len() < 100);
+    assert_eq!(collect(&epoll), [(9, IN)], "and the others stay");
+}

@@ -222,13 +222,17 @@ impl Channel {
     pub(super) fn receive(&self, out: &mut [u8], take: Take) -> Result<Received> {
         let (outcome, space, gone) = {
             let mut state = self.state.lock();
-            let was_writable = state.is_writable();
+            let (was_writable, queued) = (state.is_writable(), state.queued);
             let mut gone = None;
-            let outcome = match self.framing {
-                Framing::Bytes => state.take_bytes(out, take, &mut gone),
-                Framing::Messages => state.take_message(out, take, &mut gone),
+            let (outcome, space) = match self.framing {
+                Framing::Bytes => {
+                    let outcome = state.take_bytes(out, take, &mut gone);
+                    (outcome, !was_writable && state.is_writable())
+                }
+                // What has to fit in whole, or waits for its turn as a stranger, waits for each that goes.
+                Framing::Messages => (state.take_message(out, take, &mut gone), state.queued < queued),
             };
-            (outcome, !was_writable && state.is_writable(), gone)
+            (outcome, space, gone)
         };
         let mut received = outcome?;
         if let Some(cargo) = gone {
@@ -261,6 +265,11 @@ impl Channel {
 
     pub(super) fn is_writable(&self) -> bool {
         self.state.lock().is_writable()
+    }
+
+    /// Whether one who is not its peer may send a message.
+    pub(super) fn takes_from_strangers(&self) -> bool {
+        self.state.lock().messages.len() <= STRANGERS
     }
 
     pub(super) fn is_write_closed(&self) -> bool {

@@ -80,3 +80,16 @@ fn locks_go_with_their_holders() {
     let reader = world.open("/f", 0).unwrap();
     assert_eq!(reader.lock_record(record(3, 50, 60, LockKind::Exclusive)), Err(VfsError::BadDescriptor));
 }
+
+#[test]
+fn as_many_locks_as_there_may_be_can_be_given_up_again() {
+    let locks = FileLocks::new();
+    let taken = (0..).take_while(|at| locks.lock_record(record(1, at * 4, at * 4 + 2, LockKind::Shared)).is_ok());
+    let taken = taken.count() as u64;
+    assert_eq!(locks.unlock_record(LockOwner::Process(1), 1, 1), Err(VfsError::NoLocks), "two parts of one");
+    assert_eq!(locks.unlock_record(LockOwner::Process(1), 0, 1), Ok(()));
+    for at in 0..taken {
+        assert_eq!(locks.unlock_record(LockOwner::Process(1), at * 4, at * 4 + 2), Ok(()));
+    }
+    assert_eq!(locks.lock_record(record(2, 0, u64::MAX, LockKind::Exclusive)), Ok(()));
+}
