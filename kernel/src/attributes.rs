@@ -27,6 +27,18 @@ pub(crate) fn urgency(thread: &Thread) -> u32 {
     u32::from(key.number()) << 8 | u32::from(u8::MAX - thread.scheduling().rt_priority)
 }
 
+/// The same of an ordinary thread of a class.
+pub(crate) const fn urgency_of(class: PriorityClass) -> u32 {
+    let class = match class {
+        PriorityClass::System => Class::System,
+        PriorityClass::Interactive => Class::Interactive,
+        PriorityClass::User => Class::User,
+        PriorityClass::Service => Class::Service,
+        PriorityClass::Background => Class::Background,
+    };
+    (Policy::new(class).key().number() as u32) << 8 | u8::MAX as u32
+}
+
 /// The key in an [`urgency`].
 pub(crate) const fn key_of(urgency: u32) -> Key {
     Key::from_number((urgency >> 8) as u8)
@@ -47,5 +59,9 @@ pub(crate) fn of(thread: &Thread) -> Attributes {
         .unwrap_or(Policy::new(Class::User));
     let given = !kept.chosen && matches!(kept.policy, SchedulingPolicy::Other | SchedulingPolicy::Batch);
     let policy = if given { policy.given() } else { policy };
+    let policy = match thread.process().cell().and_then(|cell| cell.awaited_by()) {
+        Some(urgency) => policy.hastened(key_of(urgency)),
+        None => policy,
+    };
     Attributes { policy, cpus: thread.affinity() }
 }

@@ -7,6 +7,7 @@ use hal::{Power, PowerAction};
 use hal_x86_64::features::Features;
 use hal_x86_64::{Machine, cpu, features, fpu, power, random, time, user_copy};
 use memory::{AddressSpace, KernelPages};
+use process::PriorityClass;
 use process::signal::frame::FpLayout;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -134,6 +135,10 @@ impl Platform for Kernel {
 
     fn urgency(&self, thread: &Thread) -> u32 {
         crate::attributes::urgency(thread)
+    }
+
+    fn urgency_of(&self, class: PriorityClass) -> u32 {
+        crate::attributes::urgency_of(class)
     }
 
     fn lend(&self, thread: &Thread, urgency: Option<u32>) {

@@ -239,6 +239,7 @@ const COMMANDS: &[(&str, Case)] = &[
     ("a million random calls do no harm", random_calls),
     ("process-debug logs every operation, and only it", traces),
     ("nice values and affinities are obeyed on 1, 2, 4 and 8 CPUs", shares),
+    ("a critical reader lends to who writes", lending),
     ("without busybox there is msh", |machine| {
         let script = "echo one | cat; cd /bin && pwd; ls /nowhere || echo failed; echo $?; exit 3";
         let mut tree = Tree::standard()?;
@@ -348,6 +349,21 @@ fn shares(machine: &Machine) -> Result<()> {
         ensure!(run.output.lines().all(|line| line.ends_with(": yes")), "with {smp} CPUs:\n{}", run.output);
     }
     Ok(())
+}
+
+/// Counted time on one CPU, where what is more urgent runs and nothing else.
+fn lending(machine: &Machine) -> Result<()> {
+    let scratch = paths::scratch()?;
+    let compiled = build::c_program(&paths::root().join("tests/system/lending.c"), scratch.path())?;
+    let add = [format!("{}:/bin/lending", compiled.display())];
+    let run = program(&Machine { smp: 1, icount: true, ..machine.clone() }, &["/bin/lending"], Stdin::Empty, &add)?;
+    let expected = "the only writer of a pipe, before it wrote anything: soon\n\
+        the last writer of several: soon\n\
+        the other end of a socket: soon\n\
+        what it does after it wrote: late\n\
+        one that takes too long: late\n\
+        for an ordinary reader: late\n";
+    expect(&run, Outcome::Exited(0), expected)
 }
 
 /// The kernel with the feature `process-debug` logs what processes do; in the one without, there is nothing of it.

@@ -74,6 +74,8 @@ pub struct Cell {
     waits: Spans,
     /// When one of its threads was last seen to run, if it is metered.
     ran_at: AtomicU64,
+    /// How urgent those are who wait for it to start; [`NOBODY`] if nobody does.
+    awaited_by: AtomicU32,
     /// Its threads do not go back to user mode. Changes under the tree's lock.
     frozen: AtomicBool,
     /// It stands on the board.
@@ -89,6 +91,8 @@ struct CellIo {
     delayed: Spans,
 }
 
+/// [`Cell::awaited_by`] as it is kept.
+const NOBODY: u32 = u32::MAX;
 /// A bit of [`Cell::end`] that no wait status has.
 const ENDED: u64 = 1 << 32;
 
@@ -168,6 +172,7 @@ impl Cell {
             }),
             waits: Spans::default(),
             ran_at: AtomicU64::new(0),
+            awaited_by: AtomicU32::new(NOBODY),
             frozen: AtomicBool::new(false),
             posted: AtomicBool::new(false),
             board: board.clone(),
@@ -177,6 +182,17 @@ impl Cell {
     /// What the supervisor calls it.
     pub const fn id(&self) -> u64 {
         self.id
+    }
+
+    /// How urgent those are who wait for it to start, as the scheduler counts: its threads are to run at least as urgently.
+    #[inline]
+    pub fn awaited_by(&self) -> Option<u32> {
+        Some(self.awaited_by.load(Ordering::Relaxed)).filter(|urgency| *urgency != NOBODY)
+    }
+
+    /// Changes that; the caller tells the scheduler of every thread.
+    pub fn set_awaited_by(&self, urgency: Option<u32>) {
+        self.awaited_by.store(urgency.unwrap_or(NOBODY), Ordering::Relaxed);
     }
 
     /// Processes that have not ended.

@@ -206,6 +206,16 @@ impl Scheduling {
         Self { policy, rt_priority: 0, nice, class, reset_on_fork: false, ..self }
     }
 
+    /// Real time, or an urgent class by somebody's choice: those it waits for are to hurry.
+    #[must_use]
+    pub const fn is_critical(self) -> bool {
+        let urgent = matches!(self.class, PriorityClass::System | PriorityClass::Interactive);
+        self.policy.is_real_time() || (self.chosen && urgent)
+    }
+
+    /// The bit of the word that says so.
+    pub(crate) const CRITICAL: u32 = 1 << 24;
+
     /// As one word.
     #[must_use]
     pub(crate) const fn to_bits(self) -> u32 {
@@ -213,6 +223,7 @@ impl Scheduling {
             | (self.class as u32) << 3
             | (self.reset_on_fork as u32) << 6
             | (self.chosen as u32) << 7
+            | (self.is_critical() as u32) << Self::CRITICAL.trailing_zeros()
             | (self.rt_priority as u32) << 8
             | (self.nice as u8 as u32) << 16
     }

@@ -265,6 +265,12 @@ impl<R: Resources> Thread<R> {
         Scheduling::from_bits(self.scheduling.load(Ordering::Relaxed))
     }
 
+    /// [`Scheduling::is_critical`], at the price of a look.
+    #[inline]
+    pub fn is_critical(&self) -> bool {
+        self.scheduling.load(Ordering::Relaxed) & Scheduling::CRITICAL != 0
+    }
+
     /// Changes how it is scheduled; the caller has checked the right and tells the scheduler.
     pub fn set_scheduling(&self, scheduling: Scheduling) {
         trace!("scheduling: tid={} {scheduling:?}", self.tid());

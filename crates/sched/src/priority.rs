@@ -165,6 +165,16 @@ impl Policy {
         }
     }
 
+    /// The same as urgent as `key` at least, whatever it does: somebody of that key waits for all of it.
+    #[must_use]
+    pub const fn hastened(self, key: Key) -> Self {
+        if self.key().0 <= key.0 {
+            return self;
+        }
+        let (class, level) = (key.class(), key.level());
+        Self { class, level, flavour: Flavour::Fixed, rank: RANKS - 1, given: false, ..self }
+    }
+
     /// With the class that counts for a task that slept and ran as `credit` says.
     const fn standing(self, credit: Credit) -> Self {
         let ordinary = match self.class {
@@ -377,6 +387,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn who_is_waited_for_is_as_urgent_as_who_waits() {
+        let (own, interactive) = (Policy::new(Class::Service).nice(5), Key::new(Class::Interactive, Level::DEFAULT));
+        let hastened = own.given().hastened(interactive);
+        assert_eq!((hastened.key(), hastened.nice, hastened.given), (interactive, 5, false));
+        assert_eq!(hastened.place(Credit::NONE).key(), interactive, "even if it only computes");
+        assert_eq!(Policy::new(Class::System).hastened(interactive), Policy::new(Class::System));
+        assert_eq!(own.hastened(own.key()), own);
+        assert_eq!(hastened.hastened(Key::new(Class::System, Level::BOTTOM)).rank, RANKS - 1, "behind real time");
     }
 
     #[test]

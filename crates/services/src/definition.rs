@@ -51,6 +51,37 @@ pub enum Run {
     Target,
 }
 
+/// How urgent the programs of a service are beside others: the classes of the scheduler, most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Before everything else, like real time.
+    System,
+    /// A person waits for it.
+    Interactive,
+    /// Like any program.
+    User,
+    /// After the programs of users.
+    Service,
+    /// When nothing else wants to run.
+    Background,
+}
+
+impl Class {
+    /// All, with the words for them.
+    pub const WORDS: [(&str, Self); 5] = [
+        ("system", Self::System),
+        ("interactive", Self::Interactive),
+        ("user", Self::User),
+        ("service", Self::Service),
+        ("background", Self::Background),
+    ];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, class)| *class == self).map_or("", |(word, _)| *word)
+    }
+}
+
 /// One service, as written down.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
@@ -74,6 +105,9 @@ pub struct Definition {
     pub user: Uid,
     /// Group of its processes.
     pub group: Gid,
+    /// How urgent its programs are, whatever they do. Without it they are of [`Class::Service`] as long as they compute, else of
+    /// [`Class::User`].
+    pub class: Option<Class>,
     /// Other names under which dependents may ask for it.
     pub provides: Vec<Name>,
     /// First to be started, last to be a victim. Whether it is ever given up is for `max-failures` to say.
@@ -130,6 +164,7 @@ impl Definition {
             directory: String::new(),
             user: Uid::ROOT,
             group: Gid::ROOT,
+            class: None,
             provides: Vec::new(),
             critical: false,
             keep_in_emergency: false,

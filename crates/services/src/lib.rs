@@ -39,9 +39,10 @@ pub use audit::{Actor, Audit, Deed, Hash, Record};
 pub use balance::{Balancer, Caller, Work};
 pub use catalog::{Bounds, Catalog, Edge, Mistake};
 pub use definition::{
-    Allow, Balance, Definition, Dependency, DependencyKind, Endpoint, Export, Health as HealthPolicy, Isolation, Kind,
-    Limits, Listen, MAX_COUNT, MAX_DEPENDENCIES, MAX_LISTEN, Name, OnFailure, OnLoss, OnMemory, Probe, ProbeTarget,
-    Readiness, Restart, RestartPolicy, Run, Scaling, Security, SocketKind, Stop, Subject, Version, VersionReq,
+    Allow, Balance, Class, Definition, Dependency, DependencyKind, Endpoint, Export, Health as HealthPolicy, Isolation,
+    Kind, Limits, Listen, MAX_COUNT, MAX_DEPENDENCIES, MAX_LISTEN, Name, OnFailure, OnLoss, OnMemory, Probe,
+    ProbeTarget, Readiness, Restart, RestartPolicy, Run, Scaling, Security, SocketKind, Stop, Subject, Version,
+    VersionReq,
 };
 pub use error::{
     Capacity, Field, Health, Resource, Result, Retry, Role, ServiceError, SpawnError, SpawnStep, Unsatisfied,

@@ -127,7 +127,7 @@ impl Reconciler {
     }
 
     /// The dependencies that a service without fault of its own waits for.
-    pub(crate) fn waits_for(&self, id: ServiceId) -> Vec<Closed> {
+    pub fn waits_for(&self, id: ServiceId) -> Vec<Closed> {
         let Some(service) = self.service(id) else { return Vec::new() };
         if service.blocked {
             return self

@@ -13,6 +13,7 @@ extern crate alloc;
 extern crate std;
 
 mod access;
+mod awaited;
 mod balance_news;
 mod balancing;
 mod cell_id;

@@ -18,6 +18,8 @@ pub enum Order {
     SignalAll(Arc<Cell>, u8),
     /// Let them stand still, or go on.
     Pause(Arc<Cell>, Pause),
+    /// How urgent those are who wait for it has changed.
+    Hasten(Arc<Cell>),
     /// Kill all.
     Kill(Arc<Cell>),
     /// Say on the log who does not end, and why.

@@ -104,6 +104,7 @@ impl Supervisor {
             version: definition.version.clone(),
             description: definition.description.clone(),
             file: self.sets.unit(id).map(|unit| unit.file.clone()).unwrap_or_default(),
+            class: definition.class,
             explicit: service.explicit,
             enabled: service.enabled,
             started_by: {

@@ -69,6 +69,9 @@ impl Services {
         let order = {
             let mut supervisor = self.supervisor.lock();
             supervisor.catch_up(world.now());
+            if !supervisor.has_orders() {
+                supervisor.hasten(world);
+            }
             match supervisor.next_order() {
                 Some(order) => order,
                 None => return supervisor.next_deadline(),
@@ -105,6 +108,7 @@ impl Services {
                 }
             }
             Order::Pause(cell, pause) => world.pause(&cell, pause),
+            Order::Hasten(cell) => world.hasten(&cell),
             Order::Arrange(service) => world.arrange(&service),
             Order::End(ending) => world.end(ending),
         }

@@ -13,6 +13,7 @@ use services::{
 };
 use types::{Nanos, PAGE_SIZE};
 
+use crate::awaited::Waits;
 use crate::balance_news::Balancings;
 use crate::happenings::{Happening, Happenings};
 use crate::sets::Sets;
@@ -59,6 +60,7 @@ pub struct Supervisor {
     /// What the reconciler was told.
     pub(crate) log: EventLog,
     pub(crate) balancings: Balancings,
+    pub(crate) waits: Waits,
 }
 
 /// What is known of an instance beside what the reconciler knows.
@@ -131,6 +133,7 @@ impl Supervisor {
             last_end: None,
             log: EventLog::new(LOG),
             balancings: Balancings::default(),
+            waits: Waits::default(),
         }
     }
 
@@ -176,6 +179,7 @@ impl Supervisor {
 
     /// After a new set: tells the reconciler what it has not measured itself.
     pub(crate) fn teach_starts(&mut self, now: Nanos) {
+        self.waits.classes = self.engine.catalog().services().any(|(_, definition)| definition.class.is_some());
         let unknown = |id: ServiceId| self.engine.instances(id).all(|view| view.start_time == Nanos::ZERO);
         let known = self.engine.catalog().services().filter_map(|(id, definition)| {
             let time = self.learned.get(&definition.name).filter(|_| unknown(id))?;
@@ -191,7 +195,7 @@ impl Supervisor {
 
     /// When to catch up at the latest.
     pub fn next_deadline(&self) -> Option<Nanos> {
-        if !self.orders.is_empty() {
+        if !self.orders.is_empty() || self.waits.are_new() {
             return Some(Nanos::ZERO);
         }
         [self.engine.next_deadline(), self.balancings.next_deadline()].into_iter().flatten().min()
@@ -537,6 +541,7 @@ impl Supervisor {
             slot.note_life(now);
             self.untuned = true;
         }
+        self.waits.note();
         self.happenings.add(Happening { sequence: 0, time: now, service, identity, index, from, to, cause });
         self.note_start(now, service, to);
         let name = self.engine.catalog().definition(service).map_or("?", |definition| definition.name.as_str());

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use process::{Cell, CellBoard};
 use services::wire::{LoadMode, Reply, Request, Unit, Verb};
 use services::{
-    Actor, Definition, DependencyKind, Ending, Name, OnMemory, ProbeResult, Readiness, Retry, Role, ServiceError,
-    SpawnError, SpawnStep, State, StopMode,
+    Actor, Class, Definition, DependencyKind, Ending, Name, OnMemory, ProbeResult, Readiness, Retry, Role,
+    ServiceError, SpawnError, SpawnStep, State, StopMode,
 };
 use types::{Nanos, Uid};
 
@@ -63,6 +63,14 @@ impl World for Told {
 
     fn pause(&self, cell: &Arc<Cell>, pause: Pause) {
         self.note(alloc::format!("pause {} {pause:?}", self.name(cell)));
+    }
+
+    fn urgency(&self, class: Option<Class>) -> u32 {
+        10 * class.unwrap_or(Class::Service) as u32
+    }
+
+    fn hasten(&self, cell: &Arc<Cell>) {
+        self.note(alloc::format!("hasten {} {:?}", self.name(cell), cell.awaited_by()));
     }
 
     fn kill(&self, cell: &Arc<Cell>) {
@@ -176,6 +184,51 @@ impl Bench {
         });
         out
     }
+}
+
+fn of_class(class: Class, definition: Definition) -> Definition {
+    Definition { class: Some(class), ready: Readiness::Notify, ..definition }
+}
+
+#[test]
+fn who_is_waited_for_is_as_urgent_as_who_waits() {
+    use Class::{Background, Interactive, User};
+    let bench = Bench::new();
+    bench.load(alloc::vec![
+        of_class(Interactive, daemon("web").with(DependencyKind::Requires, name("db"))),
+        of_class(User, daemon("db").with(DependencyKind::Wants, name("disk"))),
+        of_class(Background, daemon("disk")),
+        of_class(Background, daemon("rest")),
+    ]);
+    let ready = |name: &str| {
+        let now = bench.world.now();
+        bench.services.with(&bench.world, |supervisor| supervisor.notice(now, &bench.cell(name), b"READY=1"));
+    };
+    bench.verb(Verb::Start, "rest");
+    assert_eq!(bench.settle(), ["spawn rest"]);
+    bench.verb(Verb::Start, "web");
+    assert_eq!(bench.settle(), ["spawn disk", "hasten disk Some(10)"], "through db");
+    ready("disk");
+    assert_eq!(bench.settle(), ["spawn db", "hasten db Some(10)", "hasten disk None"]);
+    ready("db");
+    assert_eq!(bench.settle(), ["spawn web", "hasten db None"]);
+    // Who calls and waits.
+    let waits = |service: &str, urgency| {
+        bench.services.with(&bench.world, |supervisor| supervisor.waits_for_start(name(service), urgency)).unwrap()
+    };
+    let gives_up = |number| bench.services.with(&bench.world, |supervisor| supervisor.gives_up_waiting(number));
+    let (first, second) = (waits("rest", 20), waits("rest", 5));
+    assert_eq!(bench.settle(), ["hasten rest Some(5)"]);
+    gives_up(second);
+    assert_eq!(bench.settle(), ["hasten rest Some(20)"]);
+    let slow = waits("rest", 90);
+    assert_eq!(bench.settle(), Vec::<String>::new(), "less urgent than it is itself");
+    gives_up(slow);
+    ready("rest");
+    assert_eq!(bench.settle(), ["hasten rest None"]);
+    gives_up(first);
+    waits("web", 0);
+    assert_eq!(bench.settle(), ["hasten web Some(0)"]);
 }
 
 fn name(text: &str) -> Name {

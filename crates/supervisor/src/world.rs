@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use process::Cell;
-use services::{Ending, Name, ProbeResult, SpawnError};
+use services::{Class, Ending, Name, ProbeResult, SpawnError};
 use types::Nanos;
 
 use crate::order::Pause;
@@ -52,6 +52,12 @@ pub trait World: Send + Sync {
 
     /// Lets no process of a cell run, those born meanwhile among them, or all again.
     fn pause(&self, cell: &Arc<Cell>, pause: Pause);
+
+    /// How urgent a service of that class is by itself; less is more urgent.
+    fn urgency(&self, class: Option<Class>) -> u32;
+
+    /// The processes of a cell are to run at least as urgently as [`Cell::awaited_by`] says now.
+    fn hasten(&self, cell: &Arc<Cell>);
 
     /// Kills all processes of a cell, so that none is born any more.
     fn kill(&self, cell: &Arc<Cell>);

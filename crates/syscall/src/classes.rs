@@ -10,11 +10,16 @@ impl System {
     /// Gives the threads of a process the class that befits it.
     pub(crate) fn classify(&self, process: &Process) {
         let class = self.class_of(process);
+        let mut lends = false;
         process.for_each_thread(|thread| {
             if thread.give_class(class) {
                 self.platform.scheduling_changed(thread);
+                lends |= self.futexes.lending().holder(thread.tid()).is_some();
             }
         });
+        if lends {
+            process.threads().unwrap_or_default().iter().for_each(|thread| self.lend_anew(thread));
+        }
     }
 
     /// The same for the members of a group. As many looks as there are processes: foreground groups change at the speed of people.

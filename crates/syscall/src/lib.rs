@@ -25,6 +25,7 @@ mod errno;
 mod filesystem;
 mod lifecycle;
 mod load;
+mod loans;
 mod lock_waits;
 mod mapped_files;
 mod missing;

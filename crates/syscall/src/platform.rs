@@ -6,6 +6,7 @@ use core::pin::Pin;
 
 use hal::{PowerAction, UserContext};
 use memory::{AddressSpace, KernelPages};
+use process::PriorityClass;
 use process::signal::frame::FpLayout;
 use types::{CpuId, CpuSet, Nanos};
 
@@ -68,6 +69,10 @@ pub trait Platform: Send + Sync {
     /// How urgent a thread is by itself, whatever it is lent; less is more urgent.
     fn urgency(&self, thread: &Thread) -> u32 {
         u32::from(u8::MAX - thread.scheduling().rt_priority)
+    }
+    /// How urgent an ordinary thread of that class is by itself.
+    fn urgency_of(&self, class: PriorityClass) -> u32 {
+        class as u32
     }
     /// `thread` is to run as if it were of that urgency at least, since somebody who is waits for it; `None` ends that.
     fn lend(&self, thread: &Thread, urgency: Option<u32>) {

@@ -11,6 +11,7 @@ use sync::WaitToken;
 use types::Nanos;
 use vfs::PollEvents;
 
+use crate::loans::Lending;
 use crate::wait::{interruptible, until};
 use crate::{Caller, OpenFile, SysError, SysResult};
 
@@ -95,6 +96,7 @@ pub(crate) async fn wait_until<T>(
         Err(error) if would_block(error) => None,
         outcome => Some(outcome),
     });
+    let retry = Lending::new(caller, file, events, retry);
     match until(caller.system, deadline, interruptible(caller.thread, retry)).await {
         Some(Ok(outcome)) => Waited::Done(outcome),
         Some(Err(_)) => Waited::Interrupted,

@@ -77,6 +77,8 @@ pub struct OpenFile {
     readable: bool,
     writable: bool,
     flags: AtomicU32,
+    // What a critical reader of it notes for itself.
+    feeder: AtomicU32,
     // F_SETOWN: positive a process, negative a group, as the two's complement of 32 bits; F_SETSIG above.
     owner: AtomicU64,
     // Changed by whoever holds `moving`. /proc reads it without: it may be asked about the very file it is read through.
@@ -118,6 +120,7 @@ impl OpenFile {
             readable: !path_only && (mode == linux::O_RDONLY || mode == linux::O_RDWR),
             writable: !path_only && (mode == linux::O_WRONLY || mode == linux::O_RDWR),
             flags: AtomicU32::new(flags & !OPENING_ONLY),
+            feeder: AtomicU32::new(0),
             owner: AtomicU64::new(0),
             position: AtomicU64::new(0),
             moving: SpinLock::new(Rank::FILE_POSITION, ()),
@@ -139,6 +142,19 @@ impl OpenFile {
             count.remove_writer();
         }
         location.mount().remove_writer();
+    }
+
+    /// A [feeder](OpenFile::feeder) that was looked for in vain.
+    pub const NO_FEEDER: u32 = u32::MAX;
+
+    /// The thread that wrote last what was read here, as far as it was [noted](OpenFile::note_feeder); 0 before.
+    pub fn feeder(&self) -> u32 {
+        self.feeder.load(Ordering::Relaxed)
+    }
+
+    /// Keeps who writes what is read here.
+    pub fn note_feeder(&self, tid: u32) {
+        self.feeder.store(tid, Ordering::Relaxed);
     }
 
     /// The behaviour.

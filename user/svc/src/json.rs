@@ -99,7 +99,7 @@ fn instance(one: &InstanceStatus) -> Value {
 pub(crate) fn status(status: &Status) -> Value {
     json!({
         "command": "status", "name": status.name.as_str(), "version": status.version.to_string(),
-        "description": status.description, "file": status.file, "explicit": status.explicit, "enabled": status.enabled,
+        "description": status.description, "file": status.file, "class": status.class.map(services::Class::word), "explicit": status.explicit, "enabled": status.enabled,
         "started_by": names(&status.started_by), "instances": status.instances.iter().map(instance).collect::<Value>(),
         "why": status.why.iter().map(explanation).collect::<Value>(), "output": String::from_utf8_lossy(&status.output),
     })

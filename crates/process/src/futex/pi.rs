@@ -58,6 +58,10 @@ pub trait PiThreads {
     fn lend(&self, tid: Tid, urgency: Option<u32>) {
         let _ = (tid, urgency);
     }
+    /// How urgent the thread that waits is by itself now, if that can have changed.
+    fn urgency(&self) -> Option<u32> {
+        None
+    }
 }
 
 impl<F: Fn(Tid) -> bool> PiThreads for F {
@@ -263,6 +267,11 @@ impl<K: Copy + Ord> PiBucket<K> {
 }
 
 impl<K: Copy + Ord + Hash> FutexTable<K> {
+    /// Who waits for whom: for locks here, and for whatever else is told there.
+    pub const fn lending(&self) -> &Lending {
+        &self.pi.lending
+    }
+
     /// `FUTEX_LOCK_PI`: waits until thread `tid` (as words call it) holds the lock at `key`. Smaller `urgency` comes first.
     ///
     /// While it waits, the owner is lent that urgency.
@@ -456,6 +465,26 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> LockPi<'_, K, W, A> {
         left
     }
 
+    /// Its urgency may have changed while it waited: then it waits behind its new equals, and lends that.
+    fn find_place_anew(&mut self) {
+        let (Some(urgency), Some((place, node))) = (self.threads.urgency(), &mut self.queued) else { return };
+        if urgency == self.urgency {
+            return;
+        }
+        {
+            let mut bucket = self.table.bucket(&self.key).lock();
+            // Not if the lock is on its way here.
+            let Some(entry) = bucket.waiters.remove(place) else { return };
+            *place = (self.key, urgency, bucket.next_ticket);
+            bucket.next_ticket += 1;
+            bucket.waiters.insert(*place, entry);
+        }
+        self.urgency = urgency;
+        if let Some(changed) = self.table.lending.revalue(node.thread, urgency) {
+            self.table.carry_out(changed, &self.threads);
+        }
+    }
+
     /// Looks at the word and takes the lock, or makes sure that its owner's unlock comes to the kernel.
     fn attempt(&mut self, node: &Arc<PiNode>, first: bool) -> Result<bool, PiError<W::Error>> {
         loop {
@@ -555,6 +584,7 @@ impl<K: Copy + Ord + Hash, W: PiWord, A: PiThreads> Future for LockPi<'_, K, W, 
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        this.find_place_anew();
         let (node, first) = match &this.queued {
             Some((_, node)) => {
                 node.set_waker(cx.waker());

@@ -4,8 +4,8 @@ use super::codec::{choice, record};
 use crate::audit::{Actor, Deed, Record};
 use crate::catalog::Mistake;
 use crate::definition::{
-    Allow, Balance, Definition, Dependency, DependencyKind, Endpoint, Export, Health, Isolation, Kind, Limits, Listen,
-    OnFailure, OnLoss, OnMemory, Probe, ProbeTarget, Readiness, Restart, RestartPolicy, Run, Scaling, Security,
+    Allow, Balance, Class, Definition, Dependency, DependencyKind, Endpoint, Export, Health, Isolation, Kind, Limits,
+    Listen, OnFailure, OnLoss, OnMemory, Probe, ProbeTarget, Readiness, Restart, RestartPolicy, Run, Scaling, Security,
     SocketKind, Stop, Subject,
 };
 use crate::error::{
@@ -18,6 +18,7 @@ use crate::state::{Cause, Phase, State};
 use crate::why::Root;
 
 choice!(Kind { 0 => System, 1 => User, 2 => Target, 3 => Monitoring, 4 => LoadBalancer, 5 => Discovery });
+choice!(Class { 0 => System, 1 => Interactive, 2 => User, 3 => Service, 4 => Background });
 choice!(Run { 0 => Daemon, 1 => Oneshot, 2 => Target });
 choice!(DependencyKind { 0 => Requires, 1 => RequiresAny(group), 2 => Milestone, 3 => Wants, 4 => After, 5 => Conflicts });
 record!(Dependency { kind, on, version });
@@ -54,6 +55,7 @@ record!(Definition {
     directory,
     user,
     group,
+    class,
     provides,
     critical,
     keep_in_emergency,

@@ -9,7 +9,7 @@ use super::replay::ReplayPart;
 use super::unit::Unit;
 use crate::audit::{Hash, Record};
 use crate::catalog::Mistake;
-use crate::definition::{DependencyKind, Name, Run, Version};
+use crate::definition::{Class, DependencyKind, Name, Run, Version};
 use crate::error::ServiceError;
 use crate::id::{Identity, ServiceId};
 use crate::plan::Change;
@@ -130,6 +130,8 @@ pub struct Status {
     pub description: String,
     /// The file it was read from.
     pub file: String,
+    /// How urgent its programs are, if the definition says so.
+    pub class: Option<Class>,
     /// Wanted by itself, not only by others.
     pub explicit: bool,
     /// Wanted from boot on.
@@ -336,7 +338,7 @@ record!(Row {
     about,
     gate,
 });
-record!(Status { name, version, description, file, explicit, enabled, started_by, instances, why, output });
+record!(Status { name, version, description, file, class, explicit, enabled, started_by, instances, why, output });
 record!(InstanceStatus { row, last_end, next, pids, start_time, notice, history });
 record!(Explanation {
     service,

@@ -272,9 +272,11 @@ impl PiThreads for Threads<'_> {
     }
 
     fn lend(&self, tid: Tid, urgency: Option<u32>) {
-        if let Some(thread) = self.0.system.processes.thread(tid) {
-            self.0.system.platform.lend(&thread, urgency);
-        }
+        self.0.system.lend(tid, urgency);
+    }
+
+    fn urgency(&self) -> Option<u32> {
+        Some(self.0.system.platform.urgency(self.0.thread))
     }
 }
 

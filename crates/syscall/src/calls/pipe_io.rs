@@ -66,6 +66,8 @@ fn read_now(caller: Caller<'_>, fd: u64, base: u64, len: u64) -> Short {
     let Ok(file) = caller.file(fd) else { return Short::Other };
     let Some(pipe) = file.pipe() else { return Short::Other };
     match read(caller, &file, pipe, base, len) {
+        // One that lends while it waits needs more than the short way has.
+        Err(SysError::Errno(Errno::EAGAIN)) if !file.is_nonblocking() && caller.thread.is_critical() => Short::Wait,
         Err(SysError::Errno(Errno::EAGAIN)) if !file.is_nonblocking() => Short::WaitToRead(EmptyPipe(file)),
         outcome => Short::Done(outcome),
     }

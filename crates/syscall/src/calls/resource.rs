@@ -117,7 +117,7 @@ pub(crate) fn sys_setpriority(caller: Caller<'_>, which: u64, who: u64, value: u
             new_nice(now.nice, value as i32, &rights)
                 .map(|nice| {
                     thread.set_scheduling(process::Scheduling { nice, ..now });
-                    caller.system.platform.scheduling_changed(thread);
+                    caller.system.scheduling_changed(thread);
                 })
                 .map_err(|_| Errno::EACCES)
         };
@@ -209,17 +209,13 @@ fn for_each_meant(caller: Caller<'_>, which: u64, who: u64, mut each: impl FnMut
         linux::PRIO_PGRP => {
             let group = if who == 0 { caller.process.pgid() } else { Pgid(who) };
             for process in caller.system.processes.processes().filter(|process| process.pgid() == group) {
-                process.for_each_thread(|thread| each(thread));
+                process.threads()?.iter().for_each(|thread| each(thread));
             }
         }
         linux::PRIO_USER => {
             let user = if who == 0 { caller.thread.uid() } else { Uid(who) };
             for process in caller.system.processes.processes() {
-                process.for_each_thread(|thread| {
-                    if thread.uid() == user {
-                        each(thread);
-                    }
-                });
+                process.threads()?.iter().filter(|thread| thread.uid() == user).for_each(|thread| each(thread));
             }
         }
         _ => return Err(Errno::EINVAL.into()),
@@ -277,7 +273,7 @@ fn set_scheduling(
         new.nice = new_nice(now.nice, nice, &rights).map_err(|_| Errno::EPERM)?;
     }
     thread.set_scheduling(new);
-    caller.system.platform.scheduling_changed(&thread);
+    caller.system.scheduling_changed(&thread);
     Ok(0)
 }
 

@@ -115,7 +115,7 @@ impl Host<Resources> for KernelHost {
 
     fn changed(&self, change: Change<'_, Resources>) {
         match change {
-            Change::Scheduling(thread) => self.system.platform.scheduling_changed(thread),
+            Change::Scheduling(thread) => self.system.scheduling_changed(thread),
             Change::Limits(process) => {
                 if let Some(space) = process.space() {
                     space.set_limits(resource::space_limits(process));

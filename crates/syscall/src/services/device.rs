@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use services::Actor;
-use services::wire::{Reply, Request, WireError};
+use services::wire::{Reply, Request, Verb, WireError};
 use supervisor::Output;
 use sync::{Rank, SpinLock, WaitQueue};
 use vfs::{Device, File, OpenRequest, PollEvents, Result, VfsError};
@@ -40,6 +40,8 @@ struct Exchange {
     reply: Vec<u8>,
     read: usize,
     seen: Seen,
+    /// The start that was asked for last: who asked may wait for it, as long as this is open.
+    waits: Option<u64>,
 }
 
 /// What the last reply told.
@@ -64,6 +66,14 @@ impl Conversation {
         }
     }
 
+    /// Whoever asked for a start does not wait for it any more.
+    fn give_up_waiting(&self, waits: Option<u64>) {
+        if let Some(number) = waits {
+            let services = self.system.supervisor();
+            services.with(&KernelWorld(self.system), |supervisor| supervisor.gives_up_waiting(number));
+        }
+    }
+
     /// Takes bytes in; the request, if it is whole now.
     fn take(&self, data: &[u8]) -> Result<Option<Vec<u8>>> {
         if !self.system.frames.has_headroom() {
@@ -85,6 +95,13 @@ impl Conversation {
         };
         let asked = core::mem::take(&mut state.asked);
         whole.map(|()| Some(asked))
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        let waits = self.state.lock().waits.take();
+        self.give_up_waiting(waits);
     }
 }
 
@@ -118,27 +135,39 @@ impl File for Conversation {
         let world = KernelWorld(self.system);
         let now = self.system.platform.now();
         let services = self.system.supervisor();
+        let start = match &request {
+            Request::Control { verb: Verb::Start | Verb::Restart, name, .. } => Some(name.clone()),
+            _ => None,
+        };
         let log = if let Request::Log { name, .. } = &request { Some(name.clone()) } else { None };
-        let (reply, seen) = services.with(&world, |supervisor| {
+        let urgency = self.system.platform.current_thread().map(|caller| self.system.platform.urgency(&caller));
+        let (reply, seen, waits) = services.with(&world, |supervisor| {
             let reply = supervisor.request(&world, now, self.actor, request);
+            let waits = match (start, urgency, &reply) {
+                (Some(name), Some(urgency), Reply::Ok) => supervisor.waits_for_start(name, urgency),
+                _ => None,
+            };
             let output = log.and_then(|name| supervisor.output(name.as_str()).cloned());
             let seen = match (output, &reply) {
                 (Some(output), Reply::Log(part)) => Seen::Output(output, part.next),
                 _ => Seen::Changes(supervisor.watch().changes()),
             };
-            (reply, seen)
+            (reply, seen, waits)
         });
         if matches!(reply, Reply::Loaded { .. }) {
             self.system.close_sockets();
         }
         let mut bytes = Vec::new();
         Reply::encode(&reply, &mut bytes).map_err(refused)?;
-        let old = {
+        let (old, no_longer) = {
             let mut state = self.state.lock();
             state.read = 0;
-            (core::mem::replace(&mut state.reply, bytes), core::mem::replace(&mut state.seen, seen))
+            let no_longer = if waits.is_some() { core::mem::replace(&mut state.waits, waits) } else { None };
+            let old = (core::mem::replace(&mut state.reply, bytes), core::mem::replace(&mut state.seen, seen));
+            (old, no_longer)
         };
         drop(old);
+        self.give_up_waiting(no_longer);
         Ok(data.len())
     }
 

@@ -9,10 +9,10 @@ use abi::{Errno, Signal};
 use process::signal::SigInfo;
 use process::stack::Arguments;
 use process::{
-    Cell, CellRole, ExecCommit, IsolationLevel, Limit, NR_OPEN, OnExec, Places, ProcessManager, Resource,
-    ResourceLimits, SpawnRequest,
+    Cell, CellRole, ExecCommit, IsolationLevel, Limit, NR_OPEN, OnExec, Places, PriorityClass, ProcessManager,
+    Resource, ResourceLimits, Scheduling, SpawnRequest,
 };
-use services::{Definition, Isolation, ProbeResult, ProbeTarget, Readiness, Retry, SpawnError, SpawnStep};
+use services::{Class, Definition, Isolation, ProbeResult, ProbeTarget, Readiness, Retry, SpawnError, SpawnStep};
 use supervisor::Launch;
 use types::{Credentials, Pid, Uid};
 use vfs::dev::NullDevice;
@@ -152,6 +152,9 @@ fn prepare(
     if definition.security.no_new_privileges {
         thread.set_no_new_privs();
     }
+    if let Some(class) = definition.class {
+        thread.set_scheduling(Scheduling { class: self::class(class), chosen: true, ..thread.scheduling() });
+    }
     let level = match definition.security.isolation {
         Isolation::Process => IsolationLevel::Process,
         Isolation::Namespace => IsolationLevel::Namespace,
@@ -187,6 +190,17 @@ fn prepare(
     };
     system.classify(thread.process());
     system.platform.start_thread(new).map_err(|_| Errno::ENOMEM).at(SpawnStep::Memory)
+}
+
+/// The scheduler's class.
+pub(super) const fn class(of_service: Class) -> PriorityClass {
+    match of_service {
+        Class::System => PriorityClass::System,
+        Class::Interactive => PriorityClass::Interactive,
+        Class::User => PriorityClass::User,
+        Class::Service => PriorityClass::Service,
+        Class::Background => PriorityClass::Background,
+    }
 }
 
 /// Program and arguments.

@@ -7,8 +7,8 @@ use core::fmt::Write;
 
 use abi::Signal;
 use hal::PowerAction;
-use process::{Cell, ProcessState};
-use services::{Ending, Name, ProbeResult, SpawnError};
+use process::{Cell, PriorityClass, ProcessState};
+use services::{Class, Ending, Name, ProbeResult, SpawnError};
 use supervisor::{Facts, Launch, Pause, SignOfLife, World};
 use types::{Nanos, PAGE_SIZE};
 
@@ -88,6 +88,16 @@ impl World for KernelWorld {
 
     fn pause(&self, cell: &Arc<Cell>, pause: Pause) {
         self.0.run(self.0.processes.freeze_cell(cell, pause == Pause::Begin));
+    }
+
+    fn urgency(&self, class: Option<Class>) -> u32 {
+        self.0.platform.urgency_of(class.map_or(PriorityClass::Service, super::spawn::class))
+    }
+
+    fn hasten(&self, cell: &Arc<Cell>) {
+        for process in self.members(cell) {
+            process.threads().unwrap_or_default().iter().for_each(|thread| self.0.scheduling_changed(thread));
+        }
     }
 
     fn kill(&self, cell: &Arc<Cell>) {

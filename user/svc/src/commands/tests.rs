@@ -108,6 +108,7 @@ fn status(service: &str, state: State) -> Reply {
         version: Version::new(1, 2, 0),
         description: "Says it again".into(),
         file: format!("/etc/svc/{service}.svc"),
+        class: Some(services::Class::Background),
         explicit: false,
         enabled: true,
         started_by: vec![name("multi-user"), name(service)],
@@ -168,6 +169,7 @@ web - Says it again
   state    running
   version  1.2.0
   file     /etc/svc/web.svc
+  class    background
   wanted   by multi-user -> web, enabled
 web is running for 3m12s
   process  41 (with 42), 1 tasks, memory 1.2M, processor 41ms

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Set, Source};
 use services::{
-    Balance, DependencyKind, OnFailure, OnLoss, OnMemory, ProbeTarget, Readiness, RestartPolicy, Role, Run, SocketKind,
-    Subject,
+    Balance, Class, DependencyKind, OnFailure, OnLoss, OnMemory, ProbeTarget, Readiness, RestartPolicy, Role, Run,
+    SocketKind, Subject,
 };
 use types::{Nanos, Uid};
 
@@ -21,6 +21,7 @@ ready       = "listen"
 start-timeout = "1m30s"
 user        = 33
 group       = 34
+class       = "interactive"
 directory   = "/srv"
 env         = { LANG = "C" }
 provides    = ["http"]
@@ -112,7 +113,7 @@ fn every_key_arrives() {
     assert_eq!((definition.run, definition.ready), (Run::Daemon, Readiness::Listen));
     assert_eq!(definition.exec.len(), 4);
     assert_eq!((definition.user, definition.group.0, definition.directory.as_str()), (Uid(33), 34, "/srv"));
-    assert_eq!(definition.start_timeout, Nanos::from_secs(90));
+    assert_eq!((definition.start_timeout, definition.class), (Nanos::from_secs(90), Some(Class::Interactive)));
     assert!(definition.critical && definition.keep_in_emergency && definition.preempt && definition.enabled);
     let kinds: Vec<_> = definition.dependencies.iter().map(|on| (on.on.as_str(), on.kind)).collect();
     use DependencyKind::{After, Conflicts, Milestone, Requires, RequiresAny, Wants};
@@ -128,7 +129,7 @@ fn every_key_arrives() {
         ("queue-a", RequiresAny(1)),
     ];
     assert_eq!(kinds, expected);
-    assert!(web.places[1].ends_with("web.svc:19:21"), "{:?}", web.places);
+    assert!(web.places[1].ends_with("web.svc:20:21"), "{:?}", web.places);
     assert_eq!((definition.on_loss, definition.loss_grace), (OnLoss::Restart, Nanos::from_secs(2)));
     let restart = &definition.restart;
     assert_eq!((restart.policy, restart.max_failures, restart.base.millis()), (RestartPolicy::Always, 3, 200));
@@ -165,6 +166,22 @@ fn every_key_arrives() {
     assert_eq!((security.allow[2].role, &security.allow[2].who), (Role::Configure, &Subject::User(Uid(7))));
     // A target that is only named under [install] is made.
     assert_eq!(set.unit("multi-user").unwrap().definition.run, Run::Target);
+}
+
+#[test]
+fn a_class_is_one_of_five() {
+    let class = |word: &str| {
+        let text = format!("[service]\nexec = [\"/bin/a\"]\nclass = \"{word}\"\n");
+        let (_directory, set) = set(&[("a.svc", &text)]);
+        let problems: Vec<String> = set.problems().iter().map(ToString::to_string).collect();
+        (problems.join("\n"), set.unit("a").and_then(|unit| unit.definition.class))
+    };
+    for (word, meant) in Class::WORDS {
+        assert_eq!((class(word), meant.word()), ((String::new(), Some(meant)), word));
+    }
+    let (problem, meant) = class("interactiv");
+    assert!(problem.contains("a.svc:3:9") && problem.ends_with("did you mean \"interactive\"?"), "{problem}");
+    assert_eq!(meant, None);
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 
 use services::wire::Unit;
 use services::{
-    Allow, Balance, Definition, Dependency, DependencyKind, Endpoint, Export, Field, HealthPolicy, Isolation, Kind,
-    Limits, Listen, Name, OnFailure, OnLoss, OnMemory, Probe, ProbeTarget, Readiness, Restart, RestartPolicy, Role,
-    Run, Scaling, Security, SocketKind, Stop, Subject, Version, VersionReq,
+    Allow, Balance, Class, Definition, Dependency, DependencyKind, Endpoint, Export, Field, HealthPolicy, Isolation,
+    Kind, Limits, Listen, Name, OnFailure, OnLoss, OnMemory, Probe, ProbeTarget, Readiness, Restart, RestartPolicy,
+    Role, Run, Scaling, Security, SocketKind, Stop, Subject, Version, VersionReq,
 };
 use types::{Gid, Uid};
 
@@ -28,6 +28,7 @@ const SECTIONS: Sections<'_> = &[
             "directory",
             "user",
             "group",
+            "class",
             "provides",
             "critical",
             "emergency",
@@ -196,6 +197,7 @@ impl<'a> Reader<'a> {
         set(&mut definition.directory, section.text("directory").map(str::to_owned));
         set(&mut definition.user, section.integer("user", u32::MAX).map(Uid));
         set(&mut definition.group, section.integer("group", u32::MAX).map(Gid));
+        definition.class = section.choice("class", &Class::WORDS);
         set(&mut definition.provides, self.names(&section, "provides"));
         set(&mut definition.critical, section.flag("critical"));
         set(&mut definition.keep_in_emergency, section.choice("emergency", &[("stop", false), ("keep", true)]));

@@ -100,6 +100,9 @@ pub(crate) fn status(status: &Status) -> String {
     if !status.file.is_empty() {
         facts.push(("file", status.file.clone()));
     }
+    if let Some(class) = status.class {
+        facts.push(("class", class.word().to_owned()));
+    }
     let held = status.instances.iter().any(|one| one.row.hold == Hold::Hard);
     let boot = if status.enabled { "enabled" } else { "not enabled" };
     let started = status.started_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(" -> ");
