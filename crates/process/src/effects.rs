@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use types::Sid;
 
 use crate::signal::{Kick, SendEffect, Sent};
-use crate::{Cell, Process, Resources, Thread};
+use crate::{Cell, Process, ProcessFlag, Resources, Thread};
 
 /// Entries that need no allocation: enough for an ordinary exit.
 const INLINE: usize = 4;
@@ -41,6 +41,7 @@ pub struct SessionEnd<R: Resources> {
 
 enum Effect<R: Resources> {
     Kick(Arc<Thread<R>>),
+    ReleaseVfork(Arc<Process<R>>),
     WakeParent(Arc<Process<R>>),
     WakeWatchers(Arc<Process<R>>),
     WakeSignalReaders(Arc<Process<R>>),
@@ -95,6 +96,13 @@ impl<R: Resources> Effects<R> {
     /// Wake this thread's task.
     pub(crate) fn kick(&mut self, thread: Arc<Thread<R>>) {
         self.push(Effect::Kick(thread));
+    }
+
+    /// Let the vfork parent of `process` go on, if one waits: once the child has done its last in the memory of both.
+    pub(crate) fn release_vfork(&mut self, process: &Arc<Process<R>>) {
+        if process.has_flag(ProcessFlag::VforkPending) {
+            self.push(Effect::ReleaseVfork(process.clone()));
+        }
     }
 
     /// Wake whoever waits for children of `process`. To be called after the change that they wait for: who begins to wait
@@ -171,6 +179,11 @@ impl<R: Resources> Effect<R> {
     fn run(self) {
         match self {
             Self::Kick(thread) => thread.wake(),
+            Self::ReleaseVfork(process) => {
+                if let Some(parent) = process.release_vfork() {
+                    parent.wake();
+                }
+            }
             Self::WakeParent(process) => {
                 process.events().wake_all();
             }

@@ -51,7 +51,7 @@ pub struct Executed<R: Resources> {
     pub clear_child_tid: u64,
     /// In the old space, the head of the robust futex list; 0 if none.
     pub robust_list: u64,
-    /// To be run with no lock held.
+    /// To be run with no lock held, after what is to be done in the old space: a vfork parent may go on.
     pub effects: Effects<R>,
 }
 
@@ -142,9 +142,7 @@ impl<R: Resources> ProcessTable<R> {
         let clear_child_tid = thread.set_clear_child_tid(0);
         let robust_list = thread.robust_list();
         thread.set_robust_list(0);
-        if let Some(parent) = process.release_vfork() {
-            effects.kick(parent);
-        }
+        effects.release_vfork(process);
         trace!("exec: pid={} secure={}", process.pid(), commit.secure);
         effects.wake_watchers(process);
         Ok(Executed {

@@ -41,7 +41,7 @@ pub struct Departure<R: Resources> {
     pub robust_list: u64,
     /// Whether this is the last thread of the process.
     pub last: bool,
-    /// To be run at once: a vfork parent may go on.
+    /// To be run at once, but after the words in user memory are released: a vfork parent may go on.
     pub effects: Effects<R>,
 }
 
@@ -87,11 +87,9 @@ impl<R: Resources> ProcessTable<R> {
             process.life().advance(ProcessState::Terminated).ok();
             // No signal finds anyone any more.
             process.signals().begin_exit();
-            // The memory goes with this thread: from here on a vfork parent has it for itself.
             space = process.replace_space(None);
-            if let Some(parent) = process.release_vfork() {
-                effects.kick(parent);
-            }
+            // Once the caller has done its last there, the vfork parent has the memory for itself.
+            effects.release_vfork(process);
         }
         let clear_child_tid = thread.set_clear_child_tid(0);
         let robust_list = thread.robust_list();

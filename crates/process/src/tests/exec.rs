@@ -65,6 +65,7 @@ fn exec_releases_the_vfork_parent_and_unshares_memory() {
     child.set_clear_child_tid(0x5000);
     let executed = exec(&world, &child);
     assert_eq!(executed.clear_child_tid, 0x5000, "the parent could see it");
+    assert!(!child.process().vfork_released(), "and sees it cleared when it goes on");
     executed.effects.run();
     assert!(child.process().vfork_released() && !child.process().space_is_shared());
     assert_eq!(*world.init.process().space().unwrap(), 1);

@@ -144,7 +144,12 @@ fn vfork_parent_waits_for_exec_or_exit() {
     assert!(!process.vfork_released());
     assert!(Arc::ptr_eq(&process.space().unwrap(), &world.init.process().space().unwrap()));
     assert!(process.space_is_shared() && world.init.process().space_is_shared());
-    world.exit(&child, 0);
+    let departure = world.table.begin_exit(&child, ExitStatus::from_code(0));
+    assert!(!process.vfork_released(), "the child has yet to release its words in the memory of both");
+    departure.effects.run();
+    assert!(process.vfork_released());
+    drop((departure.files, departure.fs, departure.space));
+    world.table.finish_exit(&child).run();
     assert!(process.vfork_released());
     assert_eq!(wakes.count(), 1, "once, by name");
     assert_eq!(Arc::strong_count(&wakes), 2, "the child keeps nothing of its parent");
