@@ -1,7 +1,5 @@
 //! The table against a naive model, and against many threads at once.
 
-mod leaving;
-
 use super::*;
 use alloc::sync::Arc;
 use core::future::Future;
@@ -12,6 +10,7 @@ use std::task::Wake;
 use std::vec::Vec;
 use types::Tid;
 
+mod leaving;
 mod pi;
 
 type Table = FutexTable<u64>;

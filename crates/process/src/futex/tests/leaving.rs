@@ -1,5 +1,6 @@
 //! Who gives up, or ends, leaves nobody asleep.
 
+use super::pi::Word;
 use super::*;
 
 fn counted() -> (Arc<Count>, Waker) {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-struct Word<'a>(&'a AtomicU32);
+pub(super) struct Word<'a>(pub(super) &'a AtomicU32);
 
 impl PiWord for Word<'_> {
     type Error = ();
