@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "one_cpu.h"
+
 #define LOCKS 4
 static unsigned lock_word[LOCKS];
 static volatile int held[LOCKS], waits, stop, hogs, holder_done;
@@ -122,14 +124,7 @@ static double inversion(int chain) {
 
 int main(void) {
     setvbuf(stdout, 0, _IONBF, 0);
-    cpu_set_t may, one;
-    sched_getaffinity(0, sizeof may, &may);
-    int last = 0;
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &may)) last = cpu;
-    CPU_ZERO(&one);
-    CPU_SET(last, &one);
-    sched_setaffinity(0, sizeof one, &one);
+    one_cpu();
     for (int chain = 1; chain <= 3; chain++) {
         // Without a loan the hogs would keep the holder away for the 5 s of their work.
         double it = inversion(chain);

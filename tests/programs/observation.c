@@ -11,23 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
-static int last;
+#include "one_cpu.h"
 
-// The last CPU that this process may use: elsewhere the parent and other programs go on.
-static void one_cpu(void) {
-    cpu_set_t may, one;
-    sched_getaffinity(0, sizeof may, &may);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &may)) last = cpu;
-    CPU_ZERO(&one);
-    CPU_SET(last, &one);
-    sched_setaffinity(0, sizeof one, &one);
-}
+static int last;
 
 static pid_t hog(void) {
     pid_t pid = fork();
     if (pid) return pid;
-    one_cpu();
+    last = one_cpu();
     for (;;) {
     }
 }
@@ -89,7 +80,7 @@ int main(void) {
     printf("slices were counted: %s\n", yes(after.slices > before.slices && after.slices < 10000000));
     struct figures same = figures("/proc/%d/task/%d/schedstat", pids[0], pids[0]);
     printf("its only thread has the same: %s\n", yes(same.ran >= after.ran && same.waited >= after.waited && same.slices >= after.slices));
-    one_cpu();
+    last = one_cpu();
     printf("the CPU is told: %s\n", yes(cpu_of(pids[0]) == last && cpu_of(pids[2]) == last));
     for (int i = 0; i < 3; i++) kill(pids[i], SIGKILL), waitpid(pids[i], 0, 0);
     volatile int tid = 0;

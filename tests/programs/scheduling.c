@@ -13,22 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "one_cpu.h"
+
 static long long now(clockid_t clock) {
     struct timespec t;
     clock_gettime(clock, &t);
     return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
-// The last CPU that this process may use: elsewhere the parent and other programs go on.
-static void one_cpu(void) {
-    cpu_set_t may, one;
-    sched_getaffinity(0, sizeof may, &may);
-    int last = 0;
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &may)) last = cpu;
-    CPU_ZERO(&one);
-    CPU_SET(last, &one);
-    sched_setaffinity(0, sizeof one, &one);
 }
 
 struct kind {

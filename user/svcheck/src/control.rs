@@ -164,6 +164,17 @@ pub(crate) fn service(name: &str, behaviour: &[&str]) -> Definition {
     made
 }
 
+/// 1,024 instances that are up all the time.
+pub(crate) fn many_instances() -> Vec<Definition> {
+    let instances = |at: u32| {
+        let mut made = service(&format!("many{at}"), &["good"]);
+        made.scaling.count = 16;
+        made.enabled = true;
+        made
+    };
+    (0..64).map(instances).collect()
+}
+
 pub(crate) fn requires(mut definition: Definition, on: &[&str]) -> Definition {
     let needed = on.iter().map(|on| Dependency::new(DependencyKind::Requires, name(on)));
     definition.dependencies.extend(needed);

@@ -7,7 +7,7 @@ use services::{Readiness, RestartPolicy, State};
 use types::Nanos;
 
 use crate::behave::notify;
-use crate::control::{Control, service, survivors, wait};
+use crate::control::{Control, many_instances, service, survivors, wait};
 use crate::{expect, expect_eq};
 
 fn figure(name: &str, time: Duration) {
@@ -18,13 +18,8 @@ fn figure(name: &str, time: Duration) {
 pub(crate) fn many() {
     let mut control = Control::open().expect("/dev/svc");
     control.clear();
-    let mut set: Vec<_> = (0..64).map(|at| service(&format!("many{at}"), &["good"])).collect();
-    for one in &mut set {
-        one.scaling.count = 16;
-        one.enabled = true;
-    }
     let begun = Instant::now();
-    control.load(set);
+    control.load(many_instances());
     expect("all run", control.all_reach(200, State::Running));
     figure("start_1024", begun.elapsed());
     let begun = Instant::now();

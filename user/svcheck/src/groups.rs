@@ -7,7 +7,7 @@ use services::wire::{Emergency, LoadMode, Power, Reply, Request, Row, Verb};
 use services::{Cause, DependencyKind, Readiness, RestartPolicy, Role, Run, ServiceError, State, StopMode};
 use types::{Gid, Nanos, Uid};
 
-use crate::control::{Control, control, name, requires, service, survivors, wait};
+use crate::control::{Control, control, many_instances, name, requires, service, survivors, wait};
 use crate::{expect, expect_eq};
 
 /// Runs a group; whether there is one of that name. Some take a number after a colon: how often.
@@ -286,13 +286,8 @@ fn many() {
     let mut control = Control::open().expect("/dev/svc");
     // What init has loaded would keep its instances until it is down, and there is no room for it beside so many.
     control.clear();
-    let mut set: Vec<_> = (0..64).map(|at| service(&format!("many{at}"), &["good"])).collect();
-    for one in &mut set {
-        one.scaling.count = 16;
-        one.enabled = true;
-    }
     let begun = std::time::Instant::now();
-    expect("a set of 1,024 is taken", matches!(control.load(set), Reply::Loaded { .. }));
+    expect("a set of 1,024 is taken", matches!(control.load(many_instances()), Reply::Loaded { .. }));
     expect("all run", control.all_reach(100, State::Running));
     let started = begun.elapsed();
     expect_eq("1,024 of them", control.rows().len(), 1024);

@@ -7,7 +7,7 @@ use process::{
     Limit, NR_OPEN, OwnResource, ProcessError, Resource, SchedulingPolicy, SchedulingRights, UNLIMITED, UsageSnapshot,
     may_limit, may_schedule, new_nice, new_policy,
 };
-use types::{Capabilities, CpuSet, Nanos, Pgid, Pid, Tid, Uid};
+use types::{Capabilities, CpuSet, Nanos, PAGE_SIZE, Pgid, Pid, Tid, Uid};
 
 use super::process::rusage;
 use crate::clock::timespec;
@@ -139,6 +139,8 @@ const IO_REAL_TIME: u32 = 1;
 const IO_BEST_EFFORT: u32 = 2;
 /// Idle.
 const IO_IDLE: u32 = 3;
+/// IOPRIO_WHO_PROCESS.
+const IO_OF_PROCESS: u32 = 1;
 /// Bits of an I/O priority that are not its class.
 const IO_CLASS_SHIFT: u32 = 13;
 
@@ -178,8 +180,8 @@ pub(crate) fn sys_ioprio_get(caller: Caller<'_>, which: u64, who: u64) -> SysRes
     let mut best: Option<u32> = None;
     for_each_meant(caller, io_which(which)?, who, |thread| {
         let value = match thread.io_priority() {
-            // As the scheduling priority has it.
-            0 => {
+            // As the scheduling priority has it, but who asks for one alone is told that it has none of its own.
+            0 if which as u32 != IO_OF_PROCESS => {
                 let level = (i32::from(thread.scheduling().nice) + 20) / 5;
                 IO_BEST_EFFORT << IO_CLASS_SHIFT | level as u32
             }
@@ -319,45 +321,87 @@ abi_struct! {
 
 /// Bytes of [`SchedAttr`].
 const SCHED_ATTR_SIZE: u32 = 48;
+/// With the two words of utilization clamping, which are zero here as in a Linux without it.
+const SCHED_ATTR_FULL: u32 = 56;
+/// SCHED_FLAG_ bits: RESET_ON_FORK, KEEP_POLICY, KEEP_PARAMS, both UTIL_CLAMPs, and all that there are.
+const FLAG_RESET: u64 = 1;
+const FLAG_KEEP_POLICY: u64 = 8;
+const FLAG_KEEP_PARAMS: u64 = 0x10;
+const FLAG_CLAMP: u64 = 0x60;
+const FLAGS_KNOWN: u64 = 0x7f;
 
 pub(crate) fn sys_sched_setattr(caller: Caller<'_>, pid: u64, attr: u64, flags: u64) -> SysResult {
     if (pid as i32) < 0 || attr == 0 || flags as u32 != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let size: u32 = caller.memory().read(attr)?;
-    if size != 0 && size < SCHED_ATTR_SIZE {
-        caller.memory().write(attr, &SCHED_ATTR_SIZE)?;
-        return Err(Errno::E2BIG.into());
+    let wanted = read_sched_attr(caller, attr)?;
+    if (wanted.sched_policy as i32) < 0 || wanted.sched_flags & !FLAGS_KNOWN != 0 {
+        return Err(Errno::EINVAL.into());
     }
-    let wanted: SchedAttr = caller.memory().read(attr)?;
+    if wanted.sched_flags & FLAG_CLAMP != 0 {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    let now = thread(caller, pid)?.scheduling();
+    let has = |flag: u64| wanted.sched_flags & flag != 0;
     // SCHED_DEADLINE is refused as by a kernel without it.
-    let policy = SchedulingPolicy::from_linux(wanted.sched_policy)?;
-    let reset = wanted.sched_flags & 1 != 0;
-    let nice = (!policy.is_real_time()).then_some(wanted.sched_nice);
-    let priority = i32::try_from(wanted.sched_priority).map_err(|_| Errno::EINVAL)?;
+    let policy = if has(FLAG_KEEP_POLICY) { now.policy } else { SchedulingPolicy::from_linux(wanted.sched_policy)? };
+    let reset = if has(FLAG_KEEP_POLICY) { now.reset_on_fork } else { has(FLAG_RESET) };
+    // On Linux the policy is among the parameters that stay.
+    let keeps = has(FLAG_KEEP_PARAMS);
+    let policy = if keeps { now.policy } else { policy };
+    let priority = if keeps { now.rt_priority.into() } else { wanted.sched_priority };
+    let nice = (!keeps && !policy.is_real_time()).then_some(wanted.sched_nice);
+    let priority = i32::try_from(priority).map_err(|_| Errno::EINVAL)?;
     set_scheduling(caller, pid, Some(policy), priority, Some(reset), nice)
 }
 
+/// Reads a `struct sched_attr` of any size: what is beyond the known part must be zero.
+fn read_sched_attr(caller: Caller<'_>, attr: u64) -> SysResult<SchedAttr> {
+    let memory = caller.memory();
+    let size = match memory.read::<u32>(attr)? {
+        0 => SCHED_ATTR_SIZE,
+        size => size,
+    };
+    let fits = (SCHED_ATTR_SIZE..=PAGE_SIZE as u32).contains(&size);
+    let beyond = if fits { size.saturating_sub(SCHED_ATTR_FULL) } else { 0 };
+    let rest = memory.read_vec(attr.wrapping_add(SCHED_ATTR_FULL.into()), beyond as usize)?;
+    if !fits || rest.iter().any(|byte| *byte != 0) {
+        memory.write(attr, &SCHED_ATTR_FULL)?;
+        return Err(Errno::E2BIG.into());
+    }
+    memory.read(attr)
+}
+
 pub(crate) fn sys_sched_getattr(caller: Caller<'_>, pid: u64, attr: u64, size: u64, flags: u64) -> SysResult {
-    if (pid as i32) < 0 || attr == 0 || (size as u32) < SCHED_ATTR_SIZE || size > 4096 || flags as u32 != 0 {
+    let size = size as u32;
+    if (pid as i32) < 0 || attr == 0 || flags as u32 != 0 || !(SCHED_ATTR_SIZE..=PAGE_SIZE as u32).contains(&size) {
         return Err(Errno::EINVAL.into());
     }
     let scheduling = thread(caller, pid)?.scheduling();
+    let real_time = scheduling.policy.is_real_time();
+    let size = size.min(SCHED_ATTR_FULL);
     let answer = SchedAttr {
-        size: SCHED_ATTR_SIZE,
+        size,
         sched_policy: scheduling.policy.to_linux(),
         sched_flags: u64::from(scheduling.reset_on_fork),
-        sched_nice: i32::from(scheduling.nice),
+        sched_nice: if real_time { 0 } else { scheduling.nice.into() },
         sched_priority: u32::from(scheduling.rt_priority),
         sched_runtime: 0,
         sched_deadline: 0,
         sched_period: 0,
     };
     caller.memory().write(attr, &answer)?;
+    let clamps = [0; (SCHED_ATTR_FULL - SCHED_ATTR_SIZE) as usize];
+    let clamps = clamps.get(..(size - SCHED_ATTR_SIZE) as usize).unwrap_or_default();
+    caller.memory().write_bytes(attr.wrapping_add(SCHED_ATTR_SIZE.into()), clamps)?;
     Ok(0)
 }
 
 pub(crate) fn sys_sched_priority_bound(policy: u64, highest: bool) -> SysResult {
+    if policy as u32 == linux::SCHED_DEADLINE {
+        // It has none, which Linux tells even where nobody may use it.
+        return Ok(0);
+    }
     let (low, high) = SchedulingPolicy::from_linux(policy as u32)?.priority_range();
     Ok(u64::from(if highest { high } else { low }))
 }

@@ -37,6 +37,16 @@ struct Held {
     listener: Option<Arc<SharedListener>>,
 }
 
+/// A socket that a start needs.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) system: &'static System,
+    /// Where paths lead, and who makes it.
+    pub(super) standing: &'a Standing,
+    pub(super) launch: &'a Launch,
+    pub(super) listen: &'a Listen,
+}
+
 impl Sockets {
     pub(super) const fn new() -> Self {
         Self {
@@ -50,13 +60,8 @@ impl Sockets {
     ///
     /// # Errors
     /// EAFNOSUPPORT for the internet; those of bind(2).
-    pub(super) fn of(
-        &self,
-        system: &'static System,
-        standing: &Standing,
-        launch: &Launch,
-        listen: &Listen,
-    ) -> SysResult<Arc<Socket>> {
+    pub(super) fn of(&self, wish: Wish<'_>) -> SysResult<Arc<Socket>> {
+        let Wish { launch, listen, .. } = wish;
         let definition = &launch.unit.definition;
         let found = {
             let list = self.list.lock();
@@ -71,7 +76,7 @@ impl Sockets {
                 }
                 socket
             }
-            None => self.make(system, standing, launch, listen)?,
+            None => self.make(wish)?,
         };
         if socket.kind() == SocketKind::Datagram {
             return Ok(socket);
@@ -79,16 +84,10 @@ impl Sockets {
         Ok(Socket::acceptor(&socket, CellId::of(&launch.cell).to_number())?)
     }
 
-    fn make(
-        &self,
-        system: &'static System,
-        standing: &Standing,
-        launch: &Launch,
-        listen: &Listen,
-    ) -> SysResult<Arc<Socket>> {
-        let (socket, listener) = open(system, standing, launch, listen)?;
-        let service = launch.unit.definition.name.clone();
-        let held = Held { service, at: listen.at.clone(), socket: socket.clone(), listener };
+    fn make(&self, wish: Wish<'_>) -> SysResult<Arc<Socket>> {
+        let (socket, listener) = open(wish)?;
+        let service = wish.launch.unit.definition.name.clone();
+        let held = Held { service, at: wish.listen.at.clone(), socket: socket.clone(), listener };
         let mut list = self.list.lock();
         if list.try_reserve(1).is_err() {
             drop(list);
@@ -246,12 +245,8 @@ impl Distributor for Front {
     }
 }
 
-fn open(
-    system: &'static System,
-    standing: &Standing,
-    launch: &Launch,
-    listen: &Listen,
-) -> SysResult<(Arc<Socket>, Option<Arc<SharedListener>>)> {
+fn open(wish: Wish<'_>) -> SysResult<(Arc<Socket>, Option<Arc<SharedListener>>)> {
+    let Wish { system, standing, launch, listen } = wish;
     let definition = &launch.unit.definition;
     let kind = match listen.at.kind {
         EndpointKind::Stream => SocketKind::Stream,

@@ -20,6 +20,7 @@ use vfs::{File, Follow};
 
 use super::KernelWorld;
 use super::files::{OutputFile, ReadyFile};
+use super::sockets::Wish;
 use crate::actor::Standing;
 use crate::calls::exec::{Image, Loader, load};
 use crate::calls::resource::space_limits;
@@ -295,7 +296,7 @@ fn open_files(
         return Ok(());
     }
     for (at, listen) in (FIRST_SOCKET..).zip(&launch.unit.definition.listen) {
-        let socket = system.services.sockets.of(system, standing, launch, listen)?;
+        let socket = system.services.sockets.of(Wish { system, standing, launch, listen })?;
         add(socket, linux::O_RDWR, at)?;
     }
     if let Readiness::Descriptor(number) = launch.unit.definition.ready {
