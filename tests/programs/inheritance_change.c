@@ -85,6 +85,12 @@ static pthread_t start(void *(*what)(void *), long arg) {
     return thread;
 }
 
+// Waits until waiter `me` sleeps.
+static void sleeps(int me) {
+    while (!waiters[me]) usleep(1000);
+    usleep(30000);
+}
+
 static void reset(void) {
     held = begin = stop = holder_done = taken = hogs_done = seen_done = 0;
     memset((void *)waiters, 0, sizeof waiters);
@@ -110,7 +116,7 @@ int main(void) {
     threads[0] = start(holder, 60);
     while (!held) usleep(1000);
     threads[1] = start(waiter, 0);
-    usleep(50000);
+    sleeps(0);
     for (int i = 2; i < 4; i++) threads[i] = start(hog, 5000);
     begin = 1;
     usleep(10000);
@@ -126,11 +132,11 @@ int main(void) {
 
     // An urgent waiter becomes ordinary, and the holder goes after the hogs.
     reset();
-    threads[0] = start(holder, 150);
+    threads[0] = start(holder, 600);
     while (!held) usleep(1000);
     threads[1] = start(waiter, 500);
-    usleep(50000);
-    for (int i = 2; i < 4; i++) threads[i] = start(hog, 150);
+    sleeps(0);
+    for (int i = 2; i < 4; i++) threads[i] = start(hog, 250);
     begin = 1;
     usleep(30000);
     printf("lowered: %d\n", priority(waiters[0], 0));
@@ -142,8 +148,7 @@ int main(void) {
     reset();
     lock();
     long with[] = {100, 201, 302};
-    for (int i = 0; i < 3; i++) threads[i] = start(waiter, with[i]);
-    usleep(100000);
+    for (int i = 0; i < 3; i++) threads[i] = start(waiter, with[i]), sleeps(i);
     printf("%d %d\n", priority(waiters[0], 40), priority(waiters[2], 5));
     usleep(50000);
     unlock();
@@ -153,8 +158,8 @@ int main(void) {
     // Those of one priority go in the order in which they came to it.
     reset();
     lock();
-    long alike[] = {100, 201, 202};
-    for (int i = 0; i < 3; i++) threads[i] = start(waiter, alike[i]), usleep(30000);
+    long alike[] = {100, 201, 202}; // the first becomes as the others are
+    for (int i = 0; i < 3; i++) threads[i] = start(waiter, alike[i]), sleeps(i);
     printf("%d\n", priority(waiters[0], 20));
     usleep(50000);
     unlock();
