@@ -55,7 +55,8 @@ impl TableOps {
     ) -> Result<(), MemoryError> {
         let first = start / span(level) * span(level);
         let last = (end - 1) / span(level) * span(level);
-        for base in [first, last] {
+        // Most often both are one.
+        for base in core::iter::once(first).chain((last != first).then_some(last)) {
             let (from, to) = (start.max(base), end.min(base + span(level)));
             if to - from < span(level) && self.table(table).get(index(base, level)).is_used() {
                 let child = self.own(table, level, from, gather)?;
