@@ -65,12 +65,27 @@ pub(crate) fn run(system: &'static System) -> ! {
 
 /// What an interrupt has left to be done: timers, input, samples.
 pub(crate) fn serve_interrupt(system: &'static System) {
+    serve(system, entry::charge_current);
+}
+
+/// A task has ended after a run of `ran`, and the next is not chosen yet. Many that are killed never come to user mode, where
+/// interrupts are taken.
+pub(crate) fn serve_between(ran: Nanos) {
+    interrupts::take_waiting();
+    if let Some(system) = crate::system() {
+        serve(system, || ran);
+    }
+}
+
+/// Serves the timer, if its time has come, and input; `ran` says for how long the current task has run.
+#[inline]
+fn serve(system: &'static System, ran: impl FnOnce() -> Nanos) {
     let here = cpu::current();
     let now = Machine.now();
     if now.0 >= armed(here).load(Ordering::Relaxed) {
         armed(here).store(u64::MAX, Ordering::Relaxed);
         note_interrupt(here, now);
-        let again = crate::executor().tick(here, now, entry::charge_current());
+        let again = crate::executor().tick(here, now, ran());
         system.timers.expire(now, system.wall_clock.offset());
         system.load.sample(now, crate::executor().running() as u64);
         tick_within(here, again);

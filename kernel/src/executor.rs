@@ -229,7 +229,7 @@ impl<B: Body> Executor<B> {
                     Err(task) => local.yield_task(task),
                 },
                 Progress::Preempted => local.preempt(task, ran),
-                Progress::Done => (self.finish(&local, task, ran), None),
+                Progress::Done => (self.finish(&local, here, task, ran), None),
             };
             match self.prepare(long, here) {
                 Some(next) => task = next,
@@ -261,11 +261,15 @@ impl<B: Body> Executor<B> {
     }
 
     #[cold]
-    fn finish(&self, local: &Local<'_, Task<B>>, task: Arc<Task<B>>, ran: Nanos) -> Option<Next<Task<B>>> {
+    fn finish(&self, local: &Local<'_, Task<B>>, here: CpuId, task: Arc<Task<B>>, ran: Nanos) -> Option<Next<Task<B>>> {
         // Dropped outside of its lock: it owns a whole process's last references.
         let body = core::mem::replace(&mut *task.body.lock(), B::done());
         drop(body);
         self.live.fetch_sub(1, Ordering::Relaxed);
+        // One that waits alone comes to user mode soon.
+        if self.scheduler.waiting(here) > 1 {
+            crate::cpu::serve_between(ran);
+        }
         local.end_task(task, ran)
     }
 

@@ -90,6 +90,15 @@ pub fn wait_for_interrupt() {
     instructions::interrupts::disable();
 }
 
+/// Handles what interrupts wait, shoot-downs among them. Interrupts are off before and after. Where [`wait_for_interrupt`] might be
+/// called as well: on a CPU that is between two tasks.
+pub fn take_waiting() {
+    instructions::interrupts::enable();
+    // None is taken before the instruction after the one that allows them.
+    instructions::nop();
+    instructions::interrupts::disable();
+}
+
 /// Stops all other CPUs where they are, by NMI; they never come back. For panics and power off.
 pub fn stop_other_cpus() {
     STOPPING.store(true, Ordering::SeqCst);

@@ -1,6 +1,6 @@
 //! Interrupts and exceptions that hit ring 0, and those with a stack of their own.
 //!
-//! In ring 0 only two things may happen: an interrupt in the idle loop, and a page fault inside one of the routines of
+//! In ring 0 only two things may happen: an interrupt in the idle loop or between two tasks, and a page fault inside one of the routines of
 //! [`crate::user_copy`]. Everything else is a bug of the kernel and ends in the hook of [`crate::set_fatal`].
 //!
 //! NMI, double fault and machine check come at any instruction, also between `swapgs` and the change of stacks. They
