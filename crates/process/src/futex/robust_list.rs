@@ -14,6 +14,12 @@ pub const ROBUST_LIST_LIMIT: usize = 2048;
 pub trait UserWords {
     /// The eight bytes at `address`, or `None` where there is no readable memory.
     fn word(&mut self, address: u64) -> Option<u64>;
+
+    /// The head of a list: three of them, one after the other.
+    fn head(&mut self, address: u64) -> Option<[u64; 3]> {
+        let mut field = |index: u64| self.word(address.checked_add(index * 8)?);
+        Some([field(0)?, field(1)?, field(2)?])
+    }
 }
 
 impl<F: FnMut(u64) -> Option<u64>> UserWords for F {
@@ -47,11 +53,9 @@ pub struct RobustList<R> {
 impl<R: UserWords> RobustList<R> {
     /// The list whose head is at `head`: link, offset of the word in an entry, pending entry. Empty if it cannot be read.
     pub fn new(mut words: R, head: u64) -> Self {
-        let mut field = |index: u64| words.word(head.checked_add(index * 8)?);
-        let fields = (field(0), field(1), field(2));
-        let (next, offset, pending) = match fields {
-            (Some(next), Some(offset), Some(pending)) => (Some(next), offset, pending),
-            _ => (None, 0, 0),
+        let (next, offset, pending) = match words.head(head) {
+            Some([next, offset, pending]) => (Some(next), offset, pending),
+            None => (None, 0, 0),
         };
         Self { words, head, offset, pending, next, left: ROBUST_LIST_LIMIT }
     }

@@ -376,6 +376,12 @@ impl UserWords for Words<'_> {
         let mut bytes = [0; 8];
         (self.0.read(address, &mut bytes) == bytes.len()).then(|| u64::from_le_bytes(bytes))
     }
+
+    fn head(&mut self, address: u64) -> Option<[u64; 3]> {
+        let mut words = [[0; 8]; 3];
+        let bytes = words.as_flattened_mut();
+        (self.0.read(address, bytes) == bytes.len()).then(|| words.map(u64::from_le_bytes))
+    }
 }
 
 /// The words in user memory that an ending thread has promised to release.
