@@ -26,7 +26,7 @@ use sync::current_cpu;
 use types::{CpuId, MAX_CPUS, PAGE_SIZE, PhysAddr};
 
 use crate::DirectMap;
-use crate::raw::{FrameMeta, Metadata};
+use crate::raw::{FrameMeta, Metadata, Near};
 use cache::CpuCache;
 #[cfg(test)]
 pub(crate) use inject::fail_frames_after;
@@ -221,6 +221,12 @@ impl Frames {
         }
     }
 
+    /// To take and drop references to many frames, most of them not far from `frame`.
+    #[inline]
+    pub(crate) fn many(&self, frame: PhysAddr) -> Option<Many<'_>> {
+        Some(Many { frames: self, near: self.meta.near(number(frame))? })
+    }
+
     /// References to `frame`; 0 for a free or unknown one.
     #[inline]
     pub fn references(&self, frame: PhysAddr) -> u32 {
@@ -331,13 +337,16 @@ impl Frames {
     #[inline]
     fn put(&self, frame: u64, kind: u8) {
         let Some(cache) = self.cache() else { return };
-        cache.push(frame, kind, |surplus| {
-            for frame in surplus {
-                if let Some(zone) = self.zone_of(u64::from(*frame)) {
-                    zone.free_one(&self.meta, u64::from(*frame));
-                }
-            }
-        });
+        cache.push(frame, kind, |surplus| self.give_back(surplus));
+    }
+
+    /// Puts single frames back into their zones.
+    #[cold]
+    fn give_back(&self, mut frames: &[u32]) {
+        while let Some(first) = frames.first() {
+            let done = self.zone_of(u64::from(*first)).map_or(1, |zone| zone.free_many(&self.meta, frames));
+            frames = frames.get(done..).unwrap_or_default();
+        }
     }
 
     fn zone_of(&self, frame: u64) -> Option<&Zone> {
@@ -369,15 +378,51 @@ impl Frames {
             cache.count(purpose.kind(), 1);
             for (at, frame) in rest.iter().enumerate() {
                 if !cache.refill_with(*frame) {
-                    for frame in rest.iter().skip(at) {
-                        self.zone_of(u64::from(*frame))?.free_one(&self.meta, u64::from(*frame));
-                    }
+                    self.give_back(rest.get(at..).unwrap_or_default());
                     break;
                 }
             }
             return Some(u64::from(*first));
         }
         self.caches.iter().find_map(|cache| cache.steal(purpose.kind()))
+    }
+}
+
+/// Takes and drops references to many frames.
+pub(crate) struct Many<'a> {
+    frames: &'a Frames,
+    near: Near<'a>,
+}
+
+impl Many<'_> {
+    /// As [`Frames::retain`].
+    #[inline]
+    pub(crate) fn retain(&mut self, frame: PhysAddr) {
+        if let Some(meta) = self.near.frame(number(frame)) {
+            meta.refs.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether `frame` is content of a file.
+    #[inline]
+    pub(crate) fn is_file_data(&mut self, frame: PhysAddr) -> bool {
+        let kind = self.near.frame(number(frame)).map(|meta| meta.kind.load(Ordering::Relaxed));
+        kind == Some(FrameKind::FileData as u8)
+    }
+
+    /// As [`Frames::release`].
+    #[inline]
+    pub(crate) fn release(&mut self, frame: PhysAddr) {
+        if let Some(meta) = self.near.frame(number(frame))
+            && meta.drop_ref()
+        {
+            self.put(frame, meta);
+        }
+    }
+
+    #[inline(never)]
+    fn put(&self, frame: PhysAddr, meta: &FrameMeta) {
+        self.frames.put(number(frame), meta.kind.load(Ordering::Relaxed));
     }
 }
 

@@ -103,9 +103,23 @@ impl Zone {
         self.free.fetch_add(1 << order, Ordering::Relaxed);
     }
 
-    /// Takes back one frame.
-    pub(super) fn free_one(&self, meta: &Metadata, frame: u64) {
-        self.free_block(meta, frame, 0);
+    /// Takes back single frames up to the first that is not of the zone of the first, which is this one; how many.
+    pub(super) fn free_many(&self, meta: &Metadata, frames: &[u32]) -> usize {
+        let zone_of = |frame: u64| meta.chunk(frame / CHUNK).map(|chunk| chunk.zone.load(Ordering::Relaxed));
+        let mut own = None;
+        let mut done = 0;
+        let mut lists = self.lists.lock();
+        for frame in frames.iter().map(|frame| u64::from(*frame)) {
+            let zone = zone_of(frame);
+            if done != 0 && zone != own {
+                break;
+            }
+            own = zone;
+            lists.free_bits(meta, frame, 1);
+            done += 1;
+        }
+        self.free.fetch_add(done as u64, Ordering::Relaxed);
+        done
     }
 }
 

@@ -114,10 +114,43 @@ impl Metadata {
         self.section(number / FRAMES_PER_SECTION)?.frames.get((number % FRAMES_PER_SECTION) as usize)
     }
 
+    /// A look at frames most of which lie near the frame with that number.
+    #[inline]
+    pub(crate) fn near(&self, number: u64) -> Option<Near<'_>> {
+        let index = number / FRAMES_PER_SECTION;
+        Some(Near { metadata: self, index, section: self.section(index)? })
+    }
+
     /// What is known about the chunk with that number.
     #[inline]
     pub(crate) fn chunk(&self, number: u64) -> Option<&'static ChunkMeta> {
         let per_section = FRAMES_PER_SECTION / FRAMES_PER_CHUNK;
         self.section(number / per_section)?.chunks.get((number % per_section) as usize)
+    }
+}
+
+/// Remembers the section of the frame asked for last.
+pub(crate) struct Near<'a> {
+    metadata: &'a Metadata,
+    index: u64,
+    section: &'static Section,
+}
+
+impl Near<'_> {
+    /// As [`Metadata::frame`].
+    #[inline]
+    pub(crate) fn frame(&mut self, number: u64) -> Option<&'static FrameMeta> {
+        let index = number / FRAMES_PER_SECTION;
+        if index != self.index {
+            self.go_to(index)?;
+        }
+        self.section.frames.get((number % FRAMES_PER_SECTION) as usize)
+    }
+
+    #[cold]
+    fn go_to(&mut self, index: u64) -> Option<()> {
+        self.section = self.metadata.section(index)?;
+        self.index = index;
+        Some(())
     }
 }

@@ -16,4 +16,4 @@ pub(crate) use buddy::ChunkBuddy;
 pub use direct_map::DirectMap;
 pub(crate) use direct_map::Table;
 pub use heap::{HeapStats, KernelHeap};
-pub(crate) use metadata::{ChunkMeta, FRAMES_PER_SECTION, FrameMeta, Metadata, SECTION_BYTES};
+pub(crate) use metadata::{ChunkMeta, FRAMES_PER_SECTION, FrameMeta, Metadata, Near, SECTION_BYTES};
