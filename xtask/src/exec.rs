@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::initramfs::{Stdin, Tree};
 use crate::machine::{Boot, Machine, Payload};
-use crate::qemu::{self, AfterMarker, Finished, Limit, Outcome, Sink};
+use crate::qemu::{self, AfterMarker, Finished, Keys, Limit, Outcome, Sink};
 use crate::{build, paths};
 
 /// The kernel or the machine failed, not the program.
@@ -162,14 +162,19 @@ impl Guest {
         self.payload.cmdline = cmdline.to_owned();
     }
 
-    /// Boots it and waits for its end.
+    /// Boots it and waits for its end; whoever sits here types on its console, if it is a `terminal`.
     pub fn run(&self, terminal: bool, console: Sink, log: Sink, limit: Limit) -> Result<Finished> {
+        self.talk(if terminal { Keys::Terminal } else { Keys::None }, console, log, limit)
+    }
+
+    /// The same with anybody.
+    pub fn talk(&self, keys: Keys, console: Sink, log: Sink, limit: Limit) -> Result<Finished> {
         let console: Sink = match &self.marker {
             Some(marker) => Box::new(AfterMarker::new(marker, console)),
             None => console,
         };
         let mut qemu = self.machine.qemu(&self.payload, self.scratch.path())?;
-        qemu::headless(&mut qemu, terminal, console, log, limit)
+        qemu::headless(&mut qemu, keys, console, log, limit)
     }
 }
 

@@ -158,6 +158,11 @@ impl Tree {
         self.insert(path, Entry { kind: Kind::Symlink(target.to_owned()), permissions: 0o777 });
     }
 
+    /// Takes a file out again.
+    pub fn remove(&mut self, path: &str) {
+        self.entries.remove(path);
+    }
+
     fn device(&mut self, path: &str, permissions: u32, (major, minor): (u32, u32)) {
         self.insert(path, Entry { kind: Kind::Device { major, minor }, permissions });
     }

@@ -50,15 +50,35 @@ pub struct Limit {
 /// What to do with the output of a serial port.
 pub type Sink = Box<dyn Write + Send>;
 
+/// Who types on the first serial port.
+pub enum Keys {
+    /// Nobody.
+    None,
+    /// Whoever sits here.
+    Terminal,
+    /// A made-up person: on hearing the first text, types the second.
+    Dialogue(Vec<(&'static str, &'static str)>),
+}
+
 /// Runs `qemu` to its end; `console` and `log` receive the two serial ports.
-pub fn headless(qemu: &mut Command, terminal: bool, console: Sink, log: Sink, limit: Limit) -> Result<Finished> {
+pub fn headless(qemu: &mut Command, keys: Keys, console: Sink, log: Sink, limit: Limit) -> Result<Finished> {
     // /dev/stderr: QEMU's own messages and the kernel log arrive by the same pipe, in order.
     qemu.args(["-monitor", "none"]);
     qemu.args(["-chardev", "stdio,id=console,signal=off", "-device", "isa-serial,chardev=console,index=0"]);
     qemu.args(["-chardev", "file,id=log,path=/dev/stderr", "-device", "isa-serial,chardev=log,index=1"]);
-    qemu.stdin(if terminal { Stdio::inherit() } else { Stdio::null() });
+    qemu.stdin(match keys {
+        Keys::None => Stdio::null(),
+        Keys::Terminal => Stdio::inherit(),
+        Keys::Dialogue(_) => Stdio::piped(),
+    });
     let mut child = qemu.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot run QEMU")?;
     let record = Arc::new(Record::default());
+    let console: Sink = match (keys, child.stdin.take()) {
+        (Keys::Dialogue(steps), Some(keys)) => {
+            Box::new(Typist { keys, steps: steps.into(), heard: Vec::new(), console })
+        }
+        _ => console,
+    };
     let console = drain(child.stdout.take(), Box::new(Watched { record: record.clone(), sink: console }));
     let log = drain(child.stderr.take(), Box::new(LogReader { record: record.clone(), sink: log, line: Vec::new() }));
     let in_time = wait(&mut child, limit, &record)?;
@@ -137,6 +157,34 @@ impl Write for Watched {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.sink.flush()
+    }
+}
+
+/// A sink that answers.
+struct Typist<K> {
+    keys: K,
+    steps: VecDeque<(&'static str, &'static str)>,
+    /// Since the last answer.
+    heard: Vec<u8>,
+    console: Sink,
+}
+
+impl<K: Write> Write for Typist<K> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.heard.extend_from_slice(bytes);
+        while let Some((text, answer)) = self.steps.front()
+            && let Some(at) = self.heard.windows(text.len()).position(|window| window == text.as_bytes())
+        {
+            self.heard.drain(..at + text.len());
+            self.keys.write_all(answer.as_bytes()).and_then(|()| self.keys.flush())?;
+            self.steps.pop_front();
+        }
+        self.console.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.console.flush()
     }
 }
 
@@ -266,6 +314,20 @@ mod tests {
             sink.write_all(piece.as_bytes()).unwrap();
         }
         assert_eq!(capture.bytes(), b"one\ntwo\n");
+    }
+
+    #[test]
+    fn a_dialogue_goes_step_by_step_however_the_text_is_cut() {
+        let (typed, shown) = (Capture::default(), Capture::default());
+        let steps = [("# ", "one\n"), ("one", ""), ("# ", "two\n")].into();
+        let mut typist = Typist { keys: typed.clone(), steps, heard: Vec::new(), console: Box::new(shown.clone()) };
+        for (text, keys) in
+            [("hello\n#", ""), (" ", "one\n"), ("o", "one\n"), ("ne\n# #", "one\ntwo\n"), (" ", "one\ntwo\n")]
+        {
+            typist.write_all(text.as_bytes()).unwrap();
+            assert_eq!(typed.bytes(), keys.as_bytes());
+        }
+        assert_eq!(shown.bytes(), b"hello\n# one\n# # ");
     }
 
     #[test]

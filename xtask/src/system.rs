@@ -3,6 +3,8 @@
 //! A scenario is `tests/system/NAME.sh` with the output it must give in `NAME.out`, on one CPU and on four; it must exit with 0. The commands are
 //! tested by calling this program's own functions with what a user would type.
 
+mod console;
+
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio as Pipe};
@@ -232,6 +234,10 @@ const COMMANDS: &[(&str, Case)] = &[
         let run = shell(machine, "echo before; poweroff; sleep 100; echo after")?;
         expect(&run, Outcome::Exited(0), "before\n")
     }),
+    ("the shell on the console is a service", console_service),
+    ("the shell on the console is a service", console::a_service),
+    ("poweroff from the console stops its service as well", console::powers_off),
+    ("a shell without a service is a child of init", console::no_service),
     ("a foreign initramfs boots with its own init", |machine| foreign(machine, Packing::Plain, false)),
     ("a foreign initramfs boots when gzipped", |machine| foreign(machine, Packing::Gzip, false)),
     ("a program runs over a foreign initramfs", |machine| foreign(machine, Packing::Gzip, true)),

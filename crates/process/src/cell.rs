@@ -36,11 +36,13 @@ pub struct CellLimits {
     pub io: Option<u64>,
     /// Somebody wants to know for how long it could not run ([`Cell::kept_waiting`]).
     pub watched: bool,
+    /// People work in it ([`Cell::is_session`]).
+    pub session: bool,
 }
 
 impl Default for CellLimits {
     fn default() -> Self {
-        Self { tasks: u32::MAX, pages: u64::MAX, cpu: None, io: None, watched: false }
+        Self { tasks: u32::MAX, pages: u64::MAX, cpu: None, io: None, watched: false, session: false }
     }
 }
 
@@ -193,6 +195,11 @@ impl Cell {
     /// Changes that; the caller tells the scheduler of every thread.
     pub fn set_awaited_by(&self, urgency: Option<u32>) {
         self.awaited_by.store(urgency.unwrap_or(NOBODY), Ordering::Relaxed);
+    }
+
+    /// Whether people work in it: its processes act for their users, and are looked at one by one.
+    pub const fn is_session(&self) -> bool {
+        self.limits.session
     }
 
     /// Processes that have not ended.

@@ -70,6 +70,8 @@ pub enum Guard {
     Drains,
     /// The spawn can never succeed.
     Permanent,
+    /// People work in it.
+    Session,
 }
 
 /// Where a row leads.
@@ -170,6 +172,7 @@ pub const TABLE: &[Row] = &[
     row(Starting, T::ShutdownKill,    G::Always,           &[E::BlameShutdown, E::Kill, E::ArmKill], Killing),
 
     row(Running,  T::Stable,          G::Always,           &[E::ClearFailures], Running),
+    row(Running,  T::MainExited,      G::Session,          &[E::BlameExit, E::StopAll, E::ArmGrace], GRACE),
     row(Running,  T::MainExited,      G::Always,           &[E::BlameExit, E::Kill, E::ArmKill], Killing),
     decide(Running, T::Empty,         &[E::BlameExit]),
     row(Running,  T::Evaluate,        G::Lost,             &[E::BlameLoss, E::Stop, E::ArmTerminate], TERM),
@@ -183,6 +186,7 @@ pub const TABLE: &[Row] = &[
 
     row(DRAIN,    T::Timer,           G::Always,           &[E::Stop, E::ArmTerminate], TERM),
     row(DRAIN,    T::Drained,         G::Always,           &[E::Stop, E::ArmTerminate], TERM),
+    row(DRAIN,    T::MainExited,      G::Session,          &[E::StopAll, E::ArmGrace], GRACE),
     row(DRAIN,    T::MainExited,      G::Always,           &[E::Kill, E::ArmKill], Killing),
     decide(DRAIN, T::Empty,           &[]),
     row(DRAIN,    T::Quota,           G::Always,           &[E::Kill, E::ArmKill], Killing),
@@ -190,6 +194,7 @@ pub const TABLE: &[Row] = &[
     row(DRAIN,    T::ShutdownKill,    G::Always,           &[E::Kill, E::ArmKill], Killing),
 
     row(TERM,     T::Timer,           G::Always,           &[E::StopAll, E::ArmGrace], GRACE),
+    row(TERM,     T::MainExited,      G::Session,          &[E::StopAll, E::ArmGrace], GRACE),
     row(TERM,     T::MainExited,      G::Always,           &[E::Kill, E::ArmKill], Killing),
     decide(TERM, T::SpawnFailed, &[]),
     decide(TERM,  T::Empty,           &[]),

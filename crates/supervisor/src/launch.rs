@@ -52,10 +52,12 @@ impl Launch {
                 all.push(format!("{name}={value}"));
             }
         };
-        // What the kernel stamps comes first: a definition cannot forge it.
-        set("SVC_NAME", definition.name.as_str());
-        set("SVC_INSTANCE", &format!("{}", self.index));
-        set("SVC_GENERATION", &format!("{}", self.identity.generation.0));
+        // What the kernel stamps comes first: a definition cannot forge it. What people start from a session is not the service.
+        if !definition.session {
+            set("SVC_NAME", definition.name.as_str());
+            set("SVC_INSTANCE", &format!("{}", self.index));
+            set("SVC_GENERATION", &format!("{}", self.identity.generation.0));
+        }
         if definition.ready == Readiness::Notify || definition.health.watchdog.is_some() {
             set("NOTIFY_SOCKET", &format!("@{NOTIFY_NAME}"));
         }

@@ -505,6 +505,7 @@ impl Supervisor {
             cpu: limits.cpu,
             io: limits.io,
             watched: definition.is_some_and(|definition| definition.health.watchdog.is_some()),
+            session: definition.is_some_and(|definition| definition.session),
         };
         let id = CellId { service, identity }.to_number();
         let cell = Cell::new(id, limits, &self.board, self.slots.len()).map_err(|_| NO_MEMORY)?;

@@ -589,7 +589,7 @@ fn the_environment_says_who_it_is_and_cannot_be_forged() {
     let identity = services::Identity { generation: services::Generation(3), ..Default::default() };
     let id = CellId { service: services::ServiceId(9), identity };
     assert_eq!(CellId::from_number(id.to_number()), id);
-    let launch = Launch {
+    let mut launch = Launch {
         identity,
         index: 2,
         cell: Cell::new(id.to_number(), process::CellLimits::default(), &board, 1).unwrap(),
@@ -606,6 +606,14 @@ fn the_environment_says_who_it_is_and_cannot_be_forged() {
         "PATH=/opt",
     ];
     assert_eq!(launch.environment(), expected);
+    let mut unit = Unit::clone(&launch.unit);
+    unit.definition.session = true;
+    launch.unit = Arc::new(unit);
+    // People may call their variables as they like.
+    assert_eq!(
+        launch.environment(),
+        ["NOTIFY_SOCKET=@multios/notify", "WATCHDOG_USEC=2000000", "SVC_NAME=root", "PATH=/opt"]
+    );
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl System {
         };
         if process.pid() == Pid::INIT {
             PriorityClass::System
-        } else if process.cell().is_some() {
+        } else if process.cell().is_some_and(|cell| !cell.is_session()) {
             PriorityClass::Service
         } else if in_foreground().is_some() {
             PriorityClass::Interactive

@@ -46,8 +46,8 @@ pub(crate) async fn make_room(caller: Caller<'_>, fault: PageFault) {
 
 /// Ends whoever has most, unless one that was chosen before is still there; whether there was any.
 ///
-/// A process that belongs to a service goes with all others of its cell, and is weighed with them. Which service it is says
-/// the supervisor: one that is critical only where nothing else would do.
+/// A process that belongs to a service, but for one that people work in, goes with all others of its cell, and is weighed with them.
+/// Which service it is says the supervisor: one that is critical only where nothing else would do.
 fn end_largest(system: &'static System) -> bool {
     let total = system.frames.stats().total as i64;
     let mut largest: Option<(i64, Arc<Process>)> = None;
@@ -62,7 +62,7 @@ fn end_largest(system: &'static System) -> bool {
         let adjustment = process.oom_score_adj();
         let Some(space) = process.space() else { continue };
         let pages = space.resident_pages() as i64;
-        if let Some(cell) = process.cell()
+        if let Some(cell) = process.cell().filter(|cell| !cell.is_session())
             && note(&mut cells, cell, &process, pages, adjustment <= NEVER)
         {
             continue;
@@ -135,7 +135,7 @@ fn end_service(system: &'static System, victim: &InCell) {
 fn end(system: &'static System, process: &Arc<Process>) {
     log::warn!("memory: no frame left; process {} is killed (out of memory)", process.pid());
     process.set_flag(ProcessFlag::OutOfMemory);
-    if let Some(cell) = process.cell() {
+    if let Some(cell) = process.cell().filter(|cell| !cell.is_session()) {
         crate::services::out_of_memory(system, cell);
     }
     system.run(system.processes.signal_process(process, SigInfo::kernel(Signal::KILL)));

@@ -6,7 +6,11 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use rustix::termios::{LocalModes, OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize,
+};
+
+use crate::program::status_of;
 
 /// Tried in this order.
 const CONSOLES: [&str; 2] = ["/dev/console", "/dev/ttyS0"];
@@ -41,11 +45,28 @@ pub fn become_session(argv: Vec<OsString>) -> ExitCode {
     if let Ok(console) = open() {
         let _ = rustix::process::ioctl_tiocsctty(&console);
         set_window(&console);
+        make_sane(&console);
+        if !rustix::termios::isatty(rustix::stdio::stderr()) {
+            // A service: what comes on the console is not in its log.
+            eprintln!("{} has the console", program.to_string_lossy());
+        }
         let _ = dup2_stdin(&console).and_then(|()| dup2_stdout(&console)).and_then(|()| dup2_stderr(&console));
     }
     let error = Command::new(program).args(args).exec();
     eprintln!("init: cannot start {}: {error}", program.to_string_lossy());
-    ExitCode::from(if error.raw_os_error() == Some(2) { 127 } else { 126 })
+    ExitCode::from(status_of(error.raw_os_error()))
+}
+
+/// Whoever had the terminal before may have been killed with its settings as an editor wants them.
+fn make_sane(console: &File) {
+    let Ok(mut settings) = tcgetattr(console) else { return };
+    settings.input_modes.insert(InputModes::ICRNL | InputModes::IXON);
+    settings.input_modes.remove(InputModes::IGNCR | InputModes::INLCR | InputModes::ISTRIP);
+    settings.output_modes.insert(OutputModes::OPOST | OutputModes::ONLCR);
+    settings.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN);
+    settings.local_modes.insert(LocalModes::ECHO | LocalModes::ECHOE | LocalModes::ECHOK);
+    settings.local_modes.remove(LocalModes::NOFLSH | LocalModes::TOSTOP);
+    let _ = tcsetattr(console, OptionalActions::Now, &settings);
 }
 
 fn set_window(console: &File) {

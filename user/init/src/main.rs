@@ -1,4 +1,5 @@
-//! Process 1: mounts, loads the services, starts the shell or the program that `cargo xtask exec` asks for, reaps, powers off.
+//! Process 1: mounts, loads the services, the shell among them, or starts the program that `cargo xtask exec` asks for; reaps,
+//! powers off.
 //!
 //! Built for Linux's own system calls, it works as init of a Linux kernel with the same initramfs.
 //!
@@ -10,6 +11,7 @@ mod console;
 mod power;
 mod program;
 mod reaper;
+mod shell;
 mod supervisor;
 
 use std::process::ExitCode;
@@ -35,13 +37,24 @@ fn main() -> ExitCode {
     }
     console::open_standard_streams();
     let program = Program::find();
-    supervisor::load(if program.is_shell() { supervisor::Start::DefaultTarget } else { supervisor::Start::Nothing });
+    let start = if program.is_shell() { supervisor::Start::DefaultTarget } else { supervisor::Start::Nothing };
+    let definitions = supervisor::Definitions::read(start);
     program.announce();
-    let (power, status) = match reaper::start_and_reap(&program) {
+    // A shell that is a service may be there as soon as they are loaded.
+    reaper::block_signals();
+    if let Some(definitions) = definitions {
+        definitions.load();
+    }
+    let shell = if program.is_shell() { shell::Shell::find() } else { None };
+    let end = match shell {
+        Some(shell) => Ok(reaper::reap_until_end(shell)),
+        None => reaper::start_and_reap(&program),
+    };
+    let (power, status) = match end {
         Ok(end) => end,
         Err(error) => {
             eprintln!("init: cannot start {}: {error}", program.name());
-            (Power::Off, error.raw_os_error().map_or(126, |code| if code == 2 { 127 } else { 126 }))
+            (Power::Off, program::status_of(error.raw_os_error()).into())
         }
     };
     power::leave(power, status, program.is_shell())

@@ -16,6 +16,14 @@ const TERMINAL_FILE: &str = "/etc/multios/terminal";
 /// The first that exists is the shell.
 const SHELLS: [&str; 3] = ["/bin/sh", "/bin/msh", "/bin/busybox"];
 
+/// The status for a program that cannot be started, as a shell has it.
+pub const fn status_of(error: Option<i32>) -> u8 {
+    match error {
+        Some(2) => 127,
+        _ => 126,
+    }
+}
+
 /// What process 1 starts and waits for.
 pub enum Program {
     /// A shell with the console as its terminal.

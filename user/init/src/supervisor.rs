@@ -1,12 +1,13 @@
 //! The services: loaded at boot, stopped in their order at the end. On a kernel without a supervisor there are none.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use services::wire::{LoadMode, Reply, Request};
+use services::wire::{LoadMode, Reply, Request, Unit};
 use svc::client::{Device, Supervisor};
 use svc::definitions::{DEFAULT_TARGET, Set, Source, mistakes};
 
@@ -24,43 +25,62 @@ pub enum Start {
     DefaultTarget,
 }
 
-/// Loads the definitions of the image. Bad ones are left out and reported: on the console if a person is there, and always in
-/// the kernel's log.
-pub fn load(start: Start) {
-    let Ok(mut supervisor) = Device::open() else { return };
-    let set = match Set::read(&Source::system()) {
-        Ok(set) if set.is_empty() && set.problems().is_empty() => return,
-        Ok(set) => set,
-        Err(error) => return report(start, &format!("services: {error}")),
-    };
-    for problem in set.problems() {
-        report(start, problem);
-    }
-    let known: Vec<u8> = set.problems().iter().map(|problem| problem.code).collect();
-    let target = default_target();
-    let mut units = set.into_units();
-    for unit in &mut units {
-        let definition = &mut unit.definition;
-        match start {
-            // With a target it is that which pulls it in.
-            Start::Nothing if definition.install.is_none() => definition.enabled = false,
-            Start::DefaultTarget if definition.name.as_str() == target => definition.enabled = true,
-            Start::Nothing | Start::DefaultTarget => {}
+/// The definitions of the image, to be loaded.
+pub struct Definitions {
+    supervisor: Device,
+    start: Start,
+    units: Vec<Unit>,
+    /// Kinds of mistakes that have been reported.
+    known: BTreeSet<u8>,
+}
+
+impl Definitions {
+    /// Reads them. Bad ones are left out and reported: on the console if a person is there, and always in the kernel's log.
+    pub fn read(start: Start) -> Option<Self> {
+        let supervisor = Device::open().ok()?;
+        let set = match Set::read(&Source::system()) {
+            Ok(set) if set.is_empty() && set.problems().is_empty() => return None,
+            Ok(set) => set,
+            Err(error) => {
+                report(start, &format!("services: {error}"));
+                return None;
+            }
+        };
+        for problem in set.problems() {
+            report(start, problem);
         }
-    }
-    if start == Start::DefaultTarget && units.iter().all(|unit| unit.definition.name.as_str() != target) {
-        report(start, &format!("services: there is no target {target}"));
-    }
-    match supervisor.ask(&Request::Load { mode: LoadMode::Boot, units }) {
-        Ok(Reply::Loaded { aside, .. }) => {
-            // Why was said above, with the place; only what the supervisor alone could see is news.
-            let news: Vec<_> =
-                aside.into_iter().filter(|mistake| !known.contains(&mistake.error.exit_code())).collect();
-            mistakes(&news).lines().for_each(|line| report(start, &line));
+        let known = set.problems().iter().map(|problem| problem.code).collect();
+        let target = default_target();
+        let mut units = set.into_units();
+        for unit in &mut units {
+            let definition = &mut unit.definition;
+            match start {
+                // With a target it is that which pulls it in.
+                Start::Nothing if definition.install.is_none() => definition.enabled = false,
+                Start::DefaultTarget if definition.name.as_str() == target => definition.enabled = true,
+                Start::Nothing | Start::DefaultTarget => {}
+            }
         }
-        Ok(Reply::Ok) => {}
-        Ok(other) => report(start, &format!("services: not loaded: {other:?}")),
-        Err(error) => report(start, &format!("services: not loaded: {error}")),
+        if start == Start::DefaultTarget && units.iter().all(|unit| unit.definition.name.as_str() != target) {
+            report(start, &format!("services: there is no target {target}"));
+        }
+        Some(Self { supervisor, start, units, known })
+    }
+
+    /// Gives them to the supervisor, which starts what is to be started.
+    pub fn load(mut self) {
+        let start = self.start;
+        match self.supervisor.ask(&Request::Load { mode: LoadMode::Boot, units: self.units }) {
+            Ok(Reply::Loaded { aside, .. }) => {
+                // Why was said before, with the place; only what the supervisor alone could see is news.
+                let is_news = |code: u8| !self.known.contains(&code);
+                let news: Vec<_> = aside.into_iter().filter(|mistake| is_news(mistake.error.exit_code())).collect();
+                mistakes(&news).lines().for_each(|line| report(start, &line));
+            }
+            Ok(Reply::Ok) => {}
+            Ok(other) => report(start, &format!("services: not loaded: {other:?}")),
+            Err(error) => report(start, &format!("services: not loaded: {error}")),
+        }
     }
 }
 

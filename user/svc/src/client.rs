@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,6 +45,12 @@ impl Device {
 
     fn open_at(path: &Path) -> io::Result<Self> {
         Ok(Self { file: OpenOptions::new().read(true).write(true).open(path)? })
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -146,11 +146,15 @@ impl Reconciler {
         true
     }
 
-    /// Wants the target and what it needs, and nothing else.
+    /// Wants the target and what it needs, and nothing else; sessions stay as they are.
     pub(super) fn isolate(&mut self, target: ServiceId) {
         self.lift_stops(target);
-        for other in 0..self.services.len() as u16 {
-            self.set_explicit(ServiceId(other), if other == target.0 { Wanted::Yes } else { Wanted::No });
+        for other in (0..self.services.len() as u16).map(ServiceId) {
+            if other == target {
+                self.set_explicit(other, Wanted::Yes);
+            } else if !self.is_session(other) {
+                self.set_explicit(other, Wanted::No);
+            }
         }
     }
 

@@ -25,6 +25,7 @@ const WAKE_DELAY: Nanos = Nanos::from_millis(100);
 /// Losses are counted within this span.
 const BLINK_WINDOW: Nanos = Nanos::from_secs(60);
 const SIGABRT: u8 = 6;
+const SIGTERM: u8 = 15;
 
 impl Reconciler {
     /// Applies the first row for the state and trigger whose guard holds; nothing if there is none.
@@ -58,6 +59,7 @@ impl Reconciler {
             Guard::Processless => self.run(id) == Run::Target,
             Guard::TargetBroken => self.run(id) == Run::Target && self.closed(id).any(|closed| closed.kind.is_hard()),
             Guard::Drains => self.stop_of(id).drain > Nanos::ZERO,
+            Guard::Session => self.is_session(self.instances[id].service.unwrap_or_default()),
             Guard::Permanent => matches!(cause, Cause::Spawn(error) if error.retry == Retry::Never),
         }
     }
@@ -117,7 +119,11 @@ impl Reconciler {
             Effect::BlameShutdown => self.blame(id, Outcome::Settle, Cause::Shutdown),
             Effect::Stop => actions.push(Action::Signal(identity, stop.signal)),
             Effect::Abort => actions.push(Action::Signal(identity, SIGABRT)),
-            Effect::StopAll => actions.push(Action::SignalAll(identity, stop.signal)),
+            Effect::StopAll => {
+                // What hangs up a shell is not what asks the programs that were started from it to end.
+                let signal = if self.is_session(service) { SIGTERM } else { stop.signal };
+                actions.push(Action::SignalAll(identity, signal));
+            }
             Effect::Kill => actions.push(Action::Kill(identity)),
             Effect::Alarm => actions.push(Action::Alarm(identity)),
             Effect::Shorten => {
@@ -291,6 +297,10 @@ impl Reconciler {
     pub(super) fn run(&self, id: InstanceId) -> Run {
         let service = self.instances[id].service;
         service.and_then(|service| self.catalog.definition(service)).map_or(Run::Daemon, |definition| definition.run)
+    }
+
+    pub(super) fn is_session(&self, service: ServiceId) -> bool {
+        self.catalog.definition(service).is_some_and(|definition| definition.session)
     }
 
     fn stop_of(&self, id: InstanceId) -> Stop {

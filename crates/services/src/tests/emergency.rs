@@ -5,8 +5,8 @@ use std::vec::Vec;
 
 use super::bench::{Bench, daemon, name};
 use crate::{
-    Action, Cause, Command, Config, Definition, DependencyKind, Ending, Event, Exit, Level, OnFailure, RebootGuard,
-    RestartPolicy, ServiceError, Stage, State,
+    Action, Cause, Command, Config, Definition, DependencyKind, Ending, Event, Exit, Level, OnFailure, Phase,
+    RebootGuard, RestartPolicy, ServiceError, Stage, State,
 };
 use types::Nanos;
 
@@ -52,6 +52,31 @@ fn giving_up_does_what_the_definition_asks_for() {
     let web = bench.identity("web");
     let actions = bench.step(Event::Empty(web, None));
     assert!(actions.contains(&Action::Halted(Ending::PowerOff)), "{actions:?}");
+}
+
+#[test]
+fn a_session_outlives_an_isolation_and_ends_gently() {
+    let mut shell = Definition { session: true, ..gives_up("shell", OnFailure::None) };
+    shell.stop.signal = 1;
+    let mut bench = Bench::new(vec![shell, daemon("web"), Definition { enabled: false, ..daemon("rescue") }]);
+    bench.all_ready();
+    bench.command(Command::Isolate(bench.id("rescue"))).unwrap();
+    assert_eq!(bench.state("shell"), State::Running);
+    assert!(matches!(bench.state("web"), State::Stopping(_)));
+    // Who is left of it is asked to end, not killed; of others it is killed.
+    let (shell, web) = (bench.identity("shell"), bench.identity("web"));
+    let actions = bench.step(Event::MainExited(shell, Exit::Status(3)));
+    assert!(actions.contains(&Action::SignalAll(shell, 15)) && !actions.contains(&Action::Kill(shell)), "{actions:?}");
+    assert_eq!(bench.state("shell"), State::Stopping(Phase::Grace));
+    let actions = bench.step(Event::MainExited(web, Exit::Status(3)));
+    assert!(actions.contains(&Action::Kill(web)), "{actions:?}");
+    let actions = bench.wait(Nanos::from_secs(5));
+    assert!(actions.contains(&Action::Kill(shell)), "{actions:?}");
+    bench.step(Event::Empty(shell, None));
+    assert_eq!(
+        (bench.state("shell"), bench.engine.instance(shell.instance).unwrap().1.last_end),
+        (State::Failed, Cause::Exited(3))
+    );
 }
 
 #[test]

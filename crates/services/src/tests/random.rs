@@ -71,6 +71,7 @@ pub(super) fn definition(random: &mut Random, at: u64) -> Definition {
     made.enabled = random.percent(50);
     made.critical = random.percent(10);
     made.keep_in_emergency = random.percent(10);
+    made.session = random.percent(10);
     made.preempt = random.percent(30);
     if at > 0 {
         for _ in 0..random.below(4) {

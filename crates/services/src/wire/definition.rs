@@ -58,6 +58,7 @@ record!(Definition {
     class,
     provides,
     critical,
+    session,
     keep_in_emergency,
     enabled,
     install,

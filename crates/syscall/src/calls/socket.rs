@@ -40,7 +40,7 @@ impl Caller<'_> {
             pid: self.process.pid(),
             uid: credentials.euid,
             gid: credentials.egid,
-            cell: self.process.cell().map(|cell| cell.id()),
+            cell: self.process.cell().filter(|cell| !cell.is_session()).map(|cell| cell.id()),
         }
     }
 

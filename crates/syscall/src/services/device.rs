@@ -19,7 +19,7 @@ pub(crate) struct ServiceDevice(pub(crate) &'static System);
 
 impl Device for ServiceDevice {
     fn open(&self, request: &OpenRequest<'_>) -> Result<Arc<dyn File>> {
-        let service = self.0.cell_of(request.caller.pid).map(|id| id.service);
+        let service = self.0.service_of(request.caller.pid);
         let actor = Actor::Caller { user: request.caller.credentials.euid, service };
         Ok(Arc::new(Conversation { system: self.0, actor, state: SpinLock::new(Rank::OPEN_FILE, Exchange::default()) }))
     }

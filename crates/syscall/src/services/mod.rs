@@ -17,7 +17,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use services::{Endpoint, Name};
+use services::{Endpoint, Name, ServiceId};
 use supervisor::{CellId, Services, Settings, Supervisor};
 use sync::Once;
 use types::{PAGE_SIZE, Pid};
@@ -97,8 +97,9 @@ impl System {
         }
     }
 
-    /// The service that a process belongs to.
-    pub(crate) fn cell_of(&self, pid: Pid) -> Option<CellId> {
-        self.processes.process(pid)?.cell().map(|cell| CellId::of(cell))
+    /// The service that a process acts for: one in a session acts for its user.
+    pub(crate) fn service_of(&self, pid: Pid) -> Option<ServiceId> {
+        let process = self.processes.process(pid)?;
+        process.cell().filter(|cell| !cell.is_session()).map(|cell| CellId::of(cell).service)
     }
 }

@@ -55,7 +55,7 @@ impl ProcItems for ServiceItems {
     }
 
     fn may_read(&self, item: u32, caller: &VfsCaller<'_>) -> bool {
-        let service = self.0.cell_of(caller.pid).map(|id| id.service);
+        let service = self.0.service_of(caller.pid);
         let actor = Actor::Caller { user: caller.credentials.euid, service };
         let Ok(number) = u16::try_from(item) else { return false };
         let seen = |supervisor: &Supervisor| supervisor.next_service(actor, number).map(|(id, _)| id.0 == number);

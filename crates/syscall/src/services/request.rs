@@ -39,7 +39,7 @@ pub(crate) fn native(caller: Caller<'_>, call: u64, args: [u64; 6]) -> SysResult
 fn ask(caller: Caller<'_>, request: Request) -> Reply {
     let system = caller.system;
     let world = KernelWorld(system);
-    let service = system.cell_of(caller.process.pid()).map(|id| id.service);
+    let service = system.service_of(caller.process.pid());
     let actor = Actor::Caller { user: caller.thread.credentials().euid, service };
     let now = system.platform.now();
     system.supervisor().with(&world, |supervisor| supervisor.request(&world, now, actor, request))

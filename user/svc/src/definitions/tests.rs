@@ -27,6 +27,7 @@ env         = { LANG = "C" }
 provides    = ["http"]
 critical    = true
 emergency   = "keep"
+session     = true
 
 [depends]
 requires  = ["net", "db >=2.1, <3"]
@@ -115,6 +116,7 @@ fn every_key_arrives() {
     assert_eq!((definition.user, definition.group.0, definition.directory.as_str()), (Uid(33), 34, "/srv"));
     assert_eq!((definition.start_timeout, definition.class), (Nanos::from_secs(90), Some(Class::Interactive)));
     assert!(definition.critical && definition.keep_in_emergency && definition.preempt && definition.enabled);
+    assert!(definition.session);
     let kinds: Vec<_> = definition.dependencies.iter().map(|on| (on.on.as_str(), on.kind)).collect();
     use DependencyKind::{After, Conflicts, Milestone, Requires, RequiresAny, Wants};
     let expected = [

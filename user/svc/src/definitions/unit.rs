@@ -200,6 +200,7 @@ impl<'a> Reader<'a> {
         definition.class = section.choice("class", &Class::WORDS);
         set(&mut definition.provides, self.names(&section, "provides"));
         set(&mut definition.critical, section.flag("critical"));
+        set(&mut definition.session, section.flag("session"));
         set(&mut definition.keep_in_emergency, section.choice("emergency", &[("stop", false), ("keep", true)]));
         set(&mut definition.ready, section.read("ready", readiness));
         set(&mut definition.start_timeout, section.duration("start-timeout"));
