@@ -234,10 +234,9 @@ const COMMANDS: &[(&str, Case)] = &[
         let run = shell(machine, "echo before; poweroff; sleep 100; echo after")?;
         expect(&run, Outcome::Exited(0), "before\n")
     }),
-    ("the shell on the console is a service", console_service),
     ("the shell on the console is a service", console::a_service),
     ("poweroff from the console stops its service as well", console::powers_off),
-    ("a shell without a service is a child of init", console::no_service),
+    ("a console without its service has a child of init", console::no_service),
     ("a foreign initramfs boots with its own init", |machine| foreign(machine, Packing::Plain, false)),
     ("a foreign initramfs boots when gzipped", |machine| foreign(machine, Packing::Gzip, false)),
     ("a program runs over a foreign initramfs", |machine| foreign(machine, Packing::Gzip, true)),

@@ -176,6 +176,11 @@ impl Balancer {
         self.members.iter().map(|member| member.ejected_until).filter(|until| *until > now).min()
     }
 
+    /// Whether an instance is passed over.
+    pub fn is_ejected(&self, now: Nanos, identity: Identity) -> bool {
+        self.members.iter().any(|member| member.identity == identity && member.ejected_until > now)
+    }
+
     /// Instances that are passed over.
     pub fn ejected(&self, now: Nanos) -> usize {
         self.members.iter().filter(|member| member.ejected_until > now).count()

@@ -174,8 +174,8 @@ impl Catalog {
         }
     }
 
-    /// Orders starts by the critical path: critical services, then those with the most (by `weight`, nanoseconds of measured
-    /// start time; empty means all alike) waiting above them.
+    /// Orders starts by the critical path: critical services and sessions, then those with the most (by `weight`,
+    /// nanoseconds of measured start time; empty means all alike) waiting above them.
     pub fn set_weights(&mut self, weight: &[u64]) {
         let ordering: Vec<(u16, u16)> =
             self.edges.iter().filter(|edge| edge.kind.orders()).map(|edge| (edge.from.0, edge.to.0)).collect();
@@ -186,8 +186,8 @@ impl Catalog {
         let path = remaining_path(graph, &self.level, weight);
         let mut order: Vec<ServiceId> = (0..self.slots() as u16).map(ServiceId).collect();
         order.sort_by_key(|&id| {
-            let critical = self.definition(id).is_some_and(|definition| definition.critical);
-            (!critical, core::cmp::Reverse(path.get(id.slot()).copied().unwrap_or(0)), id)
+            let first = self.definition(id).is_some_and(|definition| definition.critical || definition.session);
+            (!first, core::cmp::Reverse(path.get(id.slot()).copied().unwrap_or(0)), id)
         });
         self.rank = alloc::vec![0; order.len()];
         for (place, id) in order.iter().enumerate() {

@@ -112,8 +112,9 @@ pub struct Definition {
     pub provides: Vec<Name>,
     /// First to be started, last to be a victim. Whether it is ever given up is for `max-failures` to say.
     pub critical: bool,
-    /// People work in it: its processes act for their users, not for the service. Memory that runs out takes one of them and not
-    /// all; its main process may end without the others being killed at once; isolating a target leaves it alone.
+    /// People work in it: its processes act for their users, not for the service. Memory that runs out takes one of them and
+    /// not all; its main process may end without the others being killed at once; isolating a target leaves it alone;
+    /// nobody waits longer for it at boot than need be.
     pub session: bool,
     /// Keeps running in an emergency.
     pub keep_in_emergency: bool,

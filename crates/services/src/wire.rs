@@ -19,7 +19,7 @@ pub use codec::WireError;
 pub use replay::{ReplayPart, ReplaySet};
 pub use reply::{
     AuditPart, BootStep, Endpoint, Explanation, Failure, Happening, HappeningPart, InstanceStatus, Link, LogPart,
-    PlanStep, Reply, Row, Status,
+    PlanStep, Reply, Row, Status, Throttled,
 };
 pub use request::{Direction, Emergency, LoadMode, Power, Request, Verb};
 pub use unit::Unit;

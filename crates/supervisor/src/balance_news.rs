@@ -31,6 +31,11 @@ impl Balancings {
         }
     }
 
+    /// Connections that an instance has, and whether it is passed over.
+    pub(crate) fn look(&self, now: Nanos, service: ServiceId, identity: Identity) -> (u32, bool) {
+        self.get(service).map_or((0, false), |(_, balancing)| balancing.look(now, identity))
+    }
+
     /// Whether there is something to look at.
     pub(crate) fn is_due(&self, now: Nanos) -> bool {
         self.news.load(Ordering::Acquire) || self.next_return.is_some_and(|due| due <= now)

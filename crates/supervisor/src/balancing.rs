@@ -102,6 +102,14 @@ impl Balancing {
         state.draining.retain(|(known, _)| *known != identity);
     }
 
+    /// Connections that an instance has, accepted or on their way there, and whether it is passed over.
+    pub(crate) fn look(&self, now: Nanos, identity: Identity) -> (u32, bool) {
+        let state = self.state.lock();
+        let drains = || state.draining.iter().find(|(known, _)| *known == identity).map(|(_, left)| *left);
+        let has = state.balancer.in_flight(identity).or_else(drains).unwrap_or(0);
+        (has, state.balancer.is_ejected(now, identity))
+    }
+
     /// What the supervisor has not been told yet. Drained instances are told until they are forgotten.
     pub(crate) fn take_news(&self, now: Nanos) -> BalanceNews {
         let mut state = self.state.lock();
@@ -209,7 +217,9 @@ mod tests {
         for _ in 0..8 {
             all.choose(Nanos(1), Caller::default(), &everybody).unwrap();
         }
+        assert_eq!(all.look(Nanos(1), identity(2)), (2, false));
         all.unpublish(identity(2));
+        assert_eq!(all.look(Nanos(1), identity(2)), (2, false));
         assert!(!news.swap(false, Ordering::Relaxed) && !all.takes_work(identity(2)));
         for _ in 0..30 {
             assert_ne!(all.choose(Nanos(1), Caller::default(), &everybody), Some(identity(2)));
@@ -248,6 +258,7 @@ mod tests {
         assert!(news.load(Ordering::Relaxed));
         assert_eq!(all.take_news(Nanos(1)).ejected, Some(1));
         assert_eq!(all.take_news(Nanos(1)).ejected, None);
+        assert_eq!((all.look(Nanos(1), identity(3)).1, all.look(Nanos(1), identity(0)).1), (true, false));
         let back = all.next_return(Nanos(1)).unwrap();
         assert_eq!(all.take_news(back).ejected, Some(0));
         all.adapt(back, Scaling { count: 4, balance: Balance::Least, ..Scaling::default() }, 1);

@@ -3,7 +3,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use services::wire::{self, InstanceStatus, Row, Status};
+use process::{CpuShare, Spans};
+use services::wire::{self, InstanceStatus, Row, Status, Throttled};
 use services::{Actor, Cause, InstanceView, Name, ServiceId, State};
 use types::Nanos;
 
@@ -14,6 +15,10 @@ use crate::{Facts, Supervisor, World};
 const HISTORY: usize = 32;
 /// Bytes of output shown with a status.
 const LAST_OUTPUT: usize = 1024;
+
+fn throttled(spans: Option<&Spans>) -> Throttled {
+    spans.map_or_else(Throttled::default, |spans| Throttled { times: spans.count(), time: spans.total() })
+}
 
 impl Supervisor {
     /// All instances that `actor` may see, by service.
@@ -50,6 +55,8 @@ impl Supervisor {
         let cell = self.cell(view.identity.instance);
         let gate =
             if view.state == State::Waiting { self.engine.closed_gates(view.identity.instance).next() } else { None };
+        let (in_flight, passed_over) = self.balancings.look(now, id, view.identity);
+        let unwell = view.failures > 0 || passed_over;
         Some(Row {
             service: definition.name.clone(),
             index: view.index,
@@ -59,14 +66,17 @@ impl Supervisor {
             age: now.saturating_sub(view.since),
             wanted: view.goal,
             hold: service.hold,
-            degraded: view.state == State::Running && view.failures > 0,
+            degraded: view.state == State::Running && unwell,
             failures: view.failures,
             generation: view.identity.generation.0,
             pid: cell.map_or(0, |cell| cell.main().0),
             tasks: cell.map_or(0, |cell| cell.tasks()),
             memory: facts.memory,
             cpu: facts.cpu,
-            in_flight: 0,
+            in_flight,
+            paused: view.paused,
+            cpu_throttled: throttled(cell.and_then(|cell| cell.cpu_share()).map(CpuShare::throttled)),
+            io_throttled: throttled(cell.and_then(|cell| cell.io_delays())),
             cause: if view.cause == Cause::None { view.last_end } else { view.cause },
             about: self.about(view.cause),
             gate: gate.and_then(|closed| Some((closed.kind, self.name(closed.on)?))),

@@ -61,21 +61,24 @@ fn end_everybody(spared: &[u32]) {
     while Instant::now() < deadline {
         match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) => {}
-            Ok(None) => sleep(Duration::from_millis(10)),
-            Err(_) => return, // no children are left
+            // The services are children as well.
+            Ok(None) if spared.is_empty() || signal_all(spared, None) => sleep(Duration::from_millis(10)),
+            // Nobody is left.
+            Ok(None) | Err(_) => return,
         }
     }
     signal_all(spared, Signal::SIGKILL);
 }
 
-fn signal_all(spared: &[u32], signal: Signal) {
+/// Whether there was anybody.
+fn signal_all(spared: &[u32], signal: impl Into<Option<Signal>>) -> bool {
+    let signal = signal.into();
     if spared.is_empty() {
-        let _ = kill(Pid::from_raw(-1), signal);
-        return;
+        return kill(Pid::from_raw(-1), signal).is_ok();
     }
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    for number in numbers.filter(|number| *number > 1 && !spared.contains(number)) {
-        let _ = i32::try_from(number).map(|number| kill(Pid::from_raw(number), signal));
-    }
+    let others = numbers.filter(|number| *number > 1 && !spared.contains(number));
+    let signalled = |number| i32::try_from(number).is_ok_and(|number| kill(Pid::from_raw(number), signal).is_ok());
+    others.filter(|number| signalled(*number)).count() > 0
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use services::wire::{InstanceStatus, Reply, Request};
-use services::{Cause, Name, State};
+use services::{Cause, Hold, Name, State};
 use svc::client::{Device, Supervisor};
 
 use crate::program::status_of;
@@ -29,7 +29,7 @@ pub struct Shell {
     ended: Option<Instant>,
     /// The supervisor could not answer.
     unknown: bool,
-    /// It was said that it is down.
+    /// It was said that it was stopped.
     told: bool,
 }
 
@@ -73,10 +73,12 @@ impl Shell {
         self.unknown = answer.is_err();
         let Ok(status) = answer else { return None };
         let state = status.as_ref().map_or(State::Down, |status| status.row.state);
-        if state == State::Down && !self.told {
+        // By somebody, and not in a shutdown.
+        let stopped = state == State::Down && status.as_ref().is_none_or(|status| status.row.hold != Hold::None);
+        if stopped && !self.told {
             eprintln!("init: the shell was stopped; what else runs goes on");
         }
-        self.told = state == State::Down;
+        self.told = stopped;
         let status = status?;
         match state {
             State::Failed | State::Done => return Some(status_of_end(status.last_end)),

@@ -6,6 +6,7 @@ mod look;
 mod manual;
 mod offline;
 mod system;
+mod unloaded;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -15,6 +16,8 @@ use std::time::Duration;
 use clap::ArgMatches;
 use services::Name;
 use services::wire::{Failure, Reply, Request};
+
+pub(crate) use unloaded::Invalid;
 
 use crate::client::{DEVICE, Supervisor};
 use crate::definitions::{Set, Source};

@@ -7,11 +7,12 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use services::wire::{
     AuditPart, BootStep, Explanation, Failure, Happening, HappeningPart, InstanceStatus, Link, LogPart, PlanStep, Row,
-    Status,
+    Status, Throttled,
 };
 use services::{Actor, Cause, Deed, Hold, Mistake, Name, Run, ServiceId};
 use types::Nanos;
 
+use crate::commands::Invalid;
 use crate::definitions::{Problem, Table, Value as Written, describe, verb};
 use crate::render;
 
@@ -37,6 +38,10 @@ fn span(span: Option<Nanos>) -> Value {
     span.map_or(Value::Null, |span| json!(span.0))
 }
 
+fn throttled(what: Throttled) -> Value {
+    json!({ "times": what.times, "time": what.time.0 })
+}
+
 fn row(row: &Row) -> Value {
     let hold = match row.hold {
         Hold::None => "none",
@@ -52,9 +57,19 @@ fn row(row: &Row) -> Value {
         "name": row.service.as_str(), "index": row.index, "count": row.count, "type": run, "state": row.state.word(),
         "age": row.age.0, "wanted": row.wanted, "hold": hold, "degraded": row.degraded, "failures": row.failures,
         "generation": row.generation, "pid": row.pid, "tasks": row.tasks, "memory": row.memory, "cpu": row.cpu.0,
-        "in_flight": row.in_flight, "cause": cause(row.cause, row.about.as_ref()),
+        "in_flight": row.in_flight, "paused": row.paused, "cpu_throttled": throttled(row.cpu_throttled),
+        "io_throttled": throttled(row.io_throttled), "cause": cause(row.cause, row.about.as_ref()),
         "waits_for": row.gate.as_ref().map(|(kind, on)| json!({ "kind": verb(*kind), "name": on.as_str() })),
     })
+}
+
+pub(crate) fn list(list: &[Row], invalid: &[Invalid]) -> Value {
+    let mut value = rows("list", list);
+    if let Value::Object(map) = &mut value {
+        let one = |one: &Invalid| json!({ "name": one.name, "problems": problem_list(&one.problems) });
+        map.insert("invalid".into(), invalid.iter().map(one).collect());
+    }
+    value
 }
 
 pub(crate) fn rows(command: &str, list: &[Row]) -> Value {
@@ -185,13 +200,17 @@ pub(crate) fn definition(name: &Name, table: &Table) -> Value {
 }
 
 pub(crate) fn problems(list: &[Problem]) -> Value {
+    json!({ "command": "check", "problems": problem_list(list) })
+}
+
+fn problem_list(list: &[Problem]) -> Value {
     let problem = |problem: &Problem| {
         json!({
             "file": &*problem.at.file, "line": problem.at.line, "column": problem.at.column, "message": problem.message,
             "notes": problem.notes, "code": problem.code,
         })
     };
-    json!({ "command": "check", "problems": list.iter().map(problem).collect::<Value>() })
+    list.iter().map(problem).collect()
 }
 
 fn mistake_list(list: &[Mistake]) -> Value {

@@ -17,8 +17,8 @@ const JOB: &str = "sh -c 'trap \"echo go\"\"es on\" CONT; echo rea\"\"dy; while 
 const INTERRUPT: &str = "\x03";
 const STOP: &str = "\x1a";
 /// The process and the generation of the service, beside the shell's own number.
-const WHO: &str = "svc --json status console | sed 's/.*\"generation\":\\([0-9]*\\),\"pid\":\\([0-9]*\\).*/life \\1 \\2/'; \
-                   echo shell $$\n";
+const WHO: &str = "svc --json status console | \
+                   sed 's/.*\"failures\":.,\"generation\":\\([0-9]*\\).*\"pid\":\\([0-9]*\\),.*/life \\1 \\2/'; echo shell $$\n";
 
 /// Job control, rights, what kills it and what replaces it, and how it ends.
 pub fn a_service(machine: &Machine) -> Result<()> {

@@ -111,12 +111,27 @@ pub struct Row {
     pub cpu: Nanos,
     /// Connections in flight.
     pub in_flight: u32,
+    /// An operator lets it stand still.
+    pub paused: bool,
+    /// What its share of the CPUs has meant to it.
+    pub cpu_throttled: Throttled,
+    /// What its limit on bytes has meant to it.
+    pub io_throttled: Throttled,
     /// Why it is where it is.
     pub cause: Cause,
     /// The service that the cause speaks of.
     pub about: Option<Name>,
     /// A dependency that it waits for.
     pub gate: Option<(DependencyKind, Name)>,
+}
+
+/// What a limit that makes wait has done since the instance was started; nothing where there is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Throttled {
+    /// How often it made wait.
+    pub times: u64,
+    /// For how long in all.
+    pub time: Nanos,
 }
 
 /// All there is to know about a service.
@@ -317,6 +332,7 @@ pub struct Endpoint {
 }
 
 record!(Failure { error, subject, names, notes });
+record!(Throttled { times, time });
 record!(Row {
     service,
     index,
@@ -334,6 +350,9 @@ record!(Row {
     memory,
     cpu,
     in_flight,
+    paused,
+    cpu_throttled,
+    io_throttled,
     cause,
     about,
     gate,

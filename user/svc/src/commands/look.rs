@@ -13,19 +13,25 @@ impl App<'_> {
     pub(super) fn list(&mut self, matches: Option<&ArgMatches>) -> Outcome {
         let Reply::Rows(mut rows) = self.ask(&Request::List)? else { return Err(nothing()) };
         let wanted = |flag| matches.is_some_and(|matches| matches.get_flag(flag));
+        let invalid = if wanted("waiting") { Vec::new() } else { self.invalid(&rows) };
         if wanted("failed") {
             rows.retain(|row| matches!(row.state, State::Failed | State::Backoff));
         }
         if wanted("waiting") {
             rows.retain(|row| row.state == State::Waiting);
         }
-        self.show(&render::list(&rows), || json::rows("list", &rows))?;
+        self.show(&render::list(&rows, &invalid), || json::list(&rows, &invalid))?;
         Ok(0)
     }
 
     pub(super) fn status(&mut self, matches: &ArgMatches) -> Outcome {
         let name = service(matches)?;
-        let Reply::Status(status) = self.ask(&Request::Status(name))? else { return Err(nothing()) };
+        let status = match self.ask(&Request::Status(name.clone())) {
+            Ok(Reply::Status(status)) => status,
+            Ok(_) => return Err(nothing()),
+            Err(Stop::Refused(failure)) => return self.unknown(&name, failure),
+            Err(other) => return Err(other),
+        };
         self.show(&render::status(&status), || json::status(&status))?;
         Ok(0)
     }
@@ -38,7 +44,12 @@ impl App<'_> {
             return Ok(0);
         }
         let name = if matches.contains_id("name") { Some(service(matches)?) } else { None };
-        let Reply::Why(list) = self.ask(&Request::Why(name.clone()))? else { return Err(nothing()) };
+        let list = match (self.ask(&Request::Why(name.clone())), &name) {
+            (Ok(Reply::Why(list)), _) => list,
+            (Ok(_), _) => return Err(nothing()),
+            (Err(Stop::Refused(failure)), Some(name)) => return self.unknown(name, failure),
+            (Err(other), _) => return Err(other),
+        };
         let text = match (&name, list.is_empty()) {
             (Some(name), true) => format!("{name} is as wished\n"),
             (None, true) => "everything is as wished\n".into(),

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use services::wire::{
-    Explanation, Failure, Happening, HappeningPart, InstanceStatus, LoadMode, Reply, Request, Row, Status, Verb,
+    Explanation, Failure, Happening, HappeningPart, InstanceStatus, LoadMode, Reply, Request, Row, Status, Throttled,
+    Verb,
 };
 use services::{
     Cause, DependencyKind, Hold, Name, OnMemory, Root, Run, ServiceError, SpawnError, SpawnStep, State, StopMode,
@@ -87,6 +88,9 @@ fn row(service: &str, state: State) -> Row {
         memory: 1_300_000,
         cpu: Nanos::from_millis(41),
         in_flight: 0,
+        paused: false,
+        cpu_throttled: Throttled::default(),
+        io_throttled: Throttled::default(),
         cause: Cause::None,
         about: None,
         gate: None,
@@ -162,6 +166,41 @@ old    down      3m12s  0    -    -     -     held
 }
 
 #[test]
+fn what_was_left_out_for_its_mistakes_is_listed_with_their_places() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    std::fs::write(at("web.svc"), "[service]\nexec = [\"/bin/web\"]\n").unwrap();
+    std::fs::write(at("new.svc"), "[service]\nexec = [\"/bin/new\"]\n").unwrap();
+    std::fs::write(at("bad.svc"), "[service]\nexec = [\"/bin/bad\"]\nusr = 1\n").unwrap();
+    let run = |line: &str, answers: Vec<Reply>| run_in(vec![directory.path().to_owned()], line, answers);
+    let place = format!("{}:3:1: unknown key", at("bad.svc").display());
+    let rows = || vec![Reply::Rows(vec![row("web", State::Running)])];
+    let result = run("svc list", rows());
+    assert_eq!(result.out.lines().count(), 3, "{}", result.out);
+    assert!(
+        result.out.lines().any(|line| line.starts_with("bad   invalid") && line.contains(&place)),
+        "{}",
+        result.out
+    );
+    assert_eq!(run("svc list --failed", rows()).out.lines().count(), 2);
+    assert_eq!(run("svc list --waiting", rows()).out.lines().count(), 1);
+    assert!(run("svc --json list", rows()).out.contains(r#""invalid":[{"name":"bad","problems":[{"#));
+    let not_found = |text: &str| {
+        let error = ServiceError::NotFound;
+        vec![Reply::Error(Failure { error, subject: Some(name(text)), names: Vec::new(), notes: Vec::new() })]
+    };
+    for line in ["svc status bad", "svc why bad"] {
+        let result = run(line, not_found("bad"));
+        assert_eq!((result.code, result.out.as_str()), (6, ""));
+        assert!(result.err.starts_with("svc: bad is invalid, so it was not loaded\n"), "{}", result.err);
+        assert!(result.err.contains(&place), "{}", result.err);
+    }
+    let result = run("svc status new", not_found("new"));
+    assert!(result.code == 4 && result.err.contains("`svc load` takes it"), "{}", result.err);
+    assert_eq!(run("svc status none", not_found("none")).err, "svc: none: no such service\n");
+}
+
+#[test]
 fn a_status_tells_everything() {
     let result = run("svc status web", vec![status("web", State::Running)]);
     let expected = "\
@@ -179,6 +218,28 @@ output
   world
 ";
     assert_eq!((result.code, result.out.as_str()), (0, expected));
+}
+
+#[test]
+fn a_status_tells_what_stands_still_and_what_limits_have_held_back() {
+    let Reply::Status(mut status) = status("web", State::Running) else { unreachable!() };
+    let row = &mut status.instances[0].row;
+    row.paused = true;
+    row.cpu_throttled = Throttled { times: 12, time: Nanos::from_millis(340) };
+    row.io_throttled = Throttled { times: 3, time: Nanos::from_secs(2) };
+    let result = run("svc status web", vec![Reply::Status(status.clone())]);
+    for line in [
+        "  state    paused",
+        "web is paused for 3m12s",
+        "  waited   12 times for its share of the CPUs, 340ms in all",
+        "  waited   3 times for its limit on bytes, 2.0s in all",
+    ] {
+        assert!(result.out.lines().any(|said| said == line), "no {line:?} in\n{}", result.out);
+    }
+    let result = run("svc --json status web", vec![Reply::Status(status)]);
+    for text in [r#""state":"running""#, r#""paused":true"#, r#""cpu_throttled":{"time":340000000,"times":12}"#] {
+        assert!(result.out.contains(text), "no {text} in {}", result.out);
+    }
 }
 
 #[test]

@@ -33,6 +33,15 @@ impl Source {
         Self::Directories(DIRECTORIES.iter().map(PathBuf::from).collect())
     }
 
+    /// Names of the services that have a file of their own; none is read.
+    ///
+    /// # Errors
+    /// A directory that cannot be read.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let is_one = |(name, files): &(String, Files)| files.main.is_some() && !name.ends_with('@');
+        Ok(self.index()?.into_iter().filter(is_one).map(|(name, _)| name).collect())
+    }
+
     fn index(&self) -> io::Result<Index> {
         match self {
             Self::Directories(directories) => files::index(directories),
@@ -217,6 +226,13 @@ impl Set {
     /// Every problem, in the order of files and lines.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// Those in the files of one service.
+    pub fn problems_of(&self, name: &str) -> Vec<Problem> {
+        let (main, drop_ins) = (format!("/{name}.{EXTENSION}"), format!("/{name}.{EXTENSION}.d/"));
+        let of_it = |problem: &&Problem| problem.at.file.ends_with(&main) || problem.at.file.contains(&drop_ins);
+        self.problems.iter().filter(of_it).cloned().collect()
     }
 
     /// How many files were read.

@@ -131,7 +131,7 @@ fn every_key_arrives() {
         ("queue-a", RequiresAny(1)),
     ];
     assert_eq!(kinds, expected);
-    assert!(web.places[1].ends_with("web.svc:20:21"), "{:?}", web.places);
+    assert!(web.places[1].ends_with("web.svc:21:21"), "{:?}", web.places);
     assert_eq!((definition.on_loss, definition.loss_grace), (OnLoss::Restart, Nanos::from_secs(2)));
     let restart = &definition.restart;
     assert_eq!((restart.policy, restart.max_failures, restart.base.millis()), (RestartPolicy::Always, 3, 200));

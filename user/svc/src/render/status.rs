@@ -10,6 +10,7 @@ use super::explain::explanations;
 use super::history::happening_line;
 use super::table::columns;
 use super::words::{cause, in_brief, next, state};
+use crate::commands::Invalid;
 use crate::definitions::{show_duration, show_size};
 
 /// `web`, or `web#2` of several.
@@ -21,14 +22,14 @@ fn dash(there: bool, text: impl FnOnce() -> String) -> String {
     if there { text() } else { "-".into() }
 }
 
-/// One line for each instance.
-pub(crate) fn list(rows: &[Row]) -> String {
+/// One line for each instance, and for each service that was left out.
+pub(crate) fn list(rows: &[Row], invalid: &[Invalid]) -> String {
     let head = ["NAME", "STATE", "FOR", "RST", "PID", "MEM", "CPU", "CAUSE"].map(str::to_owned).to_vec();
     let line = |row: &Row| {
         let alive = row.state.has_cell();
         vec![
             name(row),
-            state(row.state, row.degraded).to_owned(),
+            state(row).to_owned(),
             show_duration(row.age),
             row.generation.saturating_sub(1).to_string(),
             dash(row.pid != 0, || row.pid.to_string()),
@@ -37,8 +38,14 @@ pub(crate) fn list(rows: &[Row]) -> String {
             in_brief(row),
         ]
     };
-    let lines: Vec<_> = std::iter::once(head).chain(rows.iter().map(line)).collect();
-    columns(&lines)
+    let left_out = |one: &Invalid| {
+        let mut line = vec![one.name.clone(), "invalid".to_owned()];
+        line.extend(["-"; 5].map(str::to_owned));
+        line.push(one.problems.first().map(ToString::to_string).unwrap_or_default());
+        line
+    };
+    let lines = std::iter::once(head).chain(rows.iter().map(line)).chain(invalid.iter().map(left_out));
+    columns(&lines.collect::<Vec<_>>())
 }
 
 /// What each instance uses, those that use most first; `before` is the look before this one.
@@ -73,7 +80,7 @@ pub(crate) fn top(rows: &[Row], before: &[Row], between: Duration) -> String {
 pub(crate) fn states(status: &Status) -> String {
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for one in &status.instances {
-        let word = state(one.row.state, one.row.degraded);
+        let word = state(&one.row);
         match counts.iter_mut().find(|(known, _)| *known == word) {
             Some((_, count)) => *count += 1,
             None => counts.push((word, 1)),
@@ -140,7 +147,7 @@ pub(crate) fn status(status: &Status) -> String {
 
 fn instance(one: &InstanceStatus) -> String {
     let row = &one.row;
-    let mut line = format!("{} is {} for {}", name(row), state(row.state, row.degraded), show_duration(row.age));
+    let mut line = format!("{} is {} for {}", name(row), state(row), show_duration(row.age));
     line.push_str(&next(row.state, one.next));
     let brief = in_brief(row);
     if !brief.is_empty() {
@@ -157,6 +164,12 @@ fn instance(one: &InstanceStatus) -> String {
             show_size(row.memory),
             show_duration(row.cpu)
         ));
+    }
+    for (what, waited) in [("its share of the CPUs", row.cpu_throttled), ("its limit on bytes", row.io_throttled)] {
+        if waited.times > 0 {
+            let (times, time) = (waited.times, show_duration(waited.time));
+            line.push_str(&format!("  waited   {times} times for {what}, {time} in all\n"));
+        }
     }
     if let Some(span) = one.start_time.filter(|span| *span > Nanos::ZERO) {
         line.push_str(&format!("  start    took {}\n", show_duration(span)));

@@ -90,8 +90,12 @@ pub(crate) fn root(root: Root) -> &'static str {
 }
 
 /// A state with what an operator needs to know about it.
-pub(super) fn state(state: State, degraded: bool) -> &'static str {
-    if degraded && state == State::Running { "degraded" } else { state.word() }
+pub(super) fn state(row: &Row) -> &'static str {
+    match row.state {
+        State::Running if row.paused => "paused",
+        State::Running if row.degraded => "degraded",
+        state => state.word(),
+    }
 }
 
 /// `, next try in 2.9s`.
