@@ -264,6 +264,8 @@ fn open(wish: Wish<'_>) -> SysResult<(Arc<Socket>, Option<Arc<SharedListener>>)>
         None => bind(standing, &socket, address.as_bytes(), definition, listen)?,
     }
     if kind == SocketKind::Datagram {
+        // All instances have it, and those to come.
+        socket.keep();
         return Ok((socket, None));
     }
     let front = Front { system, service: CellId::of(&launch.cell).service, balancing: launch.balancing.clone() };

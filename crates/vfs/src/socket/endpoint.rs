@@ -26,7 +26,7 @@ use super::names::AbstractNames;
 use super::shared_listener::{Outcome, SharedListener, Ticket};
 use crate::{Attachment, Location, OpenFile, PollEvents, Result, VfsError, anonymous};
 
-/// A Unix socket; dropping it closes it.
+/// A Unix socket; it is closed with its open file, and when it is dropped.
 pub struct Socket {
     this: Weak<Self>,
     kind: SocketKind,
@@ -41,6 +41,8 @@ pub struct Socket {
     pass_credentials: AtomicBool,
     /// SO_PASSSEC.
     pass_security: AtomicBool,
+    /// [`Socket::keep`].
+    kept: AtomicBool,
     /// SO_RCVTIMEO and SO_SNDTIMEO, nanoseconds, 0 for none.
     timeouts: [AtomicU64; 2],
     /// Who takes datagrams in place of the mailbox.
@@ -117,6 +119,7 @@ impl Socket {
                 room: queue(),
                 pass_credentials: AtomicBool::new(false),
                 pass_security: AtomicBool::new(false),
+                kept: AtomicBool::new(false),
                 timeouts: [const { AtomicU64::new(0) }; 2],
                 sink: Once::new(),
                 ticket: Once::new(),
@@ -545,21 +548,29 @@ impl Socket {
         }
     }
 
-    fn replace_state(&self, state: &mut State) {
-        // A socket nobody else knows yet: its lock is free, and of a rank that the caller holds already.
-        if let Some(mut own) = self.state.try_lock() {
-            core::mem::swap(&mut *own, state);
+    /// It outlives the open files that have it.
+    pub fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
+    }
+
+    /// Its open file is gone. Somebody may be about to connect or send to it: that must not keep its name.
+    pub(super) fn release_last(&self) {
+        if !self.kept.load(Ordering::Relaxed) {
+            self.end();
         }
     }
-}
 
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let state = self.state.get_mut();
-        if let (Address::Abstract(name), Some(names)) = (&state.address, &state.names) {
+    /// Lets go of everything it has; nobody finds it any more.
+    fn end(&self) {
+        let (names, address, stage) = {
+            let mut state = self.state.lock();
+            let stage = core::mem::replace(&mut state.stage, Stage::Fresh);
+            (state.names.take(), state.address.clone(), stage)
+        };
+        if let (Address::Abstract(name), Some(names)) = (&address, &names) {
             names.release(name, &self.this);
         }
-        match core::mem::replace(&mut state.stage, Stage::Fresh) {
+        match stage {
             Stage::Connected(connection) => {
                 let reset = connection.embryo || !connection.incoming.is_empty();
                 if let Some(ticket) = self.ticket.get() {
@@ -583,6 +594,19 @@ impl Drop for Socket {
             Stage::Fresh | Stage::Connecting => {}
         }
         self.room.wake_all();
+    }
+
+    fn replace_state(&self, state: &mut State) {
+        // A socket nobody else knows yet: its lock is free, and of a rank that the caller holds already.
+        if let Some(mut own) = self.state.try_lock() {
+            core::mem::swap(&mut *own, state);
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.end();
         in_flight::collect_now_and_then();
     }
 }

@@ -48,6 +48,10 @@ impl File for Socket {
         }
     }
 
+    fn release(&self, _writable: bool) {
+        self.release_last();
+    }
+
     fn metadata(&self) -> Metadata {
         Metadata { ino: self.number, ..Metadata::new(FileType::Socket, 0o777) }
     }

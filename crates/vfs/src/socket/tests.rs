@@ -325,3 +325,25 @@ fn other_families_are_not_supported() {
     assert_eq!(SocketKind::from_raw(net::AF_UNIX, net::SOCK_STREAM, 6), Err(VfsError::ProtocolNotSupported));
     assert_eq!(SocketKind::from_raw(net::AF_UNIX, net::SOCK_SEQPACKET, 0), Ok(SocketKind::SeqPacket));
 }
+
+#[test]
+fn a_socket_goes_with_its_open_file_whoever_is_about_to_use_it() {
+    let names = AbstractNames::new();
+    let server = bound(SocketKind::Stream, &names, b"gone", YOU);
+    server.listen(3, YOU).unwrap();
+    let waiting = Socket::new(SocketKind::Stream, ME);
+    waiting.connect(&server, ME).unwrap();
+    let mailbox = bound(SocketKind::Datagram, &names, b"mail", YOU);
+    let kept = bound(SocketKind::Datagram, &names, b"kept", YOU);
+    kept.keep();
+    for socket in [&server, &mailbox, &kept] {
+        drop(open(socket.clone()));
+    }
+    assert_eq!(read(&waiting, 1), Err(VfsError::ConnectionReset), "nobody accepts it");
+    assert_eq!(Socket::new(SocketKind::Stream, ME).connect(&server, ME), Err(VfsError::ConnectionRefused));
+    let sender = Socket::new(SocketKind::Datagram, ME);
+    assert_eq!(send_to(&sender, b"x", &mailbox), Err(VfsError::ConnectionRefused));
+    assert_eq!(send_to(&sender, b"x", &kept), Ok(1));
+    bound(SocketKind::Stream, &names, b"gone", YOU);
+    bound(SocketKind::Datagram, &names, b"mail", YOU);
+}
