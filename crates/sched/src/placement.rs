@@ -115,6 +115,11 @@ mod tests {
         assert_eq!(view.busy_cpu(urgency(Class::User), CpuId(3), 0), CpuId(2));
         assert_eq!(view.busy_cpu(urgency(Class::Background), CpuId(3), 0), CpuId(0), "the shortest queue");
         assert_eq!(view.busy_cpu(urgency(Class::Background), CpuId(3), 1), CpuId(4), "of its node");
+        let waiting = |there: u32| move |cpu: CpuId| (urgency(Class::User), if cpu.0 == 3 { there } else { 0 });
+        let stays =
+            |there| View { topology: &topology, allowed: CpuSet(0xff), idle: CpuSet::EMPTY, busy: waiting(there) };
+        assert_eq!(stays(1).busy_cpu(urgency(Class::User), CpuId(3), 0), CpuId(3), "one is no crowd");
+        assert_eq!(stays(2).busy_cpu(urgency(Class::User), CpuId(3), 0), CpuId(0), "two are");
         let pinned = View { allowed: CpuSet(0b1000_0000), ..view };
         assert_eq!(pinned.busy_cpu(urgency(Class::Background), CpuId(3), 0), CpuId(7));
     }

@@ -67,3 +67,15 @@ pub(crate) fn rescue_slice(waiting: u32) -> Nanos {
 }
 
 const _: () = assert!(starvation_bound(5_000).0 <= STARVATION_BOUND.0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_grows_with_the_crowd_and_rescues_shrink() {
+        assert_eq!([1, 2, 3, 25, 60_000].map(|waiting| patience(waiting).0 / 1_000_000), [50, 50, 60, 500, 500]);
+        assert_eq!([0, 200, 1_000, 60_000].map(|waiting| rescue_slice(waiting).0 / 1_000), [500, 500, 100, 20]);
+        assert_eq!(starvation_bound(60_000).0 / 1_000_000, 2_905);
+    }
+}

@@ -143,3 +143,21 @@ fn credit_needs_two_thirds_of_sleep() {
     assert!(cycle(700, 300).is_sleeper());
     assert!(cycle(600, 400).is_hog());
 }
+
+#[test]
+fn a_new_task_is_ordinary_for_two_milliseconds_and_a_sleeper_has_three_quarters() {
+    let ran = |micros| Credit::NEUTRAL.ran(Nanos::from_micros(micros));
+    assert!(!Credit::NEUTRAL.is_sleeper() && !ran(1_900).is_hog() && ran(2_100).is_hog());
+    let left = |of_hundred: u64| Credit::FULL.ran(Nanos::from_micros((100 - of_hundred) * 500));
+    assert!(!left(74).is_sleeper() && left(76).is_sleeper() && !left(26).is_hog() && left(24).is_hog());
+}
+
+#[test]
+fn slices_shrink_in_crowds_and_for_small_weights() {
+    let full = Nanos::from_millis(6);
+    let crowd = [0, 41, 255, 5_119, 100_000].map(|waiting| slice_in_crowd(full, waiting).0 / 1_000);
+    assert_eq!(crowd, [6_000, 6_000, 1_000, 50, 50]);
+    let light = [0, 5, 10, 19].map(|nice| super::slice::fair(full, Weight::of_nice(nice), 0).0 / 1_000);
+    assert_eq!(light, [6_000, 1_962, 750, 750]);
+    assert_eq!(super::slice::fair(full, Weight::of_nice(19), 1_000).0 / 1_000, 255, "never longer than in the crowd");
+}

@@ -252,6 +252,49 @@ fn an_idle_cpu_steals_the_longest_queue_and_near_before_far() {
     assert_eq!(task(bench.schedule(CpuId(3), later)), far[3]);
 }
 
+/// Queues `count` tasks on a CPU that may go everywhere afterwards, and runs the first.
+fn crowd(bench: &Bench, cpu: CpuId, count: usize, now: Nanos) {
+    for _ in 0..count {
+        let id = bench.add_task(Policy::new(Class::User).flavour(Flavour::Fixed), CpuSet::single(cpu));
+        let _ = bench.unblock_from(id, cpu, now);
+        if bench.current(cpu).is_none() {
+            assert_eq!(task(bench.schedule(cpu, now)), id);
+        }
+        let _ = bench.scheduler.set_affinity(&bench.unit(id), CpuSet(u64::MAX), cpu).unwrap();
+    }
+    let _ = bench.tick(cpu, now);
+}
+
+fn pulls(bench: &Bench, cpu: CpuId) -> u64 {
+    bench.scheduler.cpu_stats(cpu).unwrap().pulls
+}
+
+#[test]
+fn a_far_node_gives_only_what_is_heavier_by_the_way_there() {
+    let (bench, now) = (two_nodes(), Nanos::from_millis(100));
+    crowd(&bench, CPU, 2, now);
+    crowd(&bench, CpuId(4), 4, now);
+    bench.scheduler.balance(CPU, now);
+    assert_eq!(pulls(&bench, CPU), 0, "twice as much at twice the distance");
+    crowd(&bench, CpuId(4), 1, now);
+    bench.scheduler.balance(CPU, now);
+    assert_eq!(pulls(&bench, CPU), 1);
+}
+
+#[test]
+fn loads_are_compared_every_16_ms_and_one_too_many_changes_places_every_64() {
+    let mut queue = crate::run_queue::RunQueue::<super::harness::Unit>::new(CPU).unwrap();
+    let due = [15, 16, 31, 32].map(|at| queue.balance_due(Nanos::from_millis(at)));
+    assert_eq!(due, [false, true, false, true]);
+    let bench = Bench::new(None, 2);
+    crowd(&bench, CPU, 1, Nanos::ZERO);
+    crowd(&bench, CpuId(1), 2, Nanos::ZERO);
+    for (at, pulled) in [(63, 0), (64, 1)] {
+        bench.scheduler.balance(CPU, Nanos::from_millis(at));
+        assert_eq!(pulls(&bench, CPU), pulled, "after {at} ms");
+    }
+}
+
 /// Sleepers that are woken from anywhere, by fewer than a node has CPUs: they hardly ever leave it.
 #[test]
 fn tasks_stay_at_home_while_a_cpu_is_idle_there() {
