@@ -270,6 +270,36 @@ fn pulls(bench: &Bench, cpu: CpuId) -> u64 {
 }
 
 #[test]
+fn a_thief_looks_behind_those_that_must_stay() {
+    let (bench, now) = (Bench::new(None, 2), Nanos::from_millis(10));
+    let ids = [0, 1, 2, 3, 4].map(|n| {
+        let cpus = if n < 4 { CpuSet::single(CpuId(1)) } else { CpuSet(u64::MAX) };
+        let id = bench.add_task(Policy::new(Class::User), CpuSet::single(CpuId(1)));
+        let _ = bench.unblock_from(id, CpuId(1), now);
+        let _ = bench.scheduler.set_affinity(&bench.unit(id), cpus, CpuId(1)).unwrap();
+        id
+    });
+    assert_eq!(task(bench.schedule(CPU, now)), ids[4]);
+}
+
+#[test]
+fn a_child_of_a_hog_begins_as_one() {
+    for cpus in [1, 2] {
+        let bench = Bench::new(None, cpus);
+        let hog = bench.add_task(Policy::new(Class::User), CpuSet::single(CPU));
+        let _ = bench.unblock(hog, Nanos::ZERO);
+        assert_eq!(task(bench.schedule(CPU, Nanos::ZERO)), hog);
+        // For 5 ms: short of credit, but not without.
+        let now = Nanos::from_millis(5);
+        assert_eq!(task(bench.preempt(CPU, now)), hog);
+        let child = bench.add_task(Policy::new(Class::User), CpuSet::single(CPU));
+        let _ = bench.unblock(child, now);
+        let key = crate::Key::new(Class::User, Level::DEFAULT.lowered(1));
+        assert_eq!((bench.effective_key(hog), bench.effective_key(child)), (key, key), "{cpus}");
+    }
+}
+
+#[test]
 fn a_far_node_gives_only_what_is_heavier_by_the_way_there() {
     let (bench, now) = (two_nodes(), Nanos::from_millis(100));
     crowd(&bench, CPU, 2, now);
