@@ -207,6 +207,9 @@ pub(crate) fn faults() {
     // One that stands still: what was given to it is served by others.
     let Some(stopped) = rows(&mut control).first().cloned() else { return expect("there are rows", false) };
     signal(stopped.pid, libc::SIGSTOP);
+    // Not just about to: what it still accepts is its own.
+    let stat = format!("/proc/{}/stat", stopped.pid);
+    expect("it stands still", wait(10, || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "))));
     let answers = load(2, 150, 0).wait();
     expect_eq("with a stopped one", (answers.refused, answers.lost, answers.total()), (0, 0, 300));
     expect_eq("it served none", answers.by.get(&u32::from(stopped.index)), None);
