@@ -52,3 +52,8 @@ until_running() {
 until_running
 svc list | grep -q '^unawaited *starting' && echo "unawaited is starting"
 kill $computing
+# Those who come after find the image's own files.
+for name in none system interactive user service background unawaited awaited below above; do
+    rm "/etc/svc/$name.svc"
+done
+rm /bin/counts

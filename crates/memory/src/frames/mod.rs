@@ -403,13 +403,6 @@ impl Many<'_> {
         }
     }
 
-    /// Whether `frame` is content of a file.
-    #[inline]
-    pub(crate) fn is_file_data(&mut self, frame: PhysAddr) -> bool {
-        let kind = self.near.frame(number(frame)).map(|meta| meta.kind.load(Ordering::Relaxed));
-        kind == Some(FrameKind::FileData as u8)
-    }
-
     /// As [`Frames::release`].
     #[inline]
     pub(crate) fn release(&mut self, frame: PhysAddr) {

@@ -65,18 +65,14 @@ impl AddressSpace {
             None if grow_stack(inner, address) => inner.areas.locate(address),
             place => place,
         };
-        let Inner { areas, counts, limits, young, .. } = inner;
+        let Inner { areas, counts, limits, .. } = inner;
         let Some(area) = place.and_then(|place| areas.get(place)) else { return FaultOutcome::NoMapping };
         if !access.allowed(area.prot) {
             return FaultOutcome::Access;
         }
         let page = address & !(PAGE - 1);
         let mut batch = SmallBatch::new(self.ground.ops, self.target());
-        batch.set_thin(*young);
         let Ok(table) = self.ground.ops.own_path(self.root, page, &mut batch) else { return FaultOutcome::OutOfMemory };
-        if batch.left_out != 0 {
-            counts.resident = counts.resident.saturating_sub(batch.left_out.into());
-        }
         let entry = self.ground.ops.table(table).get(index(page, 1));
         if !entry.is_used() {
             if counts.resident >= limits.resident_pages {

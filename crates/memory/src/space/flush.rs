@@ -23,8 +23,6 @@ pub(super) trait Gather {
     fn drop_frame(&mut self, frame: PhysAddr);
     /// A reference to a table may be dropped once the flush is done; the ways through it are stale.
     fn drop_table(&mut self, table: PhysAddr, level: u32);
-    /// Where to add the number of pages that a copy of a table has left out; `None`: it must have them all.
-    fn left_out(&mut self) -> Option<&mut u32>;
 }
 
 /// Who to tell.
@@ -55,9 +53,6 @@ pub(super) struct Batch<'a, const N: usize> {
     start: u64,
     end: u64,
     all: bool,
-    thin: bool,
-    /// Pages that copies of tables have left out.
-    pub(super) left_out: u32,
     /// Address and level; level 0 is a page's frame.
     held: ArrayVec<(PhysAddr, u32), N>,
 }
@@ -70,13 +65,7 @@ pub(super) type LargeBatch<'a> = Batch<'a, LARGE>;
 impl<'a, const N: usize> Batch<'a, N> {
     #[inline]
     pub(super) fn new(ops: TableOps, target: Target<'a>) -> Self {
-        Self { ops, target, start: u64::MAX, end: 0, all: false, thin: false, left_out: 0, held: ArrayVec::new() }
-    }
-
-    /// Copies of tables may leave out what can be had again, if `thin`; see [`TableOps::share_thin`].
-    #[inline]
-    pub(super) fn set_thin(&mut self, thin: bool) {
-        self.thin = thin;
+        Self { ops, target, start: u64::MAX, end: 0, all: false, held: ArrayVec::new() }
     }
 
     /// Everything is stale.
@@ -132,10 +121,6 @@ impl<const N: usize> Gather for Batch<'_, N> {
     #[inline]
     fn drop_table(&mut self, table: PhysAddr, level: u32) {
         self.hold(table, level);
-    }
-
-    fn left_out(&mut self) -> Option<&mut u32> {
-        self.thin.then_some(&mut self.left_out)
     }
 }
 

@@ -19,13 +19,11 @@ impl AddressSpace {
     ///
     /// [`MemoryError::NoMemory`].
     pub fn fork(&self) -> Result<Arc<Self>, MemoryError> {
-        let mut inner = self.inner.lock();
+        let inner = self.inner.lock();
         if inner.dying {
             return Err(MemoryError::NoMemory);
         }
         let root = self.ground.ops.new_root(self.ground.kernel_root)?;
-        // As the child has it.
-        inner.young = true;
         // Made where it stays: it is large.
         let mut child = Arc::new(Self {
             root,
@@ -36,7 +34,6 @@ impl AddressSpace {
             barriers: AtomicU8::new(self.barriers()),
             inner: SpinLock::new(Rank::ADDRESS_SPACE, inner.clone()),
         });
-        inner.young = false;
         if inner.share.is_some()
             && let Some(child) = Arc::get_mut(&mut child)
         {

@@ -125,7 +125,7 @@ impl AddressSpace {
             return Err(MemoryError::NoMemory);
         }
         let image = self.inner.lock();
-        let mut inner = Inner { locking: Locking::NONE, share: None, young: false, ..image.clone() };
+        let mut inner = Inner { locking: Locking::NONE, share: None, ..image.clone() };
         inner.equip(launch)?;
         let run = Arc::new(Self::from_parts(self.ground.clone(), inner)?);
         // An image is never active, so nobody remembers the write bits that its entries lose.

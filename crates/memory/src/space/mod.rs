@@ -89,8 +89,6 @@ struct Inner {
     locking: Locking,
     /// Some area wants something at fork.
     special_fork: bool,
-    /// Made by a fork, and nobody has been forked from it: it may not live long, and needs little of its program.
-    young: bool,
     /// Being torn down: nothing may be added.
     dying: bool,
     /// What lives as long as this space and those forked from it.
@@ -156,7 +154,6 @@ impl AddressSpace {
             counts: Counts::default(),
             locking: Locking::NONE,
             special_fork: false,
-            young: false,
             dying: false,
             origin: None,
             share: None,

@@ -31,9 +31,6 @@ pub(super) const TOP_LEVEL: u32 = 4;
 /// large the memory and a child that runs a program at once never has tables of its own. The tests run with every value.
 pub(super) const SHARED_LEVEL: u32 = 3;
 
-/// A table with as many pages is worth a thin copy.
-const DENSE: u64 = 128;
-
 /// Entries of the user half of a top table.
 const USER_SLOTS: usize = 256;
 
@@ -161,32 +158,6 @@ impl TableOps {
         lost
     }
 
-    /// [`TableOps::share`] of a table that holds pages, but for those that are a file's, unchanged: they are at hand when they are
-    /// wanted, and to count each here and again when the table goes costs more than a few faults. Gives the number of those left out.
-    fn share_thin(&self, from: PhysAddr, to: PhysAddr) -> u32 {
-        let (Some(from_meta), Some(to_meta)) = (self.frames.meta(from), self.frames.meta(to)) else { return 0 };
-        let (source, target) = (self.table(from), self.table(to));
-        let Some(mut pages) = self.frames.many(from) else { return 0 };
-        let (mut left_out, mut groups) = (0, 0);
-        self.for_each(from, |at, entry| {
-            let own = entry.has(Pte::DIRTY | Pte::SHARED_PAGE | Pte::HIDDEN) || !pages.is_file_data(entry.frame());
-            if !own {
-                left_out += 1;
-                return;
-            }
-            groups |= 1 << (at / 8);
-            pages.retain(entry.frame());
-            let keeps = entry.has(Pte::SHARED_PAGE);
-            if entry.is_writable() && !keeps {
-                source.clear_bits(at, Pte::WRITE);
-            }
-            target.set(at, if keeps { entry } else { entry.without(Pte::WRITE) });
-        });
-        to_meta.groups.store(groups, Ordering::Relaxed);
-        to_meta.entries.store(from_meta.entries.load(Ordering::Relaxed).saturating_sub(left_out), Ordering::Relaxed);
-        left_out.into()
-    }
-
     /// Copies the table `from` of `level` to the empty `to` for a fork: tables up to the shared level are shared, those above
     /// copied. Adds to `lost` as [`TableOps::share`] tells.
     pub(super) fn fork(&self, from: PhysAddr, to: PhysAddr, level: u32, lost: &mut bool) -> Result<(), MemoryError> {
@@ -244,10 +215,7 @@ impl TableOps {
             return Ok(table);
         }
         let copy = self.new_table()?;
-        match gather.left_out() {
-            Some(left_out) if level == 2 && self.entries(table) >= DENSE => *left_out += self.share_thin(table, copy),
-            _ => drop(self.share(table, copy, level - 1)),
-        }
+        self.share(table, copy, level - 1);
         self.table(parent).set(at, Pte::table(copy));
         // The translations stay right, but the way to them leads through the old table: one flush of any page makes a CPU
         // forget all ways (Intel SDM vol. 3, 4.10.4.1).

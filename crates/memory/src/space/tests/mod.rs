@@ -9,7 +9,6 @@ mod model;
 mod operations;
 mod racing;
 mod share;
-mod thin;
 
 use std::boxed::Box;
 use std::sync::Arc;
