@@ -4,13 +4,14 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "one_cpu.h"
 
 static unsigned lock_word;
 static volatile int held, begin, stop, holder_done, order[4], taken;
@@ -99,14 +100,7 @@ static void reset(void) {
 
 int main(void) {
     setvbuf(stdout, 0, _IONBF, 0);
-    cpu_set_t may, one;
-    sched_getaffinity(0, sizeof may, &may);
-    int last = 0;
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &may)) last = cpu;
-    CPU_ZERO(&one);
-    CPU_SET(last, &one);
-    sched_setaffinity(0, sizeof one, &one);
+    one_cpu();
     pthread_t threads[4];
     struct sched_param param = {.sched_priority = 90};
     // Children of this one are ordinary.
